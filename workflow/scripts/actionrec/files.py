@@ -1,0 +1,75 @@
+"""Write files so that a reader sees the whole new one or the old one, never a half."""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from actionrec.errors import InputError
+
+
+@contextmanager
+def explained_disk_errors(target: Path) -> Iterator[None]:
+    """Turn "no space left" into an `InputError` that names `target` and the free space."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        parent = next(folder for folder in target.absolute().parents if folder.is_dir())
+        free = shutil.disk_usage(parent).free
+        raise InputError(
+            f"The disk is full while writing {target}.",
+            where=parent,
+            found=f"{free / 2**20:.0f} MiB free",
+            fix="free some space and run the same command again; finished work is kept",
+        ) from error
+
+
+@contextmanager
+def replacing(target: Path | str) -> Iterator[Path]:
+    """Yield a path beside `target` that takes its place at the end, or vanishes on an error.
+
+    What is written there may be a file or a folder; a folder only replaces nothing or a folder.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
+    part = scratch / target.name
+    try:
+        with explained_disk_errors(target):
+            yield part
+            _publish(part, target, scratch / "replaced")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _publish(part: Path, target: Path, aside: Path) -> None:
+    if part.is_dir() and target.is_dir() and not target.is_symlink():
+        target.rename(aside)
+    part.replace(target)
+
+
+def write_text(target: Path | str, text: str) -> None:
+    """Write `text` to `target` in UTF-8, whole or not at all."""
+    with replacing(target) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def sha256(path: Path | str) -> str:
+    """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def same_file_system_link(source: Path, target: Path) -> None:
+    """Make `target` a second name of `source`, or a copy where the file system has no links."""
+    with replacing(target) as part:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
