@@ -90,18 +90,18 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     panorama = cv2.resize(coarse.astype(np.uint8), (PANORAMA, HEIGHT))
     for left in rng.integers(0, PANORAMA, 24).tolist():
         top, width = int(rng.integers(5, 70)), int(rng.integers(4, 20))
-        shade, tint = rng.integers(120, 220), rng.integers(-15, 16, 3)
+        shade, tint = rng.integers(140, 220), rng.integers(-15, 16, 3)
         color = (shade + tint).tolist()
         cv2.rectangle(panorama, (left, top), (left + width, horizon), color, -1)
     cv2.rectangle(panorama, (0, horizon), (PANORAMA, HEIGHT), _color(rng, 130, 210), -1)
     return Scene(
         panorama=panorama,
         ground=ground,
-        size=int(rng.integers(66, 86)),
-        skin=_color(rng, 60, 150),
-        shirt=_color(rng, 0, 100),
-        trousers=_color(rng, 0, 100),
-        prop=_color(rng, 0, 100),
+        size=int(rng.integers(76, 94)),
+        skin=_color(rng, 40, 120),
+        shirt=_color(rng, 0, 90),
+        trousers=_color(rng, 0, 90),
+        prop=_color(rng, 0, 90),
     )
 
 
