@@ -1,0 +1,276 @@
+"""The frame manifest of a class: what each video became, and whether the frames are still there.
+
+The frames themselves are too many to declare to Snakemake, which sees this small table instead.
+The Snakefile imports this module to ask `stale`, so it loads nothing heavy.
+"""
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.files import sha256, write_text
+from actionrec.tables import read_table, write_table
+from actionrec.videos import in_lines, is_video, read_files_table, some
+
+STATUSES = ("ok", "warn", "bad")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video of a class and the frames made from it.
+
+    `video` is the name without suffix, `bytes` and `sha256` are the file's ("" when it cannot be
+    read), `format` is how the frames are stored ("png", or "jpg" and its quality; "" for a bad
+    video, which has none).
+    """
+
+    video: str
+    file: str
+    frames: int
+    width: int
+    height: int
+    fps: float
+    bytes: int
+    sha256: str
+    format: str
+    status: str
+    reason: str
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether the video has frames."""
+        return self.status != "bad"
+
+    @property
+    def suffix(self) -> str:
+        """Return the suffix of the frame files, without its dot."""
+        return self.format.partition(" ")[0]
+
+
+COLUMNS = tuple(field.name for field in fields(Clip))
+_TYPES = tuple(field.type for field in fields(Clip))
+
+
+def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
+    """Write the clips of a class, sorted by video."""
+    rows = sorted(astuple(clip) for clip in clips)
+    write_table(path, COLUMNS, rows)
+
+
+def read_manifest(path: Path) -> list[Clip]:
+    """Return the clips of a class, sorted by video.
+
+    Raises `InputError` when the file is missing or is not a manifest.
+    """
+    try:
+        clips = [
+            Clip(*(kind(cell) for kind, cell in zip(_TYPES, row, strict=True)))
+            for row in read_table(path, COLUMNS)
+        ]
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    for clip in clips:
+        if clip.status not in STATUSES or "/" in clip.video or clip.video in ("", ".", ".."):
+            raise _damaged(path, f"video {clip.video!r} with status {clip.status!r}")
+    return sorted(clips, key=lambda clip: clip.video)
+
+
+def _damaged(path: Path, found: object) -> InputError:
+    return InputError(
+        "A frame manifest is damaged.",
+        where=path,
+        found=found,
+        fix=f"remake it: {repair_command(path)}",
+    )
+
+
+def repair_command(manifest: Path) -> str:
+    """Return the command that makes a class's frames and manifest anew."""
+    return f"snakemake -f {manifest} --cores {os.cpu_count() or 1}"
+
+
+def fingerprint(video: Path) -> str:
+    """Return the SHA-256 of a video, or "" when it cannot be read."""
+    try:
+        return sha256(video)
+    except OSError:
+        return ""
+
+
+def frame_fault(rgb: Path, clip: Clip) -> str:
+    """Return what is wrong with a clip's frame folder, or "" when it holds exactly its frames."""
+    try:
+        with os.scandir(rgb) as entries:
+            found = {entry.name for entry in entries}
+    except OSError:
+        return f"expected {clip.frames} frames, found no folder rgb"
+    expected = _frame_names(clip.frames, clip.suffix)
+    if expected == found:
+        return ""
+    strays = sorted(found - expected)
+    stray = f", among them {some(strays, 3)}" if strays else ""
+    return f"expected {clip.frames} {clip.suffix} frames, found {len(found)} files{stray}"
+
+
+@lru_cache(maxsize=1024)
+def _frame_names(count: int, suffix: str) -> frozenset[str]:
+    return frozenset(f"{number:06d}.{suffix}" for number in range(1, count + 1))
+
+
+def verify_frames(manifest: Path, frames: Path) -> list[Clip]:
+    """Return the usable clips of a class once its frame tree is known to hold exactly them.
+
+    `frames` is the class's folder, `<video>/rgb/000001.png` below it. Raises `InputError` that
+    names each clip that differs and the command that repairs it.
+    """
+    clips = [clip for clip in read_manifest(manifest) if clip.usable]
+    faults = [
+        f"{clip.video}: {fault}"
+        for clip in clips
+        if (fault := frame_fault(frames / clip.video / "rgb", clip))
+    ]
+    if faults:
+        raise InputError(
+            f"{len(faults)} of {len(clips)} videos of class {manifest.stem!r} have lost frames.",
+            where=frames,
+            found=in_lines(faults),
+            fix=repair_command(manifest),
+        )
+    return clips
+
+
+def stale(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
+    """Return which of `table` and `manifest` must be remade for one class, and why.
+
+    Reads only, with two system calls a video: what is not newer than the manifest is taken as
+    unchanged, what is newer is counted or hashed. Videos from an archive may be deleted once
+    their frames are there; in a user's folder, which `videos` is then a link to, a deleted video
+    is a change. Missing outputs are Snakemake's own business and not returned.
+    """
+    listed = read_files_table(table) if table.exists() else {}
+    found = dict(_scan_videos(videos))
+    linked = videos.is_symlink()
+    try:
+        made = manifest.stat().st_mtime_ns
+        clips = read_manifest(manifest)
+    except (FileNotFoundError, InputError):
+        why = f"{manifest} is missing or damaged"
+    else:
+        may_go = set() if linked else listed.keys() if found else {clip.file for clip in clips}
+        why = _video_changes(videos, clips, found, may_go, made) or _frame_changes(
+            frames, clips, made
+        )
+    outputs = {}
+    if linked and {name: stat.st_size for name, stat in found.items()} != listed:
+        outputs[table] = why = why or f"{table} lists other videos than {videos} holds"
+    elif why and not linked and (gone := sorted(listed.keys() - found.keys())):
+        outputs[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
+    if why and manifest.exists():
+        outputs[manifest] = why
+    return outputs
+
+
+def _scan_videos(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_video(entry.name) and entry.is_file():
+                    yield entry.name, entry.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _video_changes(
+    videos: Path,
+    clips: Iterable[Clip],
+    found: Mapping[str, os.stat_result],
+    may_go: Collection[str],
+    made: int,
+) -> str:
+    """Return what differs between the videos and the manifest made at `made` (ns), or ""."""
+    known = {clip.file: clip for clip in clips}
+    removed = known.keys() - found.keys() - set(may_go)
+    if added := sorted(found.keys() - known.keys()):
+        return f"videos added: {some(added, 3)}"
+    if removed:
+        return f"videos removed: {some(sorted(removed), 3)}"
+    for name, stat in found.items():
+        same_size = stat.st_size == known[name].bytes
+        newer = stat.st_mtime_ns >= made
+        if not same_size or (newer and fingerprint(videos / name) != known[name].sha256):
+            return f"video replaced: {name}"
+    return ""
+
+
+def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
+    """Return what differs between the frames and the manifest made at `made` (ns), or ""."""
+    usable = {clip.video: clip for clip in clips if clip.usable}
+    try:
+        with os.scandir(frames) as entries:
+            folders = {entry.name for entry in entries if not entry.name.startswith(".")}
+    except OSError:
+        return f"no frames in {frames}"
+    if differing := sorted(usable.keys() ^ folders):
+        return f"frame folders added or deleted: {some(differing, 3)}"
+    for video, clip in usable.items():
+        rgb = frames / video / "rgb"
+        try:
+            untouched = rgb.stat().st_mtime_ns < made
+        except OSError:
+            untouched = False
+        if not untouched and (fault := frame_fault(rgb, clip)):
+            return f"{video}: {fault}"
+    return ""
+
+
+def summarise(manifests: Mapping[str, Path], output: Path) -> None:
+    """Write counts, sizes, frame rates, bad videos, remarks and duplicates of all classes as JSON.
+
+    `manifests` maps each class to its manifest. Videos are duplicates when their files are equal.
+    """
+    clips = {cls: read_manifest(path) for cls, path in manifests.items()}
+    pairs = [(cls, clip) for cls, of_class in clips.items() for clip in of_class]
+    usable = [clip for _, clip in pairs if clip.usable]
+    summary = {
+        "classes": {cls: _count(of_class) for cls, of_class in clips.items()},
+        "total": _count([clip for _, clip in pairs]),
+        "sizes": _tally(f"{clip.width}x{clip.height}" for clip in usable),
+        "fps": _tally(f"{clip.fps:g}" for clip in usable),
+        "formats": _tally(clip.format for clip in usable),
+        "remarks": _tally(clip.reason for clip in usable if clip.reason),
+        "bad": [
+            {"class": cls, "file": clip.file, "reason": clip.reason}
+            for cls, clip in pairs
+            if not clip.usable
+        ],
+        "duplicates": find_duplicates(clips),
+    }
+    write_text(output, json.dumps(summary, indent=2) + "\n")
+
+
+def _count(clips: Sequence[Clip]) -> dict[str, int]:
+    statuses = Counter(clip.status for clip in clips)
+    return {
+        "videos": len(clips),
+        **{status: statuses[status] for status in STATUSES},
+        "frames": sum(clip.frames for clip in clips),
+    }
+
+
+def _tally(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def find_duplicates(clips: Mapping[str, Iterable[Clip]]) -> list[list[str]]:
+    """Return groups of `<class>/<file>` whose usable videos are equal byte by byte."""
+    groups = defaultdict(list)
+    for cls, of_class in clips.items():
+        for clip in of_class:
+            if clip.usable:
+                groups[clip.sha256].append(f"{cls}/{clip.file}")
+    return sorted(sorted(group) for group in groups.values() if len(group) > 1)

@@ -1,0 +1,365 @@
+"""Share the videos of an experiment out to train, val and test, and lay them out as TAO reads them.
+
+Every draw is by source video, so that no film is on two sides, and by a hash of its name, so that
+a new video moves few others and all experiments agree.
+"""
+
+import hashlib
+import logging
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.files import replacing
+from actionrec.manifest import Clip, read_manifest
+from actionrec.tables import read_table, write_table
+from actionrec.videos import SUFFIXES, in_lines, some
+
+PARTS = ("train", "val", "test")
+
+# HMDB51's files: <class>_test_split<1|2|3>.txt, "<video>.avi <0|1|2>" a line.
+_FILE_NAME = re.compile(r"(.+)_test_split([123])\.txt")
+_LABELS = {"0": None, "1": "train", "2": "test"}
+
+# HMDB51: film_walk_f_cm_np1_fr_med_3; the class is put in. UCF101: v_SoccerJuggling_g23_c01.
+_HMDB51_NAME = r"(.+)_{cls}_[hulf]_.+"
+_UCF101_NAME = r"v_.+_(g\d+)_c\d+"
+
+Source = Callable[[str, str], str]  # (video, class) -> the film that the video was cut from
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video of a split: its part (train, val or test), class, name and number of frames."""
+
+    part: str
+    cls: str
+    video: str
+    frames: int
+
+
+COLUMNS = ("part", "class", "video", "frames")
+
+
+def make_split(
+    output: Path,
+    *,
+    manifests: Mapping[str, Path],
+    method: str,
+    number: int,
+    official: Mapping[str, Path] | None = None,
+    test_fraction: float = 0.3,
+    validation: float | str = 0.2,
+    seed: int = 1234,
+    source_video: str | None = None,
+) -> None:
+    """Write the table of split `number`: part, class, video, frames.
+
+    `manifests` maps the classes to their frame manifests, in label order. `method` is "official",
+    with the class's file of that number in `official`, or "fraction", which draws `test_fraction`
+    of each class, anew for each number. `validation` is the fraction of the training videos held
+    out, or "test" for none, when the test videos do both jobs as in NVIDIA's tutorial.
+    `source_video` is a regular expression whose first group is the film a video was cut from;
+    without it HMDB51's and UCF101's names are understood, and any other video stands alone.
+    Raises `InputError` that lists every mismatch between files and videos, by class and name.
+    """
+    clips = {cls: _usable(cls, path) for cls, path in manifests.items()}
+    source = source_finder(source_video)
+    if method == "official":
+        parts = _official_parts(manifests, official or {}, number)
+    else:
+        parts = _drawn_parts(clips, source, test_fraction, f"{seed} test {number}")
+    if validation != "test":
+        _hold_out(parts, clips, source, float(validation), f"{seed} val")
+    rows = [
+        Row(of_class[clip.video], cls, clip.video, clip.frames)
+        for cls, of_class in parts.items()
+        for clip in clips[cls]
+        if of_class.get(clip.video)
+    ]
+    _require_parts(rows, list(manifests), validation)
+    _warn_of_leaks(rows, clips)
+    order = list(manifests)
+    rows.sort(key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
+    write_table(output, COLUMNS, (astuple(row) for row in rows))
+
+
+def _usable(cls: str, manifest: Path) -> list[Clip]:
+    clips = read_manifest(manifest)
+    bad = [clip.file for clip in clips if not clip.usable]
+    if bad:
+        log.warning("Left out of class %s, bad: %s", cls, some(bad))
+    return [clip for clip in clips if clip.usable]
+
+
+def read_split_file(path: Path) -> dict[str, str | None]:
+    """Return video -> "train", "test" or None for unused, as an official split file says.
+
+    Raises `InputError` that names each line which is not `<video>.avi <0|1|2>`, or repeats one.
+    """
+    labels: dict[str, str | None] = {}
+    faults = []
+    lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        *name, label = line.rsplit(None, 1)
+        video = _without_suffix("".join(name).strip())
+        if label not in _LABELS or not video or video in labels:
+            faults.append(f"line {number}: {line!r}")
+            continue
+        labels[video] = _LABELS[label]
+    if faults or not labels:
+        raise InputError(
+            "A split file does not say which video is for training and which for testing.",
+            where=path,
+            found=in_lines(faults) if faults else "no line",
+            allowed=["<video>.avi 0 (unused)", "1 (training)", "2 (test)", "each video once"],
+            fix="correct the file or fetch it anew",
+        )
+    return labels
+
+
+def _without_suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+
+
+def _official_parts(
+    manifests: Mapping[str, Path], official: Mapping[str, Path], number: int
+) -> dict[str, dict[str, str | None]]:
+    """Return the parts of each class's videos once files and videos are known to agree."""
+    missing = [cls for cls in manifests if cls not in official or not official[cls].is_file()]
+    if missing:
+        raise InputError(
+            f"Classes without an official file of split {number}.",
+            where="splits.method: official",
+            found=in_lines([f"{cls}_test_split{number}.txt" for cls in missing]),
+            fix="correct dataset.classes, or set splits.method to fraction",
+        )
+    parts, faults = {}, []
+    for cls, manifest in manifests.items():
+        _require_name(official[cls], cls, number)
+        parts[cls] = read_split_file(official[cls])
+        videos = {clip.video for clip in read_manifest(manifest)}
+        faults += [f"{cls}: {name} has no video" for name in sorted(parts[cls].keys() - videos)]
+        faults += [
+            f"{cls}: {name} is in no split file" for name in sorted(videos - parts[cls].keys())
+        ]
+    if faults:
+        raise InputError(
+            f"{len(faults)} mismatches between the videos and the files of split {number}.",
+            where=official[next(iter(manifests))].parent,
+            found=in_lines(faults, limit=len(faults)),
+            fix="add or remove these videos or lines, or set splits.method to fraction",
+        )
+    return parts
+
+
+def _require_name(path: Path, cls: str, number: int) -> None:
+    match = _FILE_NAME.fullmatch(path.name)
+    if not match or match.groups() != (cls, str(number)):
+        expected = [f"{cls}_test_split{number}.txt"]
+        raise InputError("Not this class's split file.", found=path, allowed=expected)
+
+
+def _drawn_parts(
+    clips: Mapping[str, Sequence[Clip]], source: Source, fraction: float, salt: str
+) -> dict[str, dict[str, str | None]]:
+    parts = {}
+    for cls, of_class in clips.items():
+        videos = [clip.video for clip in of_class]
+        parts[cls] = dict.fromkeys(videos, "train")
+        parts[cls].update(dict.fromkeys(draw(videos, cls, source, fraction, salt), "test"))
+    return parts
+
+
+def _hold_out(
+    parts: dict[str, dict[str, str | None]],
+    clips: Mapping[str, Sequence[Clip]],
+    source: Source,
+    fraction: float,
+    salt: str,
+) -> None:
+    """Move about `fraction` of each class's training videos to val."""
+    for cls, of_class in parts.items():
+        training = [clip.video for clip in clips[cls] if of_class.get(clip.video) == "train"]
+        of_class.update(dict.fromkeys(draw(training, cls, source, fraction, salt), "val"))
+
+
+def source_finder(pattern: str | None) -> Source:
+    """Return the function of (video, class) that names the film a video was cut from.
+
+    Raises `InputError` when `pattern` is not a regular expression with a group.
+    """
+    try:
+        own = re.compile(pattern) if pattern else None
+    except re.error as error:
+        raise _bad_pattern(pattern, str(error)) from error
+    if own and not own.groups:
+        raise _bad_pattern(pattern, "it has no group")
+
+    def find(video: str, cls: str) -> str:
+        known = (_HMDB51_NAME.format(cls=re.escape(cls)), _UCF101_NAME)
+        matches = [own.search(video)] if own else [re.fullmatch(name, video) for name in known]
+        return next((match[1] for match in matches if match and match[1]), video)
+
+    return find
+
+
+def _bad_pattern(pattern: str, why: str) -> InputError:
+    return InputError(
+        f"A pattern does not tell the source video: {why}.",
+        where="dataset.source_video",
+        found=pattern,
+        fix=r"put the part that names the film in parentheses, as in '^(.+)_clip\d+$'",
+    )
+
+
+def draw(videos: Iterable[str], cls: str, source: Source, fraction: float, salt: str) -> list[str]:
+    """Return about `fraction` of a class's videos, whole source videos only.
+
+    At least one source, as long as another is left; none of a class that has just one.
+    """
+    if not 0 < fraction < 1:
+        raise InputError("A fraction of videos must be between 0 and 1.", found=fraction)
+    groups = defaultdict(list)
+    for video in videos:
+        groups[source(video, cls)].append(video)
+    if len(groups) < 2:
+        return []
+    order = sorted(groups, key=lambda name: _hash(salt, cls, name))
+    room = max(1, round(fraction * sum(map(len, groups.values()))))
+    drawn = []
+    for name in order:
+        if len(drawn) + len(groups[name]) <= room:
+            drawn += groups[name]
+    return drawn or min((groups[name] for name in order), key=len)
+
+
+def _hash(*texts: str) -> bytes:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogateescape")).digest()
+
+
+def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: float | str) -> None:
+    have = {(row.part, row.cls) for row in rows}
+    lacking = [
+        f"{cls}: no {part} video"
+        for cls in classes
+        for part in ("train", "test")
+        if (part, cls) not in have
+    ]
+    if lacking:
+        raise InputError(
+            "Classes without a video to train or to test with.",
+            where="splits",
+            found=in_lines(lacking),
+            fix="add videos from another source (see dataset.source_video), or drop the class",
+        )
+    if validation == "test":
+        return
+    without = [cls for cls in classes if ("val", cls) not in have]
+    if len(without) == len(classes):
+        raise InputError(
+            "No class has a second source video in training to hold out for validation.",
+            where="splits.validation",
+            found=validation,
+            fix='add videos, correct dataset.source_video, or set splits.validation to "test"',
+        )
+    if without:
+        log.warning("No validation video, just one source to train with: %s", some(without))
+
+
+def _warn_of_leaks(rows: Sequence[Row], clips: Mapping[str, Sequence[Clip]]) -> None:
+    """Name the videos with equal files in different parts."""
+    content = {(cls, clip.video): clip.sha256 for cls in clips for clip in clips[cls]}
+    groups = defaultdict(list)
+    for row in rows:
+        groups[content[row.cls, row.video]].append(row)
+    for group in groups.values():
+        if len({row.part for row in group}) > 1:
+            names = [f"{row.cls}/{row.video} ({row.part})" for row in group]
+            log.warning("The same video in different parts: %s", " = ".join(names))
+
+
+def read_split(table: Path) -> list[Row]:
+    """Return the rows of a split table in its order.
+
+    Raises `InputError` when the file is missing or damaged.
+    """
+    rows = []
+    for part, cls, video, frames in read_table(table, COLUMNS):
+        if part not in PARTS or not frames.isdecimal() or {"", ".", ".."} & {cls, video}:
+            raise InputError("A split table is damaged.", where=table, found=(part, cls, video))
+        if "/" in cls + video:
+            raise InputError("A name in a split table leaves its folder.", where=table, found=video)
+        rows.append(Row(part, cls, video, int(frames)))
+    return rows
+
+
+def link_split(table: Path, frames: Path, data: Path) -> None:
+    """Lay a split out below `data` as relative links to `<frames>/<class>/<video>`.
+
+    `data/{train,val,test}/<class>/<video>` is what TAO trains and evaluates on;
+    `data/inference/<class>.<video>` are the test videos side by side, as TAO's inference wants
+    them. The whole tree is published at once. Raises `InputError` when frames are missing.
+    """
+    rows = read_split(table)
+    _require_frames(rows, frames)
+    root = frames.resolve()
+    final = data.parent.resolve() / data.name
+    flat = inference_names(rows)
+    with replacing(data) as part:
+        for row in rows:
+            _link(part, Path(row.part, row.cls, row.video), final, root / row.cls / row.video)
+        for name, (cls, video) in flat.items():
+            _link(part, Path("inference", name), final, root / cls / video)
+        for folder in {row.part for row in rows}:
+            for cls in {row.cls for row in rows}:
+                (part / folder / cls).mkdir(exist_ok=True)
+
+
+def _link(part: Path, name: Path, final: Path, target: Path) -> None:
+    """Link `part/name`, which will be `final/name`, relatively to `target`."""
+    link = part / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(os.path.relpath(target, (final / name).parent))
+
+
+def _require_frames(rows: Sequence[Row], frames: Path) -> None:
+    lost = [row for row in rows if not (frames / row.cls / row.video / "rgb").is_dir()]
+    if lost:
+        raise InputError(
+            f"{len(lost)} videos of the split have no frames.",
+            where=frames,
+            found=in_lines([f"{row.cls}/{row.video}" for row in lost]),
+            fix="snakemake dataset --cores 1",
+        )
+
+
+def inference_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
+    """Return `<class>.<video>` -> (class, video) of the test videos, in their order.
+
+    Raises `InputError` when two of them would get one name.
+    """
+    names: dict[str, tuple[str, str]] = {}
+    for row in rows:
+        if row.part != "test":
+            continue
+        name = f"{row.cls}.{row.video}"
+        if name in names:
+            raise InputError(
+                "Two test videos have the same <class>.<video>.",
+                found=" = ".join(
+                    f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))
+                ),
+                fix="rename one of the classes or videos",
+            )
+        names[name] = (row.cls, row.video)
+    return names

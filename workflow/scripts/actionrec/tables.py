@@ -1,0 +1,53 @@
+"""Read and write the small sorted TSV files that rules hand on to each other."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.files import replacing
+
+# Names come from file systems, which promise neither UTF-8 nor freedom from tabs: the csv module
+# quotes the latter, and surrogates carry the former unchanged through a write and a read.
+_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write `rows` under a header of `columns`, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, "excel-tab", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    with replacing(path) as part:
+        part.write_text(text.getvalue(), **_TEXT)
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
+    """Return the rows below the header, each with as many cells as there are `columns`.
+
+    Raises `InputError` when the file is missing or holds anything else.
+    """
+    try:
+        with path.open(**_TEXT) as file:
+            header, *rows = csv.reader(file, "excel-tab", strict=True) or [[]]
+    except FileNotFoundError:
+        raise _unreadable(path, "no such file") from None
+    except (ValueError, csv.Error) as error:
+        raise _unreadable(path, error) from error
+    if header != list(columns):
+        raise _unreadable(path, f"columns {', '.join(header)}", columns)
+    for row in rows:
+        if len(row) != len(columns):
+            raise _unreadable(path, f"{len(row)} cells in the row {row}", columns)
+    return rows
+
+
+def _unreadable(path: Path, found: object, columns: Sequence[str] | None = None) -> InputError:
+    return InputError(
+        "A table of the workflow is missing or damaged.",
+        where=path,
+        found=found,
+        allowed=columns,
+        fix=f"remake it: snakemake -f {path} --cores 1",
+    )
