@@ -1,6 +1,6 @@
 """The one error that bad input ends in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -35,3 +35,15 @@ class InputError(Exception):
         if fix is not None:
             lines.append(f"  fix:     {fix}")
         super().__init__("\n".join(lines))
+
+
+def some(names: Sequence[str], limit: int = 10) -> str:
+    """Return `names` in one line, at most `limit` of them."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def in_lines(items: Sequence[str], limit: int = 20) -> str:
+    """Return `items` one a line, aligned for an `InputError`, at most `limit` of them."""
+    more = [f"and {len(items) - limit} more"] if len(items) > limit else []
+    return "\n           ".join([*items[:limit], *more])

@@ -62,7 +62,7 @@ def write_text(target: Path | str, text: str) -> None:
 
 def sha256(path: Path | str) -> str:
     """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, in_lines
 from actionrec.files import explained_disk_errors
 from actionrec.manifest import Clip, fingerprint, frame_fault, read_manifest, write_manifest
 from actionrec.videos import (
     SUFFIXES,
     BadVideo,
-    in_lines,
     judge,
     list_videos,
     open_video,

@@ -12,10 +12,10 @@ from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, in_lines, some
 from actionrec.files import sha256, write_text
 from actionrec.tables import read_table, write_table
-from actionrec.videos import in_lines, is_video, read_files_table, some
+from actionrec.videos import is_video, read_files_table
 
 STATUSES = ("ok", "warn", "bad")
 

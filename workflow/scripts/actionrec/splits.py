@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, in_lines, some
 from actionrec.files import replacing
 from actionrec.manifest import Clip, read_manifest
 from actionrec.tables import read_table, write_table
-from actionrec.videos import SUFFIXES, in_lines, some
+from actionrec.videos import SUFFIXES
 
 PARTS = ("train", "val", "test")
 

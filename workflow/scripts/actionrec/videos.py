@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, some
 from actionrec.files import replacing
 from actionrec.tables import read_table, write_table
 
@@ -61,18 +61,6 @@ def list_videos(folder: Path) -> list[Path]:
         log.warning("Ignored in %s, not a video: %s", folder, some(others))
     _refuse_twins(folder, videos)
     return videos
-
-
-def some(names: Sequence[str], limit: int = 10) -> str:
-    """Return `names` in one line, at most `limit` of them."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
-def in_lines(items: Sequence[str], limit: int = 20) -> str:
-    """Return `items` one a line, aligned for an `InputError`, at most `limit` of them."""
-    more = [f"and {len(items) - limit} more"] if len(items) > limit else []
-    return "\n           ".join([*items[:limit], *more])
 
 
 def _refuse_twins(folder: Path, videos: Sequence[Path]) -> None:
@@ -176,12 +164,13 @@ def _frames(capture: Any) -> "Iterator[np.ndarray]":
 
 
 def _opencv() -> Any:
-    """Import OpenCV with FFmpeg's complaints off: the manifest says what is wrong with a video."""
+    """Import OpenCV without its and FFmpeg's complaints: the manifest says what is wrong."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # A playlist that calls itself .avi must not reach out to the network.
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
     import cv2
 
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 
 

@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make run` and `make test`. `make help` lists the others.
+
+CORES ?= 2
+PIP_OPTIONS ?=
+SNAKEMAKE_OPTIONS ?=
+VENV := .venv
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test lint env lock clean
+
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error This is make $(MAKE_VERSION); GNU make 3.82 or newer is needed: apt install make)
+endif
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: env  ## make the environment and run the demo from archives to deployable models
+	@echo "==> Running the workflow on the demo set with $(CORES) cores"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --cores $(CORES) $(SNAKEMAKE_OPTIONS)
+	@echo "==> Done: open results/report.html, or look at results/summary.csv:"
+	@cat results/summary.csv
+
+test: lint  ## make the environment and pass all checks and tests
+	@echo "==> Testing"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest $(PYTEST_OPTIONS)
+
+lint: env  ## check the style of code and rules
+	@echo "==> Checking style: ruff, snakefmt, snakemake --lint"
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --lint
+
+env: $(VENV)/.installed  ## make the environment: .venv, from the pinned envs/requirements.lock
+
+$(VENV)/.installed: envs/requirements.lock pyproject.toml
+ifeq ($(PYTHON),)
+	@echo "Python 3.11 or newer is needed and none is on PATH. Install it (apt install python3 python3-venv)" >&2
+	@echo "or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2
+	@exit 1
+endif
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make environments: apt install python3-venv" >&2; exit 1; }
+	@echo "==> Making $(VENV) with $$($(PYTHON) --version) from envs/requirements.lock (once; some minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r envs/requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock:  ## resolve envs/requirements.lock anew from pyproject.toml
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml \
+		| grep -vE '^(nvidia-|cuda-|triton)' > envs/requirements.lock.new
+	@mv envs/requirements.lock.new envs/requirements.lock
+
+clean:  ## remove results, logs and the demo's files; downloads and the environment stay
+	@rm -rf results logs resources/demo resources/pretrained

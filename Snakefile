@@ -1,0 +1,43 @@
+"""Fine-tune NVIDIA TAO ActionRecognitionNet, from archives of videos to a deployable model."""
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+if (
+    not workflow.overwrite_configfiles
+):  # those given on the command line are the whole configuration
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+pathvars:
+    dataset=config["dataset"]["name"],
+    benchmarks="<logs>/benchmarks",
+
+
+resource_scopes:
+    gpu="local",
+
+
+include: "workflow/rules/common.smk"
+include: ("workflow/rules/folder.smk" if FROM_FOLDER else "workflow/rules/download.smk")
+include: "workflow/rules/frames.smk"
+include: "workflow/rules/splits.smk"
+include: "workflow/rules/pretrained.smk"
+include: "workflow/rules/specs.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/summary.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.summary.input,
+        rules.export.input,

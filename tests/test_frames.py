@@ -1,0 +1,460 @@
+"""Frames are exact, kept when nothing changed, and survive kills, bad videos and full disks."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from actionrec.errors import InputError
+from actionrec.frames import extract_class
+from actionrec.manifest import read_manifest
+from actionrec.videos import list_videos, write_files_table
+from conftest import REPOSITORY, write_video
+
+
+class Class:
+    """The paths of one class in a project folder."""
+
+    def __init__(self, root, name="walk"):
+        self.videos = root / "resources/videos" / name
+        self.frames = root / "resources/frames" / name
+        self.table = root / "results/videos" / f"{name}.tsv"
+        self.manifest = root / "results/frames" / f"{name}.tsv"
+        self.videos.mkdir(parents=True)
+
+    def list(self):
+        write_files_table(self.table, list_videos(self.videos))
+
+    def extract(self, **options):
+        self.manifest.unlink(missing_ok=True)  # as Snakemake does
+        extract_class(self.videos, self.table, self.frames, self.manifest, **options)
+        return {clip.video: clip for clip in read_manifest(self.manifest)}
+
+    def rgb(self, video):
+        return self.frames / video / "rgb"
+
+    def tree(self):
+        """Return each frame file's path and inode: an inode tells a kept file from a remade one."""
+        return {
+            str(path.relative_to(self.frames)): path.stat().st_ino
+            for path in self.frames.rglob("*")
+            if path.is_file()
+        }
+
+    def leftovers(self):
+        room = self.frames.with_name(f".{self.frames.name}")
+        return [path.name for path in room.iterdir() if path.name != "done.tsv"]
+
+
+@pytest.fixture
+def walk(tmp_path):
+    return Class(tmp_path)
+
+
+@pytest.fixture
+def three(walk):
+    """Return a class of three videos, extracted."""
+    for name, count in (("a", 5), ("b", 7), ("c", 9)):
+        write_video(walk.videos / f"{name}.avi", frames=count)
+    walk.list()
+    walk.extract()
+    return walk
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def decoded(path):
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        ok, frame = capture.read()
+        if not ok:
+            return np.array(frames)
+        frames.append(frame)
+
+
+def stored(rgb):
+    return np.array([cv2.imread(str(path)) for path in sorted(rgb.iterdir())])
+
+
+@pytest.mark.parametrize("encoder", ["fpng", "cv2"])
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (2, 2), (34, 18), (322, 240)])
+def test_png_frames_equal_what_opencv_decodes(walk, encoder, width, height):
+    write_video(walk.videos / "a.avi", frames=6, width=width, height=height, fourcc="MJPG")
+    walk.list()
+    clip = walk.extract(encoder=encoder)["a"]
+    assert names(walk.rgb("a")) == [f"{number:06d}.png" for number in range(1, 7)]
+    assert np.array_equal(stored(walk.rgb("a")), decoded(walk.videos / "a.avi"))
+    assert (clip.frames, clip.width, clip.height, clip.format) == (6, width, height, "png")
+
+
+def test_noise_survives_both_encoders_bit_by_bit(walk):
+    writer = cv2.VideoWriter(
+        str(walk.videos / "n.mkv"), cv2.VideoWriter_fourcc(*"FFV1"), 30, (98, 54)
+    )
+    for frame in np.random.default_rng(7).integers(0, 256, (5, 54, 98, 3), np.uint8):
+        writer.write(frame)
+    writer.release()
+    walk.list()
+    for encoder in ("fpng", "cv2"):
+        shutil.rmtree(walk.frames, ignore_errors=True)
+        walk.extract(encoder=encoder)
+        assert np.array_equal(stored(walk.rgb("n")), decoded(walk.videos / "n.mkv"))
+
+
+def test_manifest_of_a_class(three):
+    three.extract()
+    lines = three.manifest.read_text().splitlines()
+    assert lines[0].split("\t") == [
+        *("video", "file", "frames", "width", "height", "fps"),
+        *("bytes", "sha256", "format", "status", "reason"),
+    ]
+    assert [line.split("\t")[:6] for line in lines[1:]] == [
+        ["a", "a.avi", "5", "64", "48", "30.0"],
+        ["b", "b.avi", "7", "64", "48", "30.0"],
+        ["c", "c.avi", "9", "64", "48", "30.0"],
+    ]
+
+
+def test_workers_change_nothing(three):
+    alone = three.manifest.read_bytes()
+    shutil.rmtree(three.frames.parent)
+    three.extract(workers=2)
+    assert three.manifest.read_bytes() == alone
+    for name in "abc":
+        assert np.array_equal(stored(three.rgb(name)), decoded(three.videos / f"{name}.avi"))
+
+
+def test_png_without_fpng(walk, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "fpng", None)
+    write_video(walk.videos / "a.avi")
+    walk.list()
+    walk.extract()
+    assert np.array_equal(stored(walk.rgb("a")), decoded(walk.videos / "a.avi"))
+    assert "OpenCV writes the PNG files" in caplog.text
+
+
+def test_jpg_and_its_quality_are_on_record(three):
+    assert three.extract(fmt="jpg", quality=90)["a"].format == "jpg 90"
+    assert {path.suffix for path in three.rgb("a").iterdir()} == {".jpg"}
+    error = np.abs(stored(three.rgb("a")).astype(int) - decoded(three.videos / "a.avi"))
+    assert error.mean() < 4
+    fine = three.tree()
+    assert three.extract(fmt="jpg", quality=20)["a"].format == "jpg 20"
+    assert fine.items().isdisjoint(three.tree().items())
+
+
+def test_odd_names_of_hmdb51(walk):
+    odd = (REPOSITORY / "tests/data/splits/odd_names.txt").read_text().split()
+    assert len(odd) == 34
+    first = write_video(walk.videos / odd[0], frames=3, width=16, height=16)
+    for name in [*odd[1:], "two words 100%_%03d.avi", "Übung_日本語.avi", "a:b.avi"]:
+        shutil.copy(first, walk.videos / name)
+    walk.list()
+    clips = walk.extract(workers=2)
+    assert len(clips) == 37
+    assert sorted(clip.file for clip in clips.values()) == names(walk.videos)
+    for name in clips:
+        assert names(walk.rgb(name)) == ["000001.png", "000002.png", "000003.png"]
+
+
+def test_nothing_is_redone_without_need(three):
+    before, table = three.tree(), three.manifest.read_bytes()
+    three.extract(encoder="cv2", workers=2)
+    assert three.tree() == before
+    assert three.manifest.read_bytes() == table
+
+
+def test_only_what_changed_is_redone(three):
+    before = three.tree()
+    write_video(three.videos / "b.avi", frames=4)
+    write_video(three.videos / "d.avi", frames=3)
+    (three.videos / "c.avi").unlink()
+    three.list()
+    clips = three.extract()
+    assert {name: clip.frames for name, clip in clips.items()} == {"a": 5, "b": 4, "d": 3}
+    assert names(three.frames) == ["a", "b", "d"]
+    assert {p: i for p, i in three.tree().items() if p[0] == "a"} == {
+        p: i for p, i in before.items() if p[0] == "a"
+    }
+    assert np.array_equal(stored(three.rgb("b")), decoded(three.videos / "b.avi"))
+
+
+def test_equal_count_does_not_hide_a_replaced_video(three):
+    write_video(three.videos / "a.avi", frames=5, width=80)
+    three.list()
+    assert three.extract()["a"].width == 80
+    assert np.array_equal(stored(three.rgb("a")), decoded(three.videos / "a.avi"))
+
+
+@pytest.mark.parametrize("damage", ["lost", "stray", "renamed", "no folder", "file for folder"])
+def test_damaged_frames_are_made_again(three, damage):
+    rgb = three.rgb("b")
+    table = three.manifest.read_bytes()
+    match damage:
+        case "lost":
+            (rgb / "000003.png").unlink()
+        case "stray":
+            (rgb / ".DS_Store").touch()
+        case "renamed":
+            (rgb / "000007.png").rename(rgb / "000008.png")
+        case "no folder":
+            shutil.rmtree(three.frames / "b")
+        case "file for folder":
+            shutil.rmtree(rgb)
+            rgb.touch()
+    three.extract()
+    assert three.manifest.read_bytes() == table
+    assert np.array_equal(stored(rgb), decoded(three.videos / "b.avi"))
+
+
+def test_foreign_entries_leave_the_class_folder_and_flow_stays(three):
+    (three.frames / ".DS_Store").touch()
+    (three.frames / "stranger/rgb").mkdir(parents=True)
+    flow = three.frames / "a/u/000001.jpg"
+    flow.parent.mkdir()
+    flow.touch()
+    three.extract()
+    assert names(three.frames) == ["a", "b", "c"]
+    assert flow.exists()
+
+
+def test_frames_may_live_on_another_disk(walk, tmp_path):
+    (tmp_path / "disk").mkdir()
+    walk.frames.parent.mkdir(parents=True)
+    walk.frames.symlink_to(tmp_path / "disk")
+    write_video(walk.videos / "a.avi", frames=3)
+    walk.list()
+    walk.extract()
+    assert len(list((tmp_path / "disk/a/rgb").iterdir())) == 3
+
+
+def make_bad(folder):
+    (folder / "empty.avi").touch()
+    (folder / "text.avi").write_text("no video")
+    data = write_video(folder / "cut.avi", frames=30).read_bytes()
+    (folder / "cut.avi").write_bytes(data[: len(data) // 2])
+
+
+def test_bad_videos_are_listed_with_reasons_and_leave_nothing(three, caplog):
+    make_bad(three.videos)
+    three.list()
+    clips = three.extract(tolerate=3, workers=2)
+    bad = {name: clip.reason for name, clip in clips.items() if clip.status == "bad"}
+    assert bad["empty"] == "is empty (0 bytes)"
+    assert bad["text"] == "holds no video stream that OpenCV can open"
+    assert bad["cut"].startswith("is truncated")
+    assert all(clips[name].frames == 0 for name in bad)
+    assert names(three.frames) == ["a", "b", "c"]
+    assert three.leftovers() == []
+    assert "cut.avi is truncated" in caplog.text
+
+
+def test_too_many_bad_videos_are_named_and_good_frames_stay(three):
+    before = three.tree()
+    make_bad(three.videos)
+    three.list()
+    with pytest.raises(InputError) as error:
+        three.extract(tolerate=2)
+    message = str(error.value)
+    assert "3 of 6 videos are bad, 2 are tolerated" in message
+    for line in ("cut.avi is truncated", "empty.avi is empty", "text.avi holds no video stream"):
+        assert line in message
+    assert "set frames.tolerate to 3" in message
+    assert not three.manifest.exists()
+    assert three.tree() == before
+
+
+def test_video_that_turned_bad_loses_its_frames(three):
+    (three.videos / "a.avi").write_text("overwritten")
+    three.list()
+    assert three.extract(tolerate=1)["a"].status == "bad"
+    assert names(three.frames) == ["b", "c"]
+    write_video(three.videos / "a.avi", frames=5)
+    three.list()
+    assert three.extract()["a"].frames == 5
+
+
+def test_class_without_a_usable_video(walk):
+    make_bad(walk.videos)
+    walk.list()
+    with pytest.raises(InputError, match="no usable video"):
+        walk.extract(tolerate=99)
+    assert not walk.manifest.exists()
+
+
+def test_missing_videos_are_named_with_the_command(three):
+    (three.videos / "b.avi").unlink()
+    with pytest.raises(InputError) as error:
+        three.extract()
+    assert "b.avi" in str(error.value)
+    assert f"snakemake -f {three.table}" in str(error.value)
+    assert three.rgb("b").is_dir()
+
+
+def test_missing_folder_of_videos(three):
+    shutil.rmtree(three.videos)
+    with pytest.raises(InputError, match="3 videos are missing"):
+        three.extract()
+
+
+def test_videos_beyond_the_table_count(three):
+    write_video(three.videos / "mine.mp4", frames=4, fourcc="mp4v")
+    assert three.extract()["mine"].frames == 4
+
+
+def test_damaged_record_of_finished_frames_only_costs_time(three):
+    done = three.frames.with_name(".walk") / "done.tsv"
+    done.write_bytes(os.urandom(200))
+    table = three.manifest.read_bytes()
+    three.extract()
+    assert three.manifest.read_bytes() == table
+    assert np.array_equal(stored(three.rgb("a")), decoded(three.videos / "a.avi"))
+
+
+# A script as Snakemake runs it: no `if __name__ == "__main__"` keeps its workers from running it.
+SCRIPT = """
+import sys
+from pathlib import Path
+from actionrec.errors import InputError
+from actionrec.frames import extract_class
+print("script runs", flush=True)
+try:
+    extract_class(*map(Path, sys.argv[1:]), workers=2)
+except InputError as error:
+    sys.exit(f"InputError: {error}")
+"""
+
+
+def start_script(walk, folder):
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    paths = [walk.videos, walk.table, walk.frames, walk.manifest]
+    return subprocess.Popen(
+        [sys.executable, str(script), *map(str, paths)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "workflow/scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def long(walk):
+    """Return a class that takes two workers a few seconds."""
+    first = write_video(walk.videos / "00.avi", frames=250, width=320, height=240)
+    for number in range(1, 12):
+        shutil.copy(first, walk.videos / f"{number:02d}.avi")
+    walk.list()
+    return walk
+
+
+def workers_of(process):
+    """Return the process ids of a script's workers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [
+        int(pid)
+        for pid in children.read_text().split()
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def wait_for(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return result
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def finished(walk):
+    """Return the videos whose frames the next run can rely on."""
+    done = walk.frames.with_name(".walk") / "done.tsv"
+    return {clip.video for clip in read_manifest(done)} if done.exists() else set()
+
+
+def test_killed_worker_is_reported_and_the_next_run_goes_on(long, tmp_path):
+    process = start_script(long, tmp_path)
+    wait_for(lambda: finished(long))
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out.count("script runs") == 1
+    assert "InputError: A worker process was killed" in err
+    assert "fewer --cores" in err
+    assert not long.manifest.exists()
+    resume(long)
+
+
+def test_kill_9_of_the_job_ends_its_workers_and_the_next_run_goes_on(long, tmp_path):
+    process = start_script(long, tmp_path)
+    wait_for(lambda: finished(long))
+    workers = workers_of(process)
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(map(is_running, workers)), seconds=5)
+    assert not long.manifest.exists()
+    resume(long)
+
+
+def resume(long):
+    """Run again: what was finished is kept, the rest is made, nothing is left over."""
+    done = finished(long)
+    assert 0 < len(done) < 12
+    before = {path: inode for path, inode in long.tree().items() if path[:2] in done}
+    assert len(before) == 250 * len(done)
+    clips = long.extract(workers=2)
+    assert {clip.frames for clip in clips.values()} == {250}
+    assert before.items() <= long.tree().items()
+    assert long.leftovers() == []
+    for name in clips:
+        assert len(names(long.rgb(name))) == 250
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of 2 MB that a test can make larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_full_disk(small_disk, tmp_path, workers):
+    walk = Class(tmp_path)
+    walk.frames.parent.mkdir(parents=True)
+    walk.frames.symlink_to(small_disk / "walk")
+    (small_disk / "walk").mkdir()
+    for number, frames in enumerate((10, 10, 200)):
+        write_video(walk.videos / f"{number}.avi", frames=frames, width=320, height=240)
+    walk.list()
+    with pytest.raises(InputError, match="The disk is full") as error:
+        walk.extract(workers=workers)
+    assert "run the same command again" in str(error.value)
+    assert not walk.manifest.exists()
+    assert not list(walk.frames.glob("2"))
+    assert all(len(names(rgb)) == 10 for rgb in walk.frames.glob("*/rgb"))
+    assert [path.name for path in (small_disk / ".walk").glob("part-*")] == []
+    before = walk.tree()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert walk.extract(workers=workers)["2"].frames == 200
+    assert before.items() <= walk.tree().items()

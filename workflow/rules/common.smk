@@ -1,0 +1,124 @@
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+sys.path.insert(0, str(WORKFLOW / "scripts"))
+
+from actionrec import __version__, encryption, manifest, spec
+from actionrec import config as settings
+from actionrec.errors import InputError
+
+
+def explained(function, *arguments):
+    """Call a function; let bad input end Snakemake with its message alone."""
+    try:
+        return function(*arguments)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+explained(
+    settings.check,
+    config,
+    WORKFLOW / "schemas" / "config.schema.yaml",
+    ", ".join(str(file) for file in workflow.configfiles) or "config",
+)
+validate(config, schema="../schemas/config.schema.yaml")
+
+DATASET = config["dataset"]["name"]
+CLASSES = config["dataset"]["classes"]
+FROM_FOLDER = config["dataset"]["source"] == "folder"
+SPLITS = settings.splits(config)
+RUNS = list(settings.runs(config))
+ENGINE = f"{config['tao']['runner']} {config['tao']['toolkit']} actionrec {__version__}"
+
+
+def damaged_trees():
+    """Return the tables to remake where videos or frames on disk no longer agree with them."""
+    found = {}
+    for cls in CLASSES:
+        found |= manifest.stale(
+            Path(f"resources/{DATASET}/videos/{cls}"),
+            Path(f"results/{DATASET}/videos/{cls}.tsv"),
+            Path(f"resources/{DATASET}/frames/{cls}"),
+            Path(f"results/{DATASET}/frames/{cls}.tsv"),
+        )
+    return found
+
+
+# Snakemake sees the small tables, not the trees they describe. A tree that has changed behind its
+# table is remade as with --forcerun, which a dry run shows and nothing on disk records.
+if workflow.is_main_process:
+    for table, why in damaged_trees().items():
+        logger.info(f"{table} will be remade: {why}")
+        workflow.dag_settings.forcerun |= {str(table)}
+
+
+wildcard_constraints:
+    cls=settings.alternatives(CLASSES),
+    exp=settings.alternatives(config["experiments"]),
+    k="|".join(str(number) for number in SPLITS["numbers"]),
+
+
+def of_every_run(artifact):
+    """Return the path of an artifact in the folder of every experiment and split."""
+    return [f"<results>/{exp}/split{k}/{artifact}" for exp, k in RUNS]
+
+
+def archive_path(role):
+    """Return where the archive of videos or of split files lies."""
+    if config["dataset"]["source"] == "demo":
+        return f"<resources>/demo/archives/demo_{role}.rar"
+    file = config["dataset"].get("archives", {}).get(role, {}).get("file", "none")
+    return f"<resources>/<dataset>/archives/{file}"
+
+
+def archive(key):
+    """Return a params function that looks up `key` of the archive with the file {archive}.rar."""
+
+    def get(wildcards):
+        archives = config["dataset"].get("archives", {}).values()
+        return next(a[key] for a in archives if a["file"] == f"{wildcards.archive}.rar")
+
+    return get
+
+
+def frame_manifests(wildcards):
+    """Return the frame manifests of the experiment's classes, in the order of its labels."""
+    labels = settings.classes(config, wildcards.exp)
+    return [f"<results>/<dataset>/frames/{cls}.tsv" for cls in labels]
+
+
+def split_files(wildcards):
+    """Return the official split files of the experiment's classes, if they decide."""
+    if SPLITS["method"] != "official":
+        return []
+    labels = settings.classes(config, wildcards.exp)
+    return [f"<resources>/<dataset>/splits/{cls}_test_split{wildcards.k}.txt" for cls in labels]
+
+
+def experiment(question):
+    """Return a params function that asks `question(config, {exp})`."""
+
+    def get(wildcards):
+        return question(config, wildcards.exp)
+
+    return get
+
+
+def pretrained_source(wildcards):
+    """Return the file to take weights from: another experiment's model of the same split, or a path."""
+    source = settings.pretrained(config, wildcards.exp)
+    if "experiment" in source:
+        return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
+    return source.get("path", [])
+
+
+def pretrained_weights(wildcards):
+    """Return the fetched weights of an experiment that starts from some."""
+    if settings.pretrained(config, wildcards.exp):
+        return f"<resources>/pretrained/{wildcards.exp}.split{wildcards.k}.pth"
+    return []

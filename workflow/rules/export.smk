@@ -1,0 +1,45 @@
+rule export_onnx:
+    """Export the model as ONNX, checked against the checkpoint, with its labels."""
+    input:
+        spec="<results>/{exp}/split{k}/specs/export.yaml",
+        model="<results>/{exp}/split{k}/model.pth",
+    output:
+        onnx="<results>/{exp}/split{k}/export/model.onnx",
+        labels="<results>/{exp}/split{k}/export/labels.txt",
+    log:
+        "<logs>/export_onnx/{exp}.split{k}.log",
+    conda:
+        "../../envs/engine.yaml"
+    threads: 2
+    resources:
+        gpu=1,
+        mem="8GB",
+        runtime=60,
+    params:
+        runner=config["tao"]["runner"],
+        engine=ENGINE,
+        labels=experiment(settings.classes),
+    script:
+        "../scripts/export_onnx.py"
+
+
+rule encrypt_onnx:
+    """Encrypt the ONNX model as TAO's .etlt, with the key in TAO_KEY."""
+    input:
+        "<results>/{exp}/split{k}/export/model.onnx",
+    output:
+        "<results>/{exp}/split{k}/export/model.etlt",
+    log:
+        "<logs>/encrypt_onnx/{exp}.split{k}.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    script:
+        "../scripts/encrypt_onnx.py"
+
+
+rule export:
+    """Target: every model in its deployable forms."""
+    input:
+        of_every_run("export/model.onnx"),
+        of_every_run("export/model.etlt") if encryption.wanted(config["export"]["etlt"]) else [],

@@ -1,0 +1,14 @@
+rule link_class:
+    """List the videos of one class in the user's folder, and link to it."""
+    output:
+        "<results>/<dataset>/videos/{cls}.tsv",
+    log:
+        "<logs>/link_class/{cls}.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        source=lookup("dataset/path", within=config),
+        link=f"resources/{DATASET}/videos/{{cls}}",
+    script:
+        "../scripts/link_class.py"

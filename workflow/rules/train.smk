@@ -1,0 +1,36 @@
+rule train_model:
+    """Train one experiment; its checkpoints stay in train/, so that a killed job resumes."""
+    input:
+        spec="<results>/{exp}/split{k}/specs/train.yaml",
+        split="<results>/{exp}/split{k}/split.tsv",
+        data=ancient("<results>/{exp}/split{k}/data"),
+        pretrained=pretrained_weights,
+    output:
+        model=ensure("<results>/{exp}/split{k}/model.pth", non_empty=True),
+        choice="<results>/{exp}/split{k}/model.json",
+        history="<results>/{exp}/split{k}/history.csv",
+    log:
+        "<logs>/train_model/{exp}.split{k}.log",
+    benchmark:
+        "<benchmarks>/train_model/{exp}.split{k}.tsv"
+    conda:
+        "../../envs/engine.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem="16GB",
+        runtime=720,
+    params:
+        runner=config["tao"]["runner"],
+        engine=ENGINE,
+        checkpoint=config["tao"]["checkpoint"],
+    message:
+        "Training {wildcards.exp} on split {wildcards.k}"
+    script:
+        "../scripts/train_model.py"
+
+
+rule train:
+    """Target: every experiment trained on every split."""
+    input:
+        of_every_run("model.pth"),

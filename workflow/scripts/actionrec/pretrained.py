@@ -1,0 +1,20 @@
+"""Fetch the weights that an experiment starts from."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from actionrec.download import download
+from actionrec.files import replacing
+
+
+def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -> None:
+    """Put the weights at `target`: a copy of the one file named, or a download.
+
+    A copy, not a link: Snakemake dates its outputs, and a link would date the original too.
+    """
+    if "url" in source:
+        download([source["url"]], Path(target), source["sha256"])
+        return
+    with replacing(target) as part:
+        shutil.copyfile(files[0], part)

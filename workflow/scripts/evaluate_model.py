@@ -1,0 +1,16 @@
+"""Score a model on the test videos."""
+
+from pathlib import Path
+
+from actionrec.job import job
+from actionrec.tasks import engine, evaluate
+
+with job(snakemake):
+    evaluate(
+        Path(snakemake.input.spec),
+        Path(snakemake.input.split),
+        Path(snakemake.input.predictions),
+        Path(snakemake.output[0]),
+        labels=snakemake.params.labels,
+        engine=engine(snakemake),
+    )

@@ -1,0 +1,9 @@
+"""Build the tree of links that TAO reads."""
+
+from pathlib import Path
+
+from actionrec.job import job
+from actionrec.splits import link_split
+
+with job(snakemake):
+    link_split(Path(snakemake.input[0]), Path(snakemake.params.frames), Path(snakemake.output[0]))
