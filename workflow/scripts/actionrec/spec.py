@@ -54,7 +54,13 @@ class ModelConfig:
 
     model_type: str = _one_of("rgb", "of", "joint", default="rgb")
     backbone: str = _one_of(
-        "resnet_18", "resnet_34", "resnet_50", "resnet_101", "resnet_152", "i3d", default="resnet_18"
+        "resnet_18",
+        "resnet_34",
+        "resnet_50",
+        "resnet_101",
+        "resnet_152",
+        "i3d",
+        default="resnet_18",
     )
     input_type: str = _one_of("2d", "3d", default="2d")
     of_seq_length: int = _within(1, default=10)

@@ -68,9 +68,7 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
             found=f"{path}: {str(error).splitlines()[0]}",
         ) from error
     if not isinstance(checkpoint, dict):
-        raise InputError(
-            "The file holds no state_dict.", where=f"spec: {where}", found=path
-        )
+        raise InputError("The file holds no state_dict.", where=f"spec: {where}", found=path)
     if "state_dict_encrypted" in checkpoint:
         raise InputError(
             "The checkpoint is encrypted, which the native engine cannot read yet.",

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import checkpoints, data, progress, transforms
+from actionrec.native import checkpoints, data, progress, sgd, transforms
 from actionrec.native.status import StatusLog
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Training:
     status: StatusLog
     device: torch.device
     network: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: sgd.SGD
     scheduler: LRScheduler
     order: data.TrainingBatches
     clips: data.Loader
@@ -95,14 +95,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         log.warning("The native engine trains on one device; num_gpus and num_nodes are ignored.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = checkpoints.start_network(spec).to(device)
-    optim = spec.train.optim
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=optim.lr,
-        momentum=optim.momentum,
-        weight_decay=optim.weight_decay,
-        fused=True,
-    )
+    optimizer = sgd.make(network.parameters(), spec.train.optim)
     clips = data.TrainingClips(videos, spec)
     order = data.TrainingBatches(len(clips), spec.dataset.batch_size, spec.train.seed)
     print(f"Train dataset samples: {len(clips)}")
@@ -114,7 +107,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         device,
         network,
         optimizer,
-        _schedule(optimizer, optim),
+        _schedule(optimizer, spec.train.optim),
         order,
         data.load(clips, order, spec),
         _validation_loader(validation, spec),
@@ -170,7 +163,7 @@ def _refuse_without_validation(spec: DictConfig, videos: list[data.Video]) -> No
             )
 
 
-def _schedule(optimizer: torch.optim.SGD, optim: DictConfig) -> LRScheduler:
+def _schedule(optimizer: sgd.SGD, optim: DictConfig) -> LRScheduler:
     if optim.lr_scheduler == "AutoReduce":
         return ReduceLROnPlateau(
             optimizer, "min", factor=optim.lr_decay, patience=optim.patience, min_lr=optim.min_lr
@@ -183,14 +176,15 @@ def _run(training: Training) -> None:
     epochs = training.spec.train.num_epochs
     clips = len(training.clips.dataset)
     seen = training.epoch * clips + training.batch * training.spec.dataset.batch_size
-    with progress.bar(epochs * clips, "train") as bar:
-        bar.update(min(seen, epochs * clips))
-        bar.unpause()
+    with progress.bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
         while training.epoch < epochs:
             start = time.monotonic()
             bar.set_description(f"epoch {training.epoch + 1}/{epochs}", refresh=False)
             _train_epoch(training, bar)
-            metrics = _end_epoch(training, start)
+            metrics = {
+                "lr": training.optimizer.param_groups[0]["lr"],
+                **_end_epoch(training, start),
+            }
             _print_epoch(bar, training, metrics, time.monotonic() - start)
             training.epoch, training.batch = training.epoch + 1, 0
             training.totals.zero_()
@@ -206,7 +200,9 @@ def _train_epoch(training: Training, bar: tqdm) -> None:
         _train_step(training, clips, labels)
         now = time.monotonic()
         training.steps_timed += 1
-        training.seconds_per_step += (now - start - training.seconds_per_step) / training.steps_timed
+        training.seconds_per_step += (
+            now - start - training.seconds_per_step
+        ) / training.steps_timed
         # Reading the loss waits for the GPU, so it is read when it is shown, and no oftener.
         if now - shown >= bar.mininterval:
             shown = now
@@ -315,17 +311,11 @@ def _log_progress(training: Training, seconds: float) -> None:
     )
 
 
-def _print_epoch(
-    bar: tqdm, training: Training, metrics: dict[str, float], seconds: float
-) -> None:
+def _print_epoch(bar: tqdm, training: Training, metrics: dict[str, float], seconds: float) -> None:
     names = {"train_acc_1": "train_acc", "val_acc_1": "val_acc"}
-    shown = "  ".join(f"{names.get(name, name)} {value:.4f}" for name, value in metrics.items())
-    rate = training.optimizer.param_groups[0]["lr"]
-    bar.write(
-        f"epoch {training.epoch + 1}/{training.spec.train.num_epochs}  {shown}  "
-        f"next_lr {rate:g}  {seconds:.1f} s",
-        file=sys.stdout,
-    )
+    shown = "  ".join(f"{names.get(name, name)} {value:.4g}" for name, value in metrics.items())
+    epoch = f"epoch {training.epoch + 1}/{training.spec.train.num_epochs}"
+    bar.write(f"{epoch}  {shown}  {seconds:.1f} s", file=sys.stdout)
     sys.stdout.flush()
 
 
@@ -394,9 +384,6 @@ def _save(
 ) -> None:
     path = (folder or training.folder) / name
     state = training.network.state_dict(prefix=checkpoints.PREFIX)
-    optimizer = training.optimizer.state_dict()
-    for group in optimizer["param_groups"]:
-        group["fused"] = None  # how steps are computed here is nothing to bind others to
     checkpoints.save(
         path,
         {
@@ -408,7 +395,7 @@ def _save(
                 training.epoch, training.step, training.batch, len(training.order)
             ),
             "callbacks": {},
-            "optimizer_states": [optimizer],
+            "optimizer_states": [sgd.state_of(training.optimizer)],
             "lr_schedulers": [training.scheduler.state_dict()],
             "actionrec": {
                 "rng": torch.get_rng_state(),
@@ -438,9 +425,7 @@ def _resume(training: Training) -> None:
         _refuse_changed(own.get("spec"), spec, training.folder)
     training.status.write(f"Resuming training from checkpoint: {path}")
     training.network.load_state_dict(checkpoints.weights(checkpoint))
-    training.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
-    for group in training.optimizer.param_groups:
-        group["fused"] = True
+    sgd.restore(training.optimizer, checkpoint["optimizer_states"][0])
     training.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
     training.step = checkpoint["global_step"]
     batch = checkpoints.batch_of(checkpoint)
@@ -480,7 +465,9 @@ def _refuse_changed(saved: dict[str, Any] | None, spec: DictConfig, folder: Path
     if saved is None:
         return
     now = _binding(spec)
-    changed = [f"{key}: {saved[key]} is now {now[key]}" for key in now if saved.get(key) != now[key]]
+    changed = [
+        f"{key}: {saved[key]} is now {now[key]}" for key in now if saved.get(key) != now[key]
+    ]
     if changed:
         raise InputError(
             "The results folder holds a training that another spec began.",

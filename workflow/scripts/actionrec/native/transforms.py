@@ -86,9 +86,7 @@ def centre_crop(clip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return clip[:, top : top + height, left : left + width]
 
 
-def _random_crop(
-    clip: np.ndarray, size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
+def _random_crop(clip: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     width, height = size
     room_y, room_x = clip.shape[1] - height, clip.shape[2] - width
     if min(room_x, room_y) < 0:
