@@ -1,4 +1,6 @@
-"""The command: python -m actionrec.native {train,evaluate,inference,export} -e spec.yaml [a.b=c ...]
+"""The command: python -m actionrec.native TASK -e SPEC.yaml [a.b=c ...].
+
+TASK is train, evaluate, inference or export.
 
 Exit codes as TAO's: 0 done, 1 failed (with a FAILURE line in status.json, if there is a results
 folder), 2 no such subtask.

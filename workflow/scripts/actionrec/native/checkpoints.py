@@ -253,8 +253,10 @@ def loops(epoch: int, step: int, batch: int, batches: int) -> dict[str, Any]:
     }
 
 
-def batch_of(checkpoint: Mapping[str, Any]) -> int | None:
-    """Return how many batches of its epoch a checkpoint was saved after; None at the end."""
+def batch_of(checkpoint: Mapping[str, Any]) -> tuple[int, bool]:
+    """Return how many batches of its epoch a checkpoint was saved after, and if that is all."""
     fit = checkpoint.get("loops", {}).get("fit_loop", {})
-    progress = fit.get("epoch_loop.batch_progress", {"is_last_batch": True})
-    return None if progress["is_last_batch"] else progress["current"]["completed"]
+    progress = fit.get("epoch_loop.batch_progress")
+    if progress is None:
+        return 0, True
+    return progress["current"]["completed"], progress["is_last_batch"]

@@ -97,7 +97,7 @@ def _video(folder: Path, label: int = -1) -> Video:
             where=folder,
             allowed=["<class>/<video>/rgb for training and evaluation, <video>/rgb for inference"],
         )
-    frames = sorted(os.listdir(rgb))
+    frames = sorted(entry.name for entry in rgb.iterdir())
     if not frames:
         raise InputError("A video has no frames.", where=rgb)
     for frame in frames:
