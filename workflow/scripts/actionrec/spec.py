@@ -348,15 +348,15 @@ def render_specs(
     pretrained_classes: int,
     where: Path | str = "spec",
 ) -> None:
-    """Write an experiment's complete specs: `folder`/{train,evaluate,inference,export}.yaml.
+    """Write an experiment's specs: `folder`/{train,evaluate,inference,export}.yaml.
 
-    `overrides` are the user's TAO keys, nested; `labels` the classes in the order of their ids;
+    Each is complete for its task and leaves the other tasks' sections out, so that it changes
+    only when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in the order of their ids;
     `run` the folder of the experiment and split (paths are written as given); `validation`
-    "val", "test" or None; `where` names the overrides in errors. Raises `InputError` for a
-    key that the workflow owns, an unknown key or a value that the schema refuses.
+    "val", "test" or None; `where` names the overrides in errors. Raises `InputError` as
+    `check_overrides` does.
     """
-    _refuse_owned(overrides, where)
-    spec = merge(overrides, where)
+    spec = check_overrides(overrides, where)
     data = run / "data"
     spec.results_dir = str(run)
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
@@ -367,13 +367,36 @@ def render_specs(
     spec.evaluate.test_dataset_dir = str(data / "test")
     spec.inference.inference_dataset_dir = str(data / "inference")
     spec.export.onnx_file = str(run / "export" / "model.onnx")
+    _infer_as_evaluated(spec, overrides.get("inference") or {})
     for task in TASKS:
         # Only a training starts from other weights: TAO would load them again for nothing.
         start = pretrained if task == "train" else None
         spec.model.rgb_pretrained_model_path = str(start) if start else None
         spec.model.rgb_pretrained_num_classes = pretrained_classes if start else 0
         check(spec, where)
-        write_text(folder / f"{task}.yaml", OmegaConf.to_yaml(spec))
+        sections = [key for key in spec if key == task or key not in TASKS]
+        write_text(
+            folder / f"{task}.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(spec, sections))
+        )
+
+
+def check_overrides(overrides: Mapping[str, Any], where: Path | str) -> DictConfig:
+    """Return TAO's defaults with a user's keys laid over them.
+
+    Raises `InputError` for a key that the workflow owns, an unknown key or a refused value.
+    """
+    _refuse_owned(overrides, where)
+    spec = merge(overrides, where)
+    check(spec, where)
+    return spec
+
+
+def _infer_as_evaluated(spec: DictConfig, chosen: Mapping[str, Any]) -> None:
+    """Let inference see the clips that evaluation scores, unless the user chose others."""
+    if "video_inf_mode" not in chosen:
+        spec.inference.video_inf_mode = spec.evaluate.video_eval_mode
+    if "video_num_segments" not in chosen:
+        spec.inference.video_num_segments = spec.evaluate.video_num_segments
 
 
 def _refuse_owned(overrides: Mapping[str, Any], where: Path | str) -> None:
