@@ -25,7 +25,7 @@ def test_without_a_python_the_message_says_what_to_install(tmp_path, monkeypatch
     encryption.find_python.cache_clear()
     try:
         assert not encryption.wanted("auto")
-        with pytest.raises(InputError, match="uv python install 3.12"):
+        with pytest.raises(InputError, match=r"uv python install 3\.12"):
             encryption.encrypt_onnx(tmp_path / "model.onnx", tmp_path / "model.etlt")
     finally:
         encryption.find_python.cache_clear()

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.manifest import read_manifest

@@ -98,7 +98,7 @@ def test_metrics_are_taos():
 
 
 def test_predictions_are_read_from_what_tao_prints(tmp_path):
-    """As through TAO 7.3's entrypoint: the first line glued to the bar, the others after returns."""
+    """As TAO 7.3's entrypoint mangles them: glued to the bar, and after carriage returns."""
     text = (GOLDEN / "inference.stdout.txt").read_bytes().decode()
     found = results.read_predictions(tmp_path, text)
     assert len(found) == text.count(" : [")

@@ -70,7 +70,7 @@ def test_progress_reaches_the_terminal_and_other_lines_do_not(
 
 def test_a_missing_command_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="tao.runner: native"):
+    with pytest.raises(InputError, match=r"tao\.runner: native"):
         run(tmp_path)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from actionrec.errors import InputError
 from actionrec.videos import BadVideo, decode, link_class, list_videos, open_video, read_files_table
 from conftest import REPOSITORY, write_video

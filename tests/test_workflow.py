@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -310,9 +309,7 @@ def kill_if(process: psutil.Process, script: str) -> bool:
     """Kill a process if it is Python running this script."""
     try:
         command = process.cmdline()
-        if "python" in os.path.basename(command[0]) and any(
-            script in part for part in command[1:3]
-        ):
+        if "python" in Path(command[0]).name and any(script in part for part in command[1:3]):
             process.kill()
             return True
     except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):

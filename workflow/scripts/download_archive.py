@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from actionrec.download import download
+
 from actionrec.job import job
 
 with job(snakemake):

@@ -351,8 +351,8 @@ def render_specs(
     """Write an experiment's specs: `folder`/{train,evaluate,inference,export}.yaml.
 
     Each is complete for its task and leaves the other tasks' sections out, so that it changes
-    only when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in the order of their ids;
-    `run` the folder of the experiment and split (paths are written as given); `validation`
+    only when its own task does. `overrides` are the user's TAO keys, nested; `labels` the
+    classes in the order of their ids; `run` the folder of the experiment and split (paths are written as given); `validation`
     "val", "test" or None; `where` names the overrides in errors. Raises `InputError` as
     `check_overrides` does.
     """
