@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError, some
 from actionrec.files import replacing
-from actionrec.tables import read_table, write_table
+from actionrec.tables import read_table, unreadable, write_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,8 +129,11 @@ def write_files_table(table: Path, videos: Sequence[Path]) -> None:
 
 
 def read_files_table(table: Path) -> dict[str, int]:
-    """Return file name -> bytes as `write_files_table` wrote them."""
-    return {name: int(size) for name, size in read_table(table, COLUMNS)}
+    """Return file name -> bytes; raise `InputError` when the table is missing or damaged."""
+    try:
+        return {name: int(size) for name, size in read_table(table, COLUMNS)}
+    except ValueError as error:
+        raise unreadable(table, error) from error
 
 
 def open_video(path: Path) -> Stream:
