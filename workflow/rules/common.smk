@@ -36,6 +36,27 @@ RUNS = list(settings.runs(config))
 ENGINE = f"{config['tao']['runner']} {config['tao']['toolkit']} actionrec {__version__}"
 
 
+def damaged_trees():
+    """Return the tables to remake where videos or frames on disk no longer agree with them."""
+    found = {}
+    for cls in CLASSES:
+        found |= manifest.stale(
+            Path(f"resources/{DATASET}/videos/{cls}"),
+            Path(f"results/{DATASET}/videos/{cls}.tsv"),
+            Path(f"resources/{DATASET}/frames/{cls}"),
+            Path(f"results/{DATASET}/frames/{cls}.tsv"),
+        )
+    return found
+
+
+# Snakemake sees the small tables, not the trees they describe. A tree that has changed behind its
+# table is remade as with --forcerun, which a dry run shows and nothing on disk records.
+if workflow.is_main_process:
+    for table, why in damaged_trees().items():
+        logger.info(f"{table} will be remade: {why}")
+        workflow.dag_settings.forcerun |= {str(table)}
+
+
 wildcard_constraints:
     cls=settings.alternatives(CLASSES),
     exp=settings.alternatives(config["experiments"]),

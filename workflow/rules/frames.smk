@@ -17,7 +17,10 @@ rule extract_frames:
     params:
         videos=f"resources/{DATASET}/videos/{{cls}}",
         frames=f"resources/{DATASET}/frames/{{cls}}",
-        settings=config["frames"],
+        fmt=lookup("frames/format", within=config),
+        encoder=lookup("frames/encoder", within=config),
+        quality=lookup("frames/quality", within=config),
+        tolerate=lookup("frames/tolerate", within=config),
     script:
         "../scripts/extract_frames.py"
 

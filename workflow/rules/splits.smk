@@ -12,7 +12,7 @@ rule make_split:
         "../../envs/data.yaml"
     params:
         classes=experiment(settings.classes),
-        splits=SPLITS,
+        draw={key: value for key, value in SPLITS.items() if key != "numbers"},
         source_video=config["dataset"].get("source_video"),
     script:
         "../scripts/make_split.py"

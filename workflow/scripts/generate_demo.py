@@ -1,7 +1,11 @@
 """Draw and pack the demo set."""
 
+from pathlib import Path
+
 from actionrec.demo import make_archives
 from actionrec.job import job
 
 with job(snakemake):
-    make_archives(snakemake.output.videos, snakemake.output.splits)
+    make_archives(
+        Path(snakemake.output.videos), Path(snakemake.output.splits), workers=snakemake.threads
+    )

@@ -8,6 +8,6 @@ from actionrec.videos import link_class
 with job(snakemake):
     link_class(
         Path(snakemake.params.source, snakemake.wildcards.cls),
-        snakemake.params.link,
-        snakemake.output[0],
+        Path(snakemake.params.link),
+        Path(snakemake.output[0]),
     )

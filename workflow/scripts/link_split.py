@@ -1,7 +1,9 @@
 """Build the tree of links that TAO reads."""
 
+from pathlib import Path
+
 from actionrec.job import job
 from actionrec.splits import link_split
 
 with job(snakemake):
-    link_split(snakemake.input[0], snakemake.params.frames, snakemake.output[0])
+    link_split(Path(snakemake.input[0]), Path(snakemake.params.frames), Path(snakemake.output[0]))

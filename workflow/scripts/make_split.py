@@ -1,15 +1,17 @@
 """Divide the videos into train, val and test."""
 
+from pathlib import Path
+
 from actionrec.job import job
 from actionrec.splits import make_split
 
 with job(snakemake):
+    classes = snakemake.params.classes
     make_split(
-        snakemake.output[0],
-        classes=snakemake.params.classes,
-        manifests=snakemake.input.manifests,
-        official=snakemake.input.official,
+        Path(snakemake.output[0]),
+        manifests=dict(zip(classes, map(Path, snakemake.input.manifests), strict=True)),
+        official=dict(zip(classes, map(Path, snakemake.input.official), strict=False)),
         number=int(snakemake.wildcards.k),
         source_video=snakemake.params.source_video,
-        **snakemake.params.splits,
+        **snakemake.params.draw,
     )

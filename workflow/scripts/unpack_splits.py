@@ -6,4 +6,6 @@ from actionrec.archives import unpack_splits
 from actionrec.job import job
 
 with job(snakemake):
-    unpack_splits(snakemake.input[0], snakemake.params.classes, Path(snakemake.output[0]).parent)
+    unpack_splits(
+        Path(snakemake.input[0]), snakemake.params.classes, Path(snakemake.output[0]).parent
+    )

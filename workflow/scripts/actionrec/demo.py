@@ -38,6 +38,11 @@ SOURCES = (
     "Back_Yard+Garden",
     "Winter_@_Lake",
     "20060723sfjffrooftop_avi",
+    "Grandmas_Garden",
+    "LONG_WAY_HOME",
+    "prelinger_(part_2)_#3",
+    "Two_Brothers_[HQ]_&_more",
+    "50_Years_Of_TV",
 )
 
 
@@ -52,7 +57,7 @@ class Clip:
 
 
 def make_archives(
-    videos: Path, splits: Path, *, seed: int = 51, videos_per_class: int = 33, workers: int = 2
+    videos: Path, splits: Path, *, seed: int = 51, videos_per_class: int = 32, workers: int = 2
 ) -> None:
     """Write the demo set's two archives: nested class archives, and the official-style splits.
 
@@ -78,7 +83,7 @@ def _cast(
 ) -> list[Clip]:
     clips = []
     for index, source in zip(range(number), cycle(scenes), strict=False):
-        shot = draw_shot(cls, scenes[source], rng)
+        shot = draw_shot(cls, rng)
         name = f"{source}_{cls}_{_tags(shot)}_{index // len(scenes)}.avi"
         clips.append(Clip(name, source, scenes[source], shot))
     return clips

@@ -36,15 +36,22 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scene:
-    """A place and a person: what the clips of one source share. `ground`, `size` in pixels."""
+    """A place, which the clips of one source share. `ground` in pixels from the top."""
 
     panorama: np.ndarray
     ground: int
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays a clip, and with what. `size` is the body's height in pixels."""
+
     size: int
     skin: Color
     shirt: Color
     trousers: Color
     prop: Color
+    bystander: Color
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Shot:
     """How one clip is played and filmed."""
 
     action: str
+    cast: Cast
     frames: int
     period: float
     phase: float
@@ -60,6 +68,7 @@ class Shot:
     lean: float
     fall_at: float
     fall_angle: float
+    left: int
     middle: float
     screen_travel: float
     drift: float
@@ -94,22 +103,26 @@ def draw_scene(rng: np.random.Generator) -> Scene:
         color = (shade + tint).tolist()
         cv2.rectangle(panorama, (left, top), (left + width, horizon), color, -1)
     cv2.rectangle(panorama, (0, horizon), (PANORAMA, HEIGHT), _color(rng, 130, 210), -1)
-    return Scene(
-        panorama=panorama,
-        ground=ground,
+    return Scene(panorama, ground)
+
+
+def _draw_cast(rng: np.random.Generator) -> Cast:
+    return Cast(
         size=int(rng.integers(76, 94)),
         skin=_color(rng, 40, 120),
         shirt=_color(rng, 0, 90),
         trousers=_color(rng, 0, 90),
         prop=_color(rng, 0, 90),
+        bystander=_color(rng, 80, 130),
     )
 
 
-def draw_shot(action: str, scene: Scene, rng: np.random.Generator) -> Shot:
+def draw_shot(action: str, rng: np.random.Generator) -> Shot:
     """Choose at random how to play and film one clip of `action`."""
-    bystander = rng.choice(["", "", "bike", "box"])
+    bystander = rng.choice(["", "", "", "bike", "box"])
     shot = Shot(
         action=action,
+        cast=_draw_cast(rng),
         frames=int(rng.integers(28, 37)),
         period=rng.uniform(*PERIODS[action]),
         phase=rng.uniform(0, 2 * math.pi),
@@ -118,6 +131,7 @@ def draw_shot(action: str, scene: Scene, rng: np.random.Generator) -> Shot:
         lean=rng.uniform(0.0, 0.2),
         fall_at=rng.uniform(2, 9),
         fall_angle=rng.choice([-1, 1]) * rng.uniform(1.35, 1.5),
+        left=int(rng.integers(PANORAMA // 3, PANORAMA * 2 // 3 - WIDTH)),
         middle=rng.uniform(0.42, 0.58) * WIDTH,
         screen_travel=1.0,
         drift=rng.uniform(-1, 1) * float(rng.random() < 0.5),
@@ -126,7 +140,7 @@ def draw_shot(action: str, scene: Scene, rng: np.random.Generator) -> Shot:
         bystander=str(bystander) or None,
         bystander_at=rng.uniform(0, WIDTH),
     )
-    path = _travel(shot, shot.frames) * scene.size
+    path = _travel(shot, shot.frames) * shot.cast.size
     return replace(shot, screen_travel=min(1.0, rng.uniform(25, 70) / max(path, 1.0)))
 
 
@@ -139,13 +153,13 @@ def film(scene: Scene, shot: Shot) -> Iterator[np.ndarray]:
     """Yield a clip's frames, BGR uint8 of HEIGHT x WIDTH."""
     middle = _travel(shot, shot.frames / 2)
     for time in range(shot.frames):
-        path = (_travel(shot, time) - middle) * scene.size
+        path = (_travel(shot, time) - middle) * shot.cast.size
         pan = path * (1 - shot.screen_travel) + shot.drift * (time - shot.frames / 2)
-        left = round((PANORAMA - WIDTH) / 2 + pan)
+        left = shot.left + round(pan)
         frame = scene.panorama[:, left : left + WIDTH].copy()
         _draw_bystander(frame, scene, shot, pan)
         origin = complex(shot.middle + path * shot.screen_travel, scene.ground)
-        _draw_person(frame, scene, MOTIONS[shot.action](shot, time), origin)
+        _draw_person(frame, shot.cast, MOTIONS[shot.action](shot, time), origin)
         if shot.blurred:
             frame = cv2.GaussianBlur(frame, (3, 3), 0)
         yield cv2.flip(frame, 1) if shot.mirrored else frame
@@ -254,18 +268,18 @@ def _ring(frame: np.ndarray, center: complex, radius: float, color: Color, width
     cv2.circle(frame, middle, round(radius * 16), color, width, cv2.LINE_AA, shift=4)
 
 
-def _draw_person(frame: np.ndarray, scene: Scene, pose: Pose, origin: complex) -> None:
+def _draw_person(frame: np.ndarray, cast: Cast, pose: Pose, origin: complex) -> None:
     def place(points: list[complex]) -> list[complex]:
         lifted = 0.06 * abs(math.sin(pose.tilt))
         turned = [p * cmath.exp(1j * pose.tilt) - 1j * lifted for p in points]
-        return [origin + scene.size * p for p in turned]
+        return [origin + cast.size * p for p in turned]
 
     shoulder = _shoulder(pose.hip, pose.lean)
     head = shoulder - 1j * (HEAD + 0.05) * cmath.exp(0.5j * pose.lean)
-    draw = partial(_stroke, frame, thickness=LIMB * scene.size)
+    draw = partial(_stroke, frame, thickness=LIMB * cast.size)
 
     def draw_side(side: int, shade: float) -> None:
-        trousers, shirt = (_shaded(color, shade) for color in (scene.trousers, scene.shirt))
+        trousers, shirt = (_shaded(color, shade) for color in (cast.trousers, cast.shirt))
         leg = _bend(pose.hip, pose.feet[side], (THIGH, SHIN), -1)
         arm = _bend(shoulder + 0.02j, pose.hands[side], (UPPER_ARM, FOREARM), 1)
         draw(place([*leg, leg[-1] + 0.06]), trousers)
@@ -273,41 +287,41 @@ def _draw_person(frame: np.ndarray, scene: Scene, pose: Pose, origin: complex) -
 
     draw_side(1, 1.5)
     if pose.pedals is not None:
-        _draw_bike(frame, scene, origin, pose.pedals)
-    draw(place([pose.hip, shoulder]), scene.shirt, thickness=0.12 * scene.size)
-    _ring(frame, place([head])[0], HEAD * scene.size, scene.skin, -1)
+        _draw_bike(frame, cast.prop, cast.size, origin, pose.pedals)
+    draw(place([pose.hip, shoulder]), cast.shirt, thickness=0.12 * cast.size)
+    _ring(frame, place([head])[0], HEAD * cast.size, cast.skin, -1)
     draw_side(0, 1.0)
     if pose.box is not None:
-        _draw_box(frame, scene, origin + scene.size * pose.box)
+        _draw_box(frame, cast.prop, cast.size, origin + cast.size * pose.box)
 
 
 def _shaded(color: Color, factor: float) -> Color:
     return tuple(min(255, round(factor * value + 20 * (factor - 1))) for value in color)
 
 
-def _draw_bike(frame: np.ndarray, scene: Scene, origin: complex, angle: float) -> None:
+def _draw_bike(frame: np.ndarray, color: Color, size: float, origin: complex, angle: float) -> None:
     def at(x: float, y: float) -> complex:
-        return origin + scene.size * complex(x, y)
+        return origin + size * complex(x, y)
 
     rear, front, axle = (at(x, -WHEEL) for x in (-WHEELBASE / 2, WHEELBASE / 2 + 0.06, 0.06))
     saddle, bar = at(-0.07, -WHEEL - 0.36), at(0.25, -WHEEL - 0.34)
     for wheel in (rear, front):
-        _ring(frame, wheel, WHEEL * scene.size, scene.prop, 2)
-    _stroke(frame, [rear, saddle, axle, rear], scene.prop, 2)
-    _stroke(frame, [axle, bar, front], scene.prop, 2)
-    pedal = CRANK * scene.size * cmath.exp(1j * angle)
-    _stroke(frame, [axle - pedal, axle + pedal], scene.prop, 2)
+        _ring(frame, wheel, WHEEL * size, color, 2)
+    _stroke(frame, [rear, saddle, axle, rear], color, 2)
+    _stroke(frame, [axle, bar, front], color, 2)
+    pedal = CRANK * size * cmath.exp(1j * angle)
+    _stroke(frame, [axle - pedal, axle + pedal], color, 2)
 
 
-def _draw_box(frame: np.ndarray, scene: Scene, corner: complex) -> None:
-    side = BOX * scene.size
+def _draw_box(frame: np.ndarray, color: Color, size: float, corner: complex) -> None:
+    side = BOX * size
     first = (round(corner.real), round(corner.imag - side))
-    cv2.rectangle(frame, first, (round(corner.real + side), round(corner.imag)), scene.prop, -1)
+    cv2.rectangle(frame, first, (round(corner.real + side), round(corner.imag)), color, -1)
 
 
 def _draw_bystander(frame: np.ndarray, scene: Scene, shot: Shot, pan: float) -> None:
     spot = complex(shot.bystander_at - pan, scene.ground - 4)
     if shot.bystander == "bike":
-        _draw_bike(frame, scene, spot, shot.phase)
+        _draw_bike(frame, shot.cast.bystander, 0.8 * shot.cast.size, spot, shot.phase)
     elif shot.bystander == "box":
-        _draw_box(frame, scene, spot)
+        _draw_box(frame, shot.cast.bystander, 0.8 * shot.cast.size, spot)

@@ -1,0 +1,368 @@
+"""The workflow as its users run it: plans, a whole run, and what happens when something changes."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from conftest import REPOSITORY, write_video
+
+PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
+CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
+NOTHING = "Nothing to be done"
+
+
+def clone(target: Path) -> Path:
+    """Copy what the workflow consists of, without results."""
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return target
+
+
+def snakemake(folder: Path, *options: str, check: bool = True) -> str:
+    """Run Snakemake in `folder` and return all it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert (done.returncode == 0) == check, done.stdout[-8000:]
+    return done.stdout
+
+
+def planned(folder: Path, *options: str) -> dict[str, int]:
+    """Return how many jobs of each rule a dry run would start."""
+    text = snakemake(folder, "-n", "-q", "rules", *options)
+    if NOTHING in text:
+        return {}
+    table = text.split("Job stats:")[1].split("total")[0]
+    rows = [line.split() for line in table.splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def edit(path: Path, change) -> None:
+    """Load a YAML file, let `change` alter it, and write it back."""
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    """Return a clone of the workflow in which nothing has been run."""
+    return clone(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_configuration_dry_runs(plan, config):
+    jobs = planned(plan, "--configfile", f"config/{config}")
+    content = yaml.safe_load((plan / "config" / config).read_text())
+    runs = len(content["experiments"]) * len(content["splits"].get("numbers", [1]))
+    assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_onnx"] == runs
+    assert jobs["extract_frames"] == len(content["dataset"]["classes"])
+
+
+def test_a_configuration_replaces_the_demo_whole(plan):
+    """The demo's experiments must not slip into the user's."""
+    jobs = planned(plan, "--configfile", "config/my_videos.yaml")
+    assert jobs["train_model"] == 1
+
+
+@pytest.mark.parametrize("target", ["dataset", "train", "evaluate", "export", "summary"])
+def test_targets_by_name(plan, target):
+    assert target in planned(plan, target)
+
+
+def test_the_slurm_profile_and_the_module_entry_dry_run(plan):
+    assert planned(plan, "--workflow-profile", "profiles/slurm")["train_model"] == 2
+    assert planned(plan, "-s", "workflow/Snakefile")["train_model"] == 2
+
+
+def test_a_misspelt_key_stops_the_plan_with_one_message(plan, tmp_path):
+    shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
+    edit(tmp_path / "mine.yaml", lambda c: c["spec"]["model"].update(bakbone="resnet_18"))
+    said = snakemake(plan, "-n", "--configfile", str(tmp_path / "mine.yaml"), check=False)
+    assert "bakbone" in said
+    assert "did you mean 'backbone'?" in said
+    assert "Traceback" not in said
+
+
+ARTIFACTS = (
+    "split.tsv",
+    "specs/train.yaml",
+    "specs/evaluate.yaml",
+    "specs/inference.yaml",
+    "specs/export.yaml",
+    "train/status.json",
+    "model.pth",
+    "model.json",
+    "history.csv",
+    "metrics.json",
+    "predictions.csv",
+    "export/model.onnx",
+    "export/labels.txt",
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Run the whole demo once."""
+    folder = clone(tmp_path_factory.mktemp("demo"))
+    snakemake(folder, "--cores", "2")
+    return folder
+
+
+@pytest.mark.slow
+class TestDemo:
+    """One run of the demo, then everything that is done to its results."""
+
+    def test_every_artifact_is_at_its_path(self, demo):
+        for exp in ("rgb_3d_base", "rgb_3d_ptm"):
+            for artifact in ARTIFACTS:
+                assert (demo / "results" / exp / "split1" / artifact).stat().st_size > 0
+        for path in ("summary.csv", "report.html", "demo/dataset.json", "demo/frames/walk.tsv"):
+            assert (demo / "results" / path).stat().st_size > 0
+        assert list((demo / "resources/demo/videos/walk").glob("*.avi"))
+        assert list((demo / "resources/demo/frames/walk").glob("*/rgb/000001.png"))
+        assert not list((demo / "results").rglob("*.previous"))
+
+    def test_the_fine_tuned_model_is_good(self, demo):
+        metrics = json.loads((demo / "results/rgb_3d_ptm/split1/metrics.json").read_text())
+        assert metrics["accuracy"] >= 90
+        assert metrics["labels"] == ["fall_floor", "ride_bike"]
+        assert metrics["videos"] == sum(map(sum, metrics["confusion_matrix"]))
+        assert metrics["evaluate"]["accuracy"] == pytest.approx(metrics["accuracy"], abs=0.01)
+
+    def test_the_summary_has_a_row_an_experiment(self, demo):
+        with (demo / "results/summary.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["experiment"] for row in rows] == ["rgb_3d_base", "rgb_3d_ptm"]
+
+    def test_the_report_stands_alone(self, demo):
+        page = (demo / "results/report.html").read_text()
+        assert page.count("data:image/svg+xml") == 4
+        assert "http" not in page.replace("http://www.w3.org", "")
+
+    def test_a_second_run_does_nothing(self, demo):
+        assert NOTHING in snakemake(demo, "--cores", "2")
+
+    def test_a_comment_changes_nothing(self, demo):
+        with (demo / "config/config.yaml").open("a") as file:
+            file.write("\n# a comment\n")
+        assert planned(demo) == {}
+
+    def test_a_learning_rate_retrains_its_experiment_alone(self, demo, tmp_path):
+        shutil.copy(demo / "config/config.yaml", tmp_path / "lr.yaml")
+
+        def change(config):
+            config["experiments"]["rgb_3d_ptm"]["spec"]["train"]["optim"]["lr"] = 0.002
+
+        edit(tmp_path / "lr.yaml", change)
+        jobs = planned(demo, "--configfile", str(tmp_path / "lr.yaml"))
+        assert jobs["train_model"] == jobs["render_specs"] == 1
+        assert not jobs.keys() & {"extract_frames", "make_split", "unpack_class"}
+
+    def test_an_evaluation_mode_retrains_nothing(self, demo, tmp_path):
+        shutil.copy(demo / "config/config.yaml", tmp_path / "mode.yaml")
+        edit(tmp_path / "mode.yaml", lambda c: c["spec"].update(evaluate={"batch_size": 2}))
+        snakemake(
+            demo, "--cores", "2", "--configfile", str(tmp_path / "mode.yaml"), "--until",
+            "render_specs",
+        )  # fmt: skip
+        jobs = planned(demo, "--configfile", str(tmp_path / "mode.yaml"))
+        assert "train_model" not in jobs
+        assert jobs["evaluate_model"] == 2
+        snakemake(demo, "--cores", "2")
+
+    def test_a_new_video_remakes_its_class(self, demo):
+        folder = demo / "resources/demo/videos/walk"
+        new = write_video(folder / "A_New_Film_walk_f_nm_np1_ri_goo_0.avi")
+        jobs = planned(demo)
+        assert jobs["extract_frames"] == 1
+        assert "unpack_class" not in jobs
+        assert jobs["make_split"] == 1, "only the experiment with this class"
+        new.unlink()
+        assert planned(demo) == {}
+
+    def test_deleted_frames_are_made_again_and_nothing_is_retrained(self, demo):
+        clips = sorted((demo / "resources/demo/frames/fall_floor").iterdir())
+        (clips[0] / "rgb/000003.png").unlink()
+        shutil.rmtree(clips[1])
+        models = {path: path.stat().st_mtime for path in demo.glob("results/*/split1/train/*.pth")}
+        assert planned(demo)["extract_frames"] == 1
+        said = snakemake(demo, "--cores", "2")
+        assert "it is kept" in said
+        assert (clips[0] / "rgb/000003.png").exists()
+        assert clips[1].exists()
+        assert models == {path: path.stat().st_mtime for path in models}
+        assert planned(demo) == {}
+
+    def test_plans_pictures_and_reports(self, demo):
+        assert "extract_frames" in snakemake(demo, "--rulegraph", "mermaid-js")
+        assert "model.onnx" in snakemake(demo, "--summary")
+        snakemake(demo, "--report", "report.html")
+        assert (demo / "report.html").stat().st_size > 100_000
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Return a clone with a folder of tiny videos and a configuration that runs in seconds."""
+    folder = clone(tmp_path / "small")
+    for cls in ("clap", "wave"):
+        for index in range(8):
+            write_video(folder / f"videos/{cls}/{cls} [{index}] & co.mp4", 8, fourcc="mp4v")
+    config = {
+        "dataset": {
+            "name": "small",
+            "source": "folder",
+            "path": "videos",
+            "classes": ["wave", "clap"],
+        },
+        "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
+        "export": {"etlt": "never"},
+        "spec": {
+            "model": {"input_height": 32, "input_width": 32},
+            "dataset": {"batch_size": 2, "workers": 0},
+            "train": {"num_epochs": 2, "optim": {"lr_steps": [1]}},
+        },
+        "experiments": {"rgb_2d": None},
+    }
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_folder_of_videos_runs_the_same_dag(small):
+    before = sorted(path.name for path in (small / "videos").rglob("*"))
+    snakemake(small, "--cores", "2")
+    metrics = json.loads((small / "results/rgb_2d/split1/metrics.json").read_text())
+    assert metrics["labels"] == ["wave", "clap"]
+    assert metrics["videos"] == 4
+    assert before == sorted(path.name for path in (small / "videos").rglob("*"))
+
+    write_video(small / "videos/wave/another.webm", 8, fourcc="VP80")
+    jobs = planned(small)
+    assert jobs["link_class"] == jobs["extract_frames"] == jobs["train_model"] == 1
+    (small / "videos/wave/another.webm").unlink()
+    assert planned(small) == {}
+
+
+RULES = (
+    "link_class",
+    "extract_frames",
+    "make_split",
+    "link_split",
+    "render_specs",
+    "train_model",
+    "predict_videos",
+    "evaluate_model",
+    "export_onnx",
+    "summarise_experiments",
+    "write_report",
+)
+
+
+@pytest.mark.slow
+def test_a_job_killed_at_any_rule_is_done_again(small):
+    """kill -9 in each rule in turn: the run fails, the next one goes on, the last one is whole."""
+    for rule in RULES:
+        killed = kill_job(small, rule)
+        assert killed, f"no job of {rule} was seen"
+    snakemake(small, "--cores", "2")
+    assert json.loads((small / "results/rgb_2d/split1/metrics.json").read_text())["videos"] == 4
+    assert planned(small) == {}
+
+
+def kill_job(folder: Path, rule: str) -> bool:
+    """Run the workflow, kill the first job of `rule` with SIGKILL, and wait for the run to fail."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "1"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    killed = False
+    while run.poll() is None:
+        for child in psutil.Process(run.pid).children(recursive=True) if not killed else []:
+            killed = killed or kill_if(child, f".{rule}.py")
+        time.sleep(0.02)
+    return killed and run.returncode != 0
+
+
+def kill_if(process: psutil.Process, script: str) -> bool:
+    """Kill a process if it is Python running this script."""
+    try:
+        command = process.cmdline()
+        if "python" in os.path.basename(command[0]) and any(script in part for part in command[1:3]):
+            process.kill()
+            return True
+    except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):
+        pass
+    return False
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_from_its_checkpoint(small):
+    edit(
+        small / "config/config.yaml",
+        lambda c: c["spec"]["train"].update(num_epochs=400, checkpoint_interval=1),
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "train"],
+        cwd=small,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    train = small / "results/rgb_2d/split1/train"
+    deadline = time.monotonic() + 120
+    while len(list(train.glob("model_epoch_*.pth"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for process in [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]:
+        process.kill()
+    run.wait()
+    done = max(int(path.name.split("_")[2]) for path in train.glob("model_epoch_*.pth"))
+
+    snakemake(small, "--unlock")
+    status = (train / "status.json").read_text()
+    assert "Train finished successfully." not in status
+    # The same training, so it may be resumed; then a changed one, which must start afresh.
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "train"],
+        cwd=small,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while "Resuming training from checkpoint" not in (train / "status.json").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    run.terminate()
+    run.wait()
+    for process in psutil.process_iter(["cmdline"]):
+        if "actionrec.native" in (process.info["cmdline"] or []) and str(small) in str(process):
+            process.kill()
+    snakemake(small, "--unlock")
+    edit(
+        small / "config/config.yaml",
+        lambda c: c["spec"]["train"].update(num_epochs=2, checkpoint_interval=1),
+    )
+    snakemake(small, "--cores", "2", "train")
+    assert "Resuming" not in (train / "status.json").read_text()
+    assert done >= 1
