@@ -98,7 +98,7 @@ def fingerprint(video: Path) -> str:
         return ""
 
 
-def frame_fault(rgb: Path, count: int, suffix: str) -> str:
+def frame_fault(rgb: Path | str, count: int, suffix: str) -> str:
     """Return what is wrong with a frame folder, or "" when it holds frames 1 to `count` alone."""
     try:
         with os.scandir(rgb) as entries:
@@ -218,9 +218,9 @@ def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
     if differing := sorted(usable.keys() ^ folders):
         return f"frame folders added or deleted: {some(differing, 3)}"
     for video, clip in usable.items():
-        rgb = frames / video / "rgb"
-        try:
-            untouched = rgb.stat().st_mtime_ns < made
+        rgb = f"{frames}/{video}/rgb"
+        try:  # thousands of these at every start: a Path costs as much as the call
+            untouched = os.stat(rgb).st_mtime_ns < made  # noqa: PTH116
         except OSError:
             untouched = False
         if not untouched and (fault := frame_fault(rgb, clip.frames, clip.suffix)):
