@@ -421,8 +421,11 @@ def test_lost_frame_or_stray_link_is_noticed(project):
     assert f"{row.part}/{row.cls}/{row.video}: expected 3 png frames, found 2" in str(error.value)
     (path / "rgb/000002.png").touch()
     (path.parent / "stray").symlink_to(path.readlink())
-    with pytest.raises(InputError, match="stray: not in the split"):
+    (data / "train/other_class").mkdir()
+    with pytest.raises(InputError) as error:
         verify_split(table, data)
+    assert f"{row.part}/{row.cls}/stray: not in the split" in str(error.value)
+    assert "train/other_class: not in the split" in str(error.value)
 
 
 @pytest.mark.parametrize(

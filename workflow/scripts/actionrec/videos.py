@@ -137,7 +137,7 @@ def read_files_table(table: Path) -> dict[str, int]:
 
 
 def open_video(path: Path) -> Stream:
-    """Open a video for one sequential read on one thread.
+    """Open a video for one sequential read on one thread; `judge` it at the end.
 
     Raises `BadVideo` when it is empty, cut off, or holds no video stream.
     """
@@ -204,15 +204,3 @@ def judge(path: Path, header: int, frames: int) -> str:
         raise BadVideo(f"breaks off: {frames} of {header} frames can be decoded")
     missing = header - frames
     return f"header counts {missing} more than the decodable frames" if missing > 0 else ""
-
-
-def decode(path: Path) -> "Iterator[np.ndarray]":
-    """Yield a video's frames in order, each (height, width, BGR) uint8.
-
-    Raises `BadVideo` at the start or, when the video breaks off, at the end.
-    """
-    stream, count = open_video(path), 0
-    for frame in stream.frames:
-        count += 1
-        yield frame
-    judge(path, stream.header, count)
