@@ -142,6 +142,17 @@ def test_png_without_fpng(walk, monkeypatch, caplog):
     assert "OpenCV writes the PNG files" in caplog.text
 
 
+def test_png_of_a_frame_that_fpng_refuses(walk, monkeypatch):
+    def refuse(frame):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("fpng.from_ndarray", refuse)
+    write_video(walk.videos / "a.avi")
+    walk.list()
+    walk.extract()
+    assert np.array_equal(stored(walk.rgb("a")), decoded(walk.videos / "a.avi"))
+
+
 def test_jpg_and_its_quality_are_on_record(three):
     assert three.extract(fmt="jpg", quality=90)["a"].format == "jpg 90"
     assert {path.suffix for path in three.rgb("a").iterdir()} == {".jpg"}

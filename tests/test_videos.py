@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.videos import BadVideo, decode, link_class, list_videos, open_video, read_files_table
+from actionrec.videos import BadVideo, judge, link_class, list_videos, open_video, read_files_table
 from conftest import REPOSITORY, write_video
 
 
@@ -22,6 +22,13 @@ def read_with_opencv(path):
         if not ok:
             return frames
         frames.append(frame)
+
+
+def decode(path):
+    stream = open_video(path)
+    frames = list(stream.frames)
+    judge(path, stream.header, len(frames))
+    return frames
 
 
 def state_frames(path, extra):
@@ -73,7 +80,7 @@ def wav(path):
 )
 def test_decodes_every_container_as_opencv_does(tmp_path, name, fourcc):
     video = write_video(tmp_path / name, frames=12, fourcc=fourcc)
-    frames = list(decode(video))
+    frames = decode(video)
     assert len(frames) == 12
     assert frames[0].shape == (48, 64, 3)
     assert np.array_equal(frames, read_with_opencv(video))
@@ -103,7 +110,7 @@ BROKEN = {
     "WAV": (wav, "no video stream"),
     "truncated": (lambda p: cut(write_video(p, frames=30), 0.5), "is truncated"),
     "header alone": (lambda p: cut(write_video(p, frames=30), 0.2), "is truncated"),
-    "no picture": (lambda p: write_video(p, frames=0), "no "),
+    "no picture": (lambda p: write_video(p, frames=0), "no video stream|no frame"),
     "two frames missing": (
         lambda p: state_frames(write_video(p), 2),
         "breaks off: 10 of 12 frames",
@@ -115,14 +122,14 @@ BROKEN = {
 def test_broken_video_is_refused_with_its_reason(tmp_path, kind):
     make, reason = BROKEN[kind]
     with pytest.raises(BadVideo, match=reason):
-        list(decode(make(tmp_path / "broken.avi")))
+        decode(make(tmp_path / "broken.avi"))
 
 
 @pytest.mark.parametrize(("name", "fourcc"), [("a.mkv", "mp4v"), ("a.webm", "VP80")])
 def test_truncated_matroska_is_refused(tmp_path, name, fourcc):
     video = cut(write_video(tmp_path / name, frames=30, fourcc=fourcc), 0.5)
     with pytest.raises(BadVideo, match=r"breaks off: \d+ of 30 frames"):
-        list(decode(video))
+        decode(video)
 
 
 def flip_bits(path):
@@ -138,7 +145,7 @@ def test_flipped_bits_that_stop_the_decoder_are_noticed(tmp_path):
     video = flip_bits(write_video(tmp_path / "flipped.avi", frames=60, width=160, height=120))
     assert len(read_with_opencv(video)) < 59
     with pytest.raises(BadVideo, match=r"breaks off|no frame"):
-        list(decode(video))
+        decode(video)
 
 
 def test_size_left_open_by_a_streaming_writer_is_no_truncation(tmp_path):
@@ -146,13 +153,13 @@ def test_size_left_open_by_a_streaming_writer_is_no_truncation(tmp_path):
     data = bytearray(video.read_bytes())
     data[4:8] = b"\xff" * 4
     video.write_bytes(data)
-    assert len(list(decode(video))) == 10
+    assert len(decode(video)) == 10
 
 
 def test_header_with_one_frame_too_many_is_accepted(tmp_path):
     video = state_frames(write_video(tmp_path / "divx.avi"), 1)
     assert open_video(video).header == 11
-    assert len(list(decode(video))) == 10
+    assert len(decode(video)) == 10
 
 
 @pytest.mark.parametrize("level", [None, "32"])
@@ -162,7 +169,7 @@ def test_decoder_complains_only_when_asked_to(tmp_path, level):
     code = (
         "import sys; from pathlib import Path; from actionrec.videos import *\n"
         "for name in sys.argv[1:]:\n"
-        "    try: list(decode(Path(name)))\n"
+        "    try: all(True for frame in open_video(Path(name)).frames)\n"
         "    except BadVideo: pass"
     )
     run = subprocess.run(

@@ -183,8 +183,6 @@ def _publish(task: _Task, clip: Clip, known: dict[str, Clip], done: Path) -> Non
 
 def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
     bad = sorted(f"{clip.file} {clip.reason}" for clip in clips if not clip.usable)
-    for line in bad:
-        log.warning("Bad video in %s: %s", videos, line)
     if len(bad) > tolerate:
         raise InputError(
             f"{len(bad)} of {len(clips)} videos are bad, {tolerate} are tolerated.",
@@ -199,6 +197,8 @@ def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
             found=in_lines(bad),
             fix="replace them, or take the class out of dataset.classes",
         )
+    for line in bad:
+        log.warning("Bad video in %s: %s", videos, line)
 
 
 def _extract_all(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, Clip]]:
@@ -310,4 +310,11 @@ def make_encoder(coding: Coding) -> "Callable[[np.ndarray], bytes]":
     except ImportError as error:
         log.warning("fpng cannot be loaded (%s): OpenCV writes the PNG files, slower", error)
         return by_opencv
-    return lambda frame: fpng.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+
+    def by_fpng(frame: "np.ndarray") -> bytes:
+        try:
+            return fpng.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        except RuntimeError:
+            return by_opencv(frame)
+
+    return by_fpng

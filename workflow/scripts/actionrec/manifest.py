@@ -14,7 +14,7 @@ from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
 from actionrec.files import sha256, write_text
-from actionrec.tables import read_table, write_table
+from actionrec.tables import read_table, unreadable, write_table
 from actionrec.videos import is_video, read_files_table
 
 STATUSES = ("ok", "warn", "bad")
@@ -78,20 +78,11 @@ def read_manifest(path: Path) -> list[Clip]:
             for row in read_table(path, COLUMNS)
         ]
     except ValueError as error:
-        raise _damaged(path, error) from error
+        raise unreadable(path, error) from error
     for clip in clips:
         if clip.status not in STATUSES or "/" in clip.video or clip.video in ("", ".", ".."):
-            raise _damaged(path, f"video {clip.video!r} with status {clip.status!r}")
+            raise unreadable(path, f"video {clip.video!r} with status {clip.status!r}")
     return sorted(clips, key=lambda clip: clip.video)
-
-
-def _damaged(path: Path, found: object) -> InputError:
-    return InputError(
-        "A frame manifest is damaged.",
-        where=path,
-        found=found,
-        fix=f"remake it: {repair_command(path)}",
-    )
 
 
 def repair_command(manifest: Path) -> str:
@@ -107,7 +98,7 @@ def fingerprint(video: Path) -> str:
         return ""
 
 
-def frame_fault(rgb: Path, count: int, suffix: str) -> str:
+def frame_fault(rgb: Path | str, count: int, suffix: str) -> str:
     """Return what is wrong with a frame folder, or "" when it holds frames 1 to `count` alone."""
     try:
         with os.scandir(rgb) as entries:
@@ -157,7 +148,12 @@ def stale(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path,
     their frames are there; in a user's folder, which `videos` is then a link to, a deleted video
     is a change. Missing outputs are Snakemake's own business and not returned.
     """
-    listed = read_files_table(table) if table.exists() else {}
+    outputs = {}
+    listed: dict[str, int] = {}
+    try:
+        listed = read_files_table(table) if table.exists() else {}
+    except InputError:
+        outputs[table] = f"{table} is damaged"
     found = dict(_scan_videos(videos))
     linked = videos.is_symlink()
     try:
@@ -170,7 +166,6 @@ def stale(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path,
         why = _video_changes(videos, clips, found, may_go, made) or _frame_changes(
             frames, clips, made
         )
-    outputs = {}
     if linked and {name: stat.st_size for name, stat in found.items()} != listed:
         outputs[table] = why = why or f"{table} lists other videos than {videos} holds"
     elif why and not linked and (gone := sorted(listed.keys() - found.keys())):
@@ -223,9 +218,9 @@ def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
     if differing := sorted(usable.keys() ^ folders):
         return f"frame folders added or deleted: {some(differing, 3)}"
     for video, clip in usable.items():
-        rgb = frames / video / "rgb"
-        try:
-            untouched = rgb.stat().st_mtime_ns < made
+        rgb = f"{frames}/{video}/rgb"
+        try:  # thousands of these at every start: a Path costs as much as the call
+            untouched = os.stat(rgb).st_mtime_ns < made  # noqa: PTH116
         except OSError:
             untouched = False
         if not untouched and (fault := frame_fault(rgb, clip.frames, clip.suffix)):

@@ -359,11 +359,11 @@ def verify_split(table: Path, data: Path) -> list[Row]:
         for path, row in expected.items()
         if (fault := frame_fault(path / "rgb", row.frames, suffix_of(row.format)))
     ]
-    folders = {path.parent for path in expected}
-    strays = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
-    faults += [
-        f"{path.relative_to(data)}: not in the split" for path in sorted(strays - set(expected))
-    ]
+    classes = {path.parent for path in expected}
+    allowed = {*expected, *(path.parent / row.cls for path in classes for row in rows)}
+    folders = classes | {path.parent for path in classes}
+    found = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    faults += [f"{path.relative_to(data)}: not in the split" for path in sorted(found - allowed)]
     if faults:
         raise InputError(
             "The data of a split are not what its table says.",

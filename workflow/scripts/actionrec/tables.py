@@ -15,8 +15,12 @@ _TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write `rows` under a header of `columns`, whole or not at all."""
+    rows = list(rows)
+    # Before Python 3.13 the csv module forgets that a carriage return needs quotes.
+    odd = any("\r" in str(cell) for row in rows for cell in row)
+    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
     text = io.StringIO()
-    writer = csv.writer(text, "excel-tab", lineterminator="\n")
+    writer = csv.writer(text, "excel-tab", lineterminator="\n", quoting=quoting)
     writer.writerow(columns)
     writer.writerows(rows)
     with replacing(path) as part:
@@ -30,20 +34,21 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """
     try:
         with path.open(**_TEXT) as file:
-            header, *rows = csv.reader(file, "excel-tab", strict=True) or [[]]
+            header, *rows = csv.reader(file, "excel-tab", strict=True)
     except FileNotFoundError:
-        raise _unreadable(path, "no such file") from None
+        raise unreadable(path, "no such file") from None
     except (ValueError, csv.Error) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if header != list(columns):
-        raise _unreadable(path, f"columns {', '.join(header)}", columns)
+        raise unreadable(path, f"columns {', '.join(header)}", columns)
     for row in rows:
         if len(row) != len(columns):
-            raise _unreadable(path, f"{len(row)} cells in the row {row}", columns)
+            raise unreadable(path, f"{len(row)} cells in the row {row}", columns)
     return rows
 
 
-def _unreadable(path: Path, found: object, columns: Sequence[str] | None = None) -> InputError:
+def unreadable(path: Path, found: object, columns: Sequence[str] | None = None) -> InputError:
+    """Return the error for a table that is not what the workflow wrote."""
     return InputError(
         "A table of the workflow is missing or damaged.",
         where=path,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError, some
 from actionrec.files import replacing
-from actionrec.tables import read_table, write_table
+from actionrec.tables import read_table, unreadable, write_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,12 +129,15 @@ def write_files_table(table: Path, videos: Sequence[Path]) -> None:
 
 
 def read_files_table(table: Path) -> dict[str, int]:
-    """Return file name -> bytes as `write_files_table` wrote them."""
-    return {name: int(size) for name, size in read_table(table, COLUMNS)}
+    """Return file name -> bytes; raise `InputError` when the table is missing or damaged."""
+    try:
+        return {name: int(size) for name, size in read_table(table, COLUMNS)}
+    except ValueError as error:
+        raise unreadable(table, error) from error
 
 
 def open_video(path: Path) -> Stream:
-    """Open a video for one sequential read on one thread.
+    """Open a video for one sequential read on one thread; `judge` it at the end.
 
     Raises `BadVideo` when it is empty, cut off, or holds no video stream.
     """
@@ -201,15 +204,3 @@ def judge(path: Path, header: int, frames: int) -> str:
         raise BadVideo(f"breaks off: {frames} of {header} frames can be decoded")
     missing = header - frames
     return f"header counts {missing} more than the decodable frames" if missing > 0 else ""
-
-
-def decode(path: Path) -> "Iterator[np.ndarray]":
-    """Yield a video's frames in order, each (height, width, BGR) uint8.
-
-    Raises `BadVideo` at the start or, when the video breaks off, at the end.
-    """
-    stream, count = open_video(path), 0
-    for frame in stream.frames:
-        count += 1
-        yield frame
-    judge(path, stream.header, count)

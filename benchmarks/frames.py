@@ -1,0 +1,159 @@
+"""Measure how fast a class's videos become frames, against one Python process a clip.
+
+The peer is the way of NVIDIA's public recipe for HMDB51: for each clip a new Python that writes
+what OpenCV decodes with OpenCV's default PNG settings. All ways run in turn on the same clips, as
+processes of their own, start-up included, and write to the same disk.
+
+    python benchmarks/frames.py                        # generated clips, 320x240
+    python benchmarks/frames.py --clips FOLDER         # your own
+    python benchmarks/frames.py --work /dev/shm        # without the disk
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from actionrec.videos import list_videos, write_files_table  # noqa: E402
+
+OURS = """
+import sys
+from pathlib import Path
+from actionrec.frames import extract_class
+videos, table, frames, manifest = map(Path, sys.argv[1:5])
+fmt, encoder, workers = sys.argv[5:]
+extract_class(videos, table, frames, manifest, fmt=fmt, encoder=encoder, workers=int(workers))
+"""
+
+PEER = """
+import sys, cv2
+capture, number = cv2.VideoCapture(sys.argv[1]), 0
+while True:
+    ok, frame = capture.read()
+    if not ok:
+        break
+    number += 1
+    cv2.imwrite(f"{sys.argv[2]}/{number:06d}.png", frame)
+"""
+
+WAYS = {
+    "PNG by fpng": ("png", "fpng"),
+    "PNG by OpenCV": ("png", "cv2"),
+    "JPEG, quality 95": ("jpg", "cv2"),
+}
+
+
+def draw_clips(folder: Path, count: int, frames: int) -> None:
+    """Write clips with the texture and camera shake of real ones: blurred noise, panned."""
+    random = np.random.default_rng(51)
+    folder.mkdir(parents=True)
+    for index in range(count):
+        scene = random.integers(0, 256, (300, 400, 3), np.uint8)
+        scene = cv2.addWeighted(
+            cv2.GaussianBlur(scene, (0, 0), 12), 6, cv2.GaussianBlur(scene, (0, 0), 1), 0.15, -650
+        )
+        path = str(folder / f"clip_{index:02d}.avi")
+        writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"XVID"), 30, (320, 240))
+        for number in range(frames):
+            left, top = 40 + int(39 * np.sin(number / 9)), 30 + int(29 * np.cos(number / 7))
+            grain = random.integers(0, 6, (240, 320, 3), np.uint8)
+            writer.write(scene[top : top + 240, left : left + 320] + grain)
+        writer.release()
+
+
+def by_peer(clips: Path, work: Path) -> None:
+    """Extract one clip after the other, each in a new Python."""
+    for clip in list_videos(clips):
+        folder = work / "frames/clips" / clip.stem / "rgb"
+        folder.mkdir(parents=True)
+        subprocess.run([sys.executable, "-c", PEER, str(clip), str(folder)], check=True)
+
+
+def by_us(clips: Path, work: Path, fmt: str, encoder: str, workers: int) -> None:
+    """Extract the class as its rule does."""
+    table = work / "clips.tsv"
+    write_files_table(table, list_videos(clips))
+    paths = [clips, table, work / "frames/clips", work / "manifest.tsv"]
+    subprocess.run(
+        [sys.executable, "-c", OURS, *map(str, [*paths, fmt, encoder, workers])],
+        check=True,
+        env={"PYTHONPATH": str(SCRIPTS)},
+    )
+
+
+def timed(work: Path, extract, *arguments) -> tuple[float, int, int]:
+    """Return seconds, frames and bytes of one extraction into an empty folder."""
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    start = time.perf_counter()
+    extract(*arguments)
+    seconds = time.perf_counter() - start
+    sizes = [path.stat().st_size for path in work.glob("frames/clips/*/rgb/*")]
+    return seconds, len(sizes), sum(sizes)
+
+
+def measure(clips: Path, work: Path, repeats: int) -> dict[str, list[tuple[float, int, int]]]:
+    """Run all ways `repeats` times in turn, so that other load meets them all alike."""
+    runs: dict[str, list[tuple[float, int, int]]] = {}
+    for _ in range(repeats):
+        runs.setdefault("a Python a clip, PNG by OpenCV (peer)", []).append(
+            timed(work, by_peer, clips, work)
+        )
+        for name, (fmt, encoder) in WAYS.items():
+            for workers in (1, 2):
+                title = f"{name}, {workers} worker{'s' * (workers > 1)}"
+                runs.setdefault(title, []).append(
+                    timed(work, by_us, clips, work, fmt, encoder, workers)
+                )
+    return runs
+
+
+def report(runs: dict[str, list[tuple[float, int, int]]]) -> None:
+    """Print a Markdown table; a ratio is the median of those within each repeat."""
+    peer = [seconds for seconds, _, _ in next(iter(runs.values()))]
+    print("| way | median s | min-max s | frames/s | times the peer (min-max) | bytes a frame |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for title, results in runs.items():
+        seconds = [result[0] for result in results]
+        _, frames, size = results[0]
+        median = statistics.median(seconds)
+        ratios = [theirs / ours for theirs, ours in zip(peer, seconds, strict=True)]
+        print(
+            f"| {title} | {median:.2f} | {min(seconds):.2f}-{max(seconds):.2f} "
+            f"| {frames / median:.0f} "
+            f"| {statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f}) "
+            f"| {size // frames} |"
+        )
+
+
+def main() -> None:
+    """Parse the command line, measure and report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--clips", type=Path, help="folder of videos (default: drawn ones)")
+    parser.add_argument("--count", type=int, default=16, help="drawn clips")
+    parser.add_argument("--frames", type=int, default=75, help="frames of a drawn clip")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--work", type=Path, help="where to write (default: the temporary folder)")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        clips = options.clips
+        if clips is None:
+            clips = Path(folder) / "clips"
+            draw_clips(clips, options.count, options.frames)
+        report(measure(clips.absolute(), Path(folder) / "work", options.repeats))
+
+
+if __name__ == "__main__":
+    main()
