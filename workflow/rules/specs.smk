@@ -15,6 +15,7 @@ rule render_specs:
     params:
         classes=experiment(settings.classes),
         overrides=experiment(settings.overrides),
+        pretrained_classes=experiment(settings.pretrained_classes),
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:
         "../scripts/render_specs.py"

@@ -6,10 +6,11 @@ from actionrec.job import job
 from actionrec.tasks import engine, train
 
 with job(snakemake):
+    weights = snakemake.input.get("pretrained")
     train(
         Path(snakemake.input.spec),
         Path(snakemake.input.split),
-        [Path(file) for file in snakemake.input.get("pretrained", [])],
+        Path(weights) if weights else None,
         model=Path(snakemake.output.model),
         choice=Path(snakemake.output.choice),
         history=Path(snakemake.output.history),

@@ -182,6 +182,12 @@ def pretrained(config: Mapping[str, Any], experiment: str) -> Mapping[str, Any]:
     return _pretrained(config["experiments"][experiment])
 
 
+def pretrained_classes(config: Mapping[str, Any], experiment: str) -> int | None:
+    """Return how many classes the experiment's initial weights tell apart, if that is known."""
+    base = base_experiment(config, experiment)
+    return None if base is None else len(classes(config, base))
+
+
 def splits(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the split settings with their defaults."""
     chosen = dict(config.get("splits") or {})

@@ -279,7 +279,7 @@ def _extract_clip(task: _Task) -> Clip:
 
 def _unchanged(task: _Task, digest: str) -> bool:
     same = (task.known.sha256, task.known.format) == (digest, task.coding.label)
-    return same and not frame_fault(task.finished / "rgb", task.known)
+    return same and not frame_fault(task.finished / "rgb", task.known.frames, task.known.suffix)
 
 
 def _write_frames(frames: "Iterator[np.ndarray]", folder: Path, coding: Coding) -> tuple[int, int]:

@@ -49,7 +49,12 @@ class Clip:
     @property
     def suffix(self) -> str:
         """Return the suffix of the frame files, without its dot."""
-        return self.format.partition(" ")[0]
+        return suffix_of(self.format)
+
+
+def suffix_of(format: str) -> str:
+    """Return the suffix, without its dot, of frames in a `format` such as "png" or "jpg 95"."""
+    return format.partition(" ")[0]
 
 
 COLUMNS = tuple(field.name for field in fields(Clip))
@@ -102,19 +107,19 @@ def fingerprint(video: Path) -> str:
         return ""
 
 
-def frame_fault(rgb: Path, clip: Clip) -> str:
-    """Return what is wrong with a clip's frame folder, or "" when it holds exactly its frames."""
+def frame_fault(rgb: Path, count: int, suffix: str) -> str:
+    """Return what is wrong with a frame folder, or "" when it holds frames 1 to `count` alone."""
     try:
         with os.scandir(rgb) as entries:
             found = {entry.name for entry in entries}
     except OSError:
-        return f"expected {clip.frames} frames, found no folder rgb"
-    expected = _frame_names(clip.frames, clip.suffix)
+        return f"expected {count} frames, found no folder rgb"
+    expected = _frame_names(count, suffix)
     if expected == found:
         return ""
     strays = sorted(found - expected)
     stray = f", among them {some(strays, 3)}" if strays else ""
-    return f"expected {clip.frames} {clip.suffix} frames, found {len(found)} files{stray}"
+    return f"expected {count} {suffix} frames, found {len(found)} files{stray}"
 
 
 @lru_cache(maxsize=1024)
@@ -132,7 +137,7 @@ def verify_frames(manifest: Path, frames: Path) -> list[Clip]:
     faults = [
         f"{clip.video}: {fault}"
         for clip in clips
-        if (fault := frame_fault(frames / clip.video / "rgb", clip))
+        if (fault := frame_fault(frames / clip.video / "rgb", clip.frames, clip.suffix))
     ]
     if faults:
         raise InputError(
@@ -223,7 +228,7 @@ def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
             untouched = rgb.stat().st_mtime_ns < made
         except OSError:
             untouched = False
-        if not untouched and (fault := frame_fault(rgb, clip)):
+        if not untouched and (fault := frame_fault(rgb, clip.frames, clip.suffix)):
             return f"{video}: {fault}"
     return ""
 

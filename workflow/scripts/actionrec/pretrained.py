@@ -18,3 +18,17 @@ def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -
         return
     with replacing(target) as part:
         shutil.copyfile(files[0], part)
+
+
+def class_count(weights: Path | None, known: int | None) -> int:
+    """Return how many classes the weights tell apart: as known, else as their last layer says.
+
+    0 without weights, which is TAO's word for keeping the last layer.
+    """
+    if weights is None:
+        return 0
+    if known is not None:
+        return known
+    from actionrec.native.checkpoints import num_classes_of
+
+    return num_classes_of(weights)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
 from actionrec.files import replacing
-from actionrec.manifest import Clip, read_manifest
+from actionrec.manifest import Clip, frame_fault, read_manifest, suffix_of
 from actionrec.tables import read_table, write_table
 from actionrec.videos import SUFFIXES
 
@@ -36,15 +36,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """One video of a split: its part (train, val or test), class, name and number of frames."""
+    """One video of a split: its part (train, val or test), and what the manifest says of it.
+
+    The video's hash and the frames' format make the table change whenever the frames do.
+    """
 
     part: str
     cls: str
     video: str
     frames: int
+    format: str
+    sha256: str
 
 
-COLUMNS = ("part", "class", "video", "frames")
+COLUMNS = ("part", "class", "video", "frames", "format", "sha256")
 
 
 def make_split(
@@ -59,7 +64,7 @@ def make_split(
     seed: int = 1234,
     source_video: str | None = None,
 ) -> None:
-    """Write the table of split `number`: part, class, video, frames.
+    """Write the table of split `number`: part, class, video, frames, format, sha256.
 
     `manifests` maps the classes to their frame manifests, in label order. `method` is "official",
     with the class's file of that number in `official`, or "fraction", which draws `test_fraction`
@@ -78,13 +83,13 @@ def make_split(
     if validation != "test":
         _hold_out(parts, clips, source, float(validation), f"{seed} val")
     rows = [
-        Row(of_class[clip.video], cls, clip.video, clip.frames)
+        Row(of_class[clip.video], cls, clip.video, clip.frames, clip.format, clip.sha256)
         for cls, of_class in parts.items()
         for clip in clips[cls]
         if of_class.get(clip.video)
     ]
     _require_parts(rows, list(manifests), validation)
-    _warn_of_leaks(rows, clips)
+    _warn_of_leaks(rows)
     order = list(manifests)
     rows.sort(key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
     write_table(output, COLUMNS, (astuple(row) for row in rows))
@@ -276,12 +281,11 @@ def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: floa
         log.warning("No validation video, just one source to train with: %s", some(without))
 
 
-def _warn_of_leaks(rows: Sequence[Row], clips: Mapping[str, Sequence[Clip]]) -> None:
+def _warn_of_leaks(rows: Sequence[Row]) -> None:
     """Name the videos with equal files in different parts."""
-    content = {(cls, clip.video): clip.sha256 for cls in clips for clip in clips[cls]}
     groups = defaultdict(list)
     for row in rows:
-        groups[content[row.cls, row.video]].append(row)
+        groups[row.sha256].append(row)
     for group in groups.values():
         if len({row.part for row in group}) > 1:
             names = [f"{row.cls}/{row.video} ({row.part})" for row in group]
@@ -294,12 +298,12 @@ def read_split(table: Path) -> list[Row]:
     Raises `InputError` when the file is missing or damaged.
     """
     rows = []
-    for part, cls, video, frames in read_table(table, COLUMNS):
+    for part, cls, video, frames, *content in read_table(table, COLUMNS):
         if part not in PARTS or not frames.isdecimal() or {"", ".", ".."} & {cls, video}:
             raise InputError("A split table is damaged.", where=table, found=(part, cls, video))
         if "/" in cls + video:
             raise InputError("A name in a split table leaves its folder.", where=table, found=video)
-        rows.append(Row(part, cls, video, int(frames)))
+        rows.append(Row(part, cls, video, int(frames), *content))
     return rows
 
 
@@ -314,7 +318,7 @@ def link_split(table: Path, frames: Path, data: Path) -> None:
     _require_frames(rows, frames)
     root = frames.resolve()
     final = data.parent.resolve() / data.name
-    flat = inference_names(rows)
+    flat = _flat_names(rows)
     with replacing(data) as part:
         for row in rows:
             _link(part, Path(row.part, row.cls, row.video), final, root / row.cls / row.video)
@@ -343,22 +347,50 @@ def _require_frames(rows: Sequence[Row], frames: Path) -> None:
         )
 
 
-def inference_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
-    """Return `<class>.<video>` -> (class, video) of the test videos, in their order.
+def verify_split(table: Path, data: Path) -> list[Row]:
+    """Return a split's rows once every link leads to exactly the frames that the table states.
 
-    Raises `InputError` when two of them would get one name.
+    Raises `InputError` that names each video which differs.
     """
+    rows = read_split(table)
+    expected = {data / row.part / row.cls / row.video: row for row in rows}
+    faults = [
+        f"{row.part}/{row.cls}/{row.video}: {fault}"
+        for path, row in expected.items()
+        if (fault := frame_fault(path / "rgb", row.frames, suffix_of(row.format)))
+    ]
+    folders = {path.parent for path in expected}
+    strays = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
+    faults += [
+        f"{path.relative_to(data)}: not in the split" for path in sorted(strays - set(expected))
+    ]
+    if faults:
+        raise InputError(
+            "The data of a split are not what its table says.",
+            where=data,
+            found=in_lines(faults),
+            fix=f"run snakemake again, it notices lost frames; or remake the links: "
+            f"snakemake -f {data} --cores 1",
+        )
+    return rows
+
+
+def inference_names(table: Path) -> dict[str, tuple[str, str]]:
+    """Return `<class>.<video>` -> (class, video) of a split's test videos, in their order."""
+    return _flat_names(read_split(table))
+
+
+def _flat_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
     names: dict[str, tuple[str, str]] = {}
     for row in rows:
         if row.part != "test":
             continue
         name = f"{row.cls}.{row.video}"
         if name in names:
+            twins = [f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))]
             raise InputError(
                 "Two test videos have the same <class>.<video>.",
-                found=" = ".join(
-                    f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))
-                ),
+                found=" = ".join(twins),
                 fix="rename one of the classes or videos",
             )
         names[name] = (row.cls, row.video)

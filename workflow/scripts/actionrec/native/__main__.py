@@ -1,0 +1,91 @@
+"""The command: python -m actionrec.native {train,evaluate,inference,export} -e spec.yaml [a.b=c ...]
+
+Exit codes as TAO's: 0 done, 1 failed (with a FAILURE line in status.json, if there is a results
+folder), 2 no such subtask.
+"""
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from actionrec import spec as specs
+from actionrec.errors import InputError
+from actionrec.files import write_text
+from actionrec.native.status import StatusLog
+
+FUNCTIONS = {"train": "train", "evaluate": "evaluate", "inference": "infer", "export": "export"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subtask and return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    parser = argparse.ArgumentParser(
+        prog="python -m actionrec.native", description="A drop-in for TAO's action_recognition."
+    )
+    parser.add_argument("task", choices=specs.TASKS)
+    parser.add_argument("-e", "--experiment_spec_file", metavar="SPEC", help="a spec, .yaml")
+    known, overrides = parser.parse_known_args(arguments)
+    try:
+        if known.experiment_spec_file is None:
+            raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
+        where = Path(known.experiment_spec_file)
+        spec = specs.load(where, overrides)
+        folder = specs.results_dir(spec, known.task, where)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return _run(known.task, spec, where, folder)
+
+
+def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    spec.results_dir = spec[task].results_dir = str(folder)
+    write_text(folder / "experiment.yaml", OmegaConf.to_yaml(spec))
+    status = StatusLog(folder / "status.json")
+    status.write(f"Starting Action Recognition {task}.", status="STARTED")
+    try:
+        _refuse_unsupported(spec, task, where)
+        # Imported late: a mistake in a spec is told before PyTorch is there.
+        module = import_module(f"actionrec.native.{task}")
+        getattr(module, FUNCTIONS[task])(spec, where, status, folder)
+    except InputError as error:
+        status.write(f"Parameter validation error: {error}", status="FAILURE")
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        message = f"User/System interruption: {task.capitalize()} was interrupted"
+        status.write(message, status="FAILURE")
+        return 130
+    except Exception as error:
+        kind = "File system error" if isinstance(error, OSError) else type(error).__name__
+        status.write(f"{kind}: {error}", status="FAILURE")
+        traceback.print_exc()
+        return 1
+    status.write(f"{task.capitalize()} finished successfully.")
+    return 0
+
+
+def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:
+    specs.require(spec, "dataset.label_map", where)
+    if spec.encryption_key:
+        raise InputError(
+            "The native engine does not encrypt yet.",
+            where=f"{where}: encryption_key",
+            fix="remove the key: checkpoints are then saved in clear",
+        )
+    if OmegaConf.select(spec, f"{task}.trt_engine"):
+        raise InputError(
+            "The native engine runs no TensorRT engines.",
+            where=f"{where}: {task}.trt_engine",
+            fix="remove the key and set a checkpoint",
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""The evaluate task: how many videos of a labelled set a checkpoint gets right."""
+
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from actionrec import spec as specs
+from actionrec.native import checkpoints, data
+from actionrec.native.inference import score_videos
+from actionrec.native.status import StatusLog
+
+
+def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
+    """Measure evaluate.checkpoint on evaluate.test_dataset_dir, and print and log as TAO does.
+
+    With several clips a video (video_eval_mode conv or all) the class of the highest mean
+    probability counts, one vote a video. TAO counts clips instead; its figures are logged
+    beside these, as clip_accuracy and clip_m_accuracy.
+    """
+    key = "evaluate.test_dataset_dir"
+    labels = spec.dataset.label_map
+    videos = data.list_classes(Path(specs.require(spec, key, where)), labels, key)
+    data.refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
+    data.warn_of_short(videos, spec)
+    checkpoint = specs.require(spec, "evaluate.checkpoint", where)
+    log.write(f"Loading checkpoint: {checkpoint}")
+    network = checkpoints.load_network(spec, checkpoint, "evaluate.checkpoint")
+    mode = spec.evaluate.video_eval_mode
+    scores = score_videos(
+        network,
+        videos,
+        spec,
+        mode=mode,
+        segments=spec.evaluate.video_num_segments,
+        batch_size=spec.evaluate.batch_size,
+    )
+    by_video = np.zeros((len(labels), len(labels)), np.int64)
+    by_clip = np.zeros_like(by_video)
+    for video, clips in zip(videos, scores, strict=True):
+        by_video[video.label, int(clips.mean(dim=0).argmax())] += 1
+        np.add.at(by_clip[video.label], clips.argmax(dim=1).numpy(), 1)
+    accuracy, m_accuracy = _accuracies(by_video)
+    _print_table(by_video, sorted(labels, key=labels.get), accuracy, m_accuracy)
+    kpi = {"accuracy": accuracy, "m_accuracy": m_accuracy}
+    if mode != "center":
+        kpi["clip_accuracy"], kpi["clip_m_accuracy"] = _accuracies(by_clip)
+    log.write("Test metrics generated.", kpi=kpi)
+
+
+def _recalls(confusion: np.ndarray) -> np.ndarray:
+    """Return the percentage right of each class; 0 for a class without videos, as TAO has it."""
+    return 100.0 * confusion.diagonal() / np.maximum(1, confusion.sum(axis=1))
+
+
+def _accuracies(confusion: np.ndarray) -> tuple[float, float]:
+    """Return the percentage right of all, and the mean over the classes."""
+    accuracy = 100.0 * confusion.trace() / confusion.sum()
+    return round(float(accuracy), 3), round(float(_recalls(confusion).mean()), 3)
+
+
+def _print_table(
+    confusion: np.ndarray, names: list[str], accuracy: float, m_accuracy: float
+) -> None:
+    print("*" * 31)
+    for name, recall in zip(names, _recalls(confusion), strict=True):
+        print(f"{name:<14}{recall:.4}")
+    print("*" * 31)
+    print(f"Total accuracy: {accuracy}")
+    print(f"Average class accuracy: {m_accuracy}")

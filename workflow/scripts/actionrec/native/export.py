@@ -1,0 +1,71 @@
+"""The export task: a checkpoint as ONNX, checked before it is published."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import nn
+
+from actionrec import spec as specs
+from actionrec.errors import InputError
+from actionrec.files import replacing
+from actionrec.native import checkpoints, networks
+from actionrec.native.status import StatusLog
+
+OPSET = 17
+INPUT, OUTPUT = "input_rgb", "fc_pred"
+TOLERANCE = 1e-4  # of the largest logit
+
+
+def export(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
+    """Write export.checkpoint to export.onnx_file, by default the checkpoint's name with .onnx.
+
+    Input `input_rgb` (batch, 3, T, H, W), 2d (batch, 3 * T, H, W); output `fc_pred`
+    (batch, classes), logits. Batch normalisation is folded into the convolutions; the batch
+    size is free. Raises `InputError` if the file exists, as TAO does.
+    """
+    checkpoint = specs.require(spec, "export.checkpoint", where)
+    target = Path(spec.export.onnx_file or Path(checkpoint).with_suffix(".onnx"))
+    if target.exists():
+        raise InputError(
+            "The ONNX file exists already.",
+            where="spec: export.onnx_file",
+            found=target,
+            fix="remove it first",
+        )
+    network = checkpoints.load_network(spec, checkpoint, "export.checkpoint").eval()
+    example = torch.rand(3, *networks.input_shape(spec.model))
+    with replacing(target) as part:
+        _write(network, example, part)
+        _compare(network, torch.rand(2, *networks.input_shape(spec.model)), part)
+
+
+def _write(network: nn.Module, example: torch.Tensor, path: Path) -> None:
+    with warnings.catch_warnings():
+        # The exporter that folds batch normalisation says that a newer one exists.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            network,
+            (example,),
+            path,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _compare(network: nn.Module, clips: torch.Tensor, path: Path) -> None:
+    """Raise `RuntimeError` unless onnxruntime gives the network's logits."""
+    import onnxruntime  # only needed here
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run([OUTPUT], {INPUT: clips.numpy()})
+    with torch.inference_mode():
+        expected = network(clips).numpy()
+    difference = float(np.abs(found - expected).max())
+    if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise RuntimeError(f"ONNX and PyTorch logits differ by {difference}")

@@ -1,0 +1,42 @@
+"""TAO's status.json: one JSON object a line, appended over the runs of a task."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+class StatusLog:
+    """Append status lines to a file, as NVIDIA's status logger (TAO 7.3) does.
+
+    The last key figures stay in force: every later line repeats them until new ones come.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kpi: dict[str, float] = {}
+
+    def write(
+        self,
+        message: str,
+        *,
+        status: str = "RUNNING",
+        kpi: Mapping[str, float] | None = None,
+        progress: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append one line; `progress` holds the keys that come before date and time."""
+        now = datetime.now()
+        self._kpi = dict(kpi or self._kpi)
+        line: dict[str, Any] = {
+            **(progress or {}),
+            "date": f"{now.month}/{now.day}/{now.year}",
+            "time": f"{now.hour}:{now.minute}:{now.second}",
+            "status": status,
+            "verbosity": "INFO",
+            "message": message,
+        }
+        if self._kpi:
+            line["kpi"] = self._kpi
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
