@@ -1,6 +1,7 @@
 """Download a file: resumed after a cut, retried, from the next mirror, checked, then published."""
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from actionrec import __version__
 from actionrec.errors import InputError
 from actionrec.files import explained_disk_errors, sha256, write_text
 
-CHUNK = 2**18
+CHUNK = 2**14  # at most this much is lost when a connection breaks off
 LOG_SECONDS = 30.0  # between lines where no terminal shows a bar
 RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
 
@@ -73,13 +74,13 @@ def _fetch_checked(url: str, target: Path, expected: str, patience: Patience) ->
     _fetch(url, part, patience)
     found = sha256(part)
     if found != expected:
-        part.unlink()
+        _forget(part)
         if resumed:  # the bytes that were there may be the wrong ones
             log.warning("%s: wrong checksum after resuming, starting again", url)
             return _fetch_checked(url, target, expected, patience)
         raise Unavailable(f"wrong checksum: expected {expected}, found {found}")
     part.replace(target)
-    _validator_file(part).unlink(missing_ok=True)
+    _forget(part)
 
 
 def _fetch(url: str, part: Path, patience: Patience) -> None:
@@ -170,6 +171,11 @@ def _validator_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.etag")
 
 
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _validator_file(part).unlink(missing_ok=True)
+
+
 def _remember_validator(url: str, response: requests.Response, part: Path) -> None:
     etag = response.headers.get("ETag", "")
     validator = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
@@ -198,7 +204,10 @@ def _reason(error: requests.RequestException) -> str:
         return f"HTTP {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
         return "no answer in time"
-    return str(error) or type(error).__name__
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off"
+    cause = re.search(r"\[Errno -?\d+\] [\w ]+", str(error))
+    return f"no connection, {cause[0]}" if cause else str(error) or type(error).__name__
 
 
 def _part(target: Path) -> Path:
