@@ -57,7 +57,9 @@ def test_the_environment_is_clean_and_bounded(tmp_path, command, monkeypatch):
     assert run(tmp_path)[1].split() == ["None", "3"]
 
 
-def test_progress_reaches_the_terminal_and_other_lines_do_not(tmp_path, command, monkeypatch, capfd):
+def test_progress_reaches_the_terminal_and_other_lines_do_not(
+    tmp_path, command, monkeypatch, capfd
+):
     monkeypatch.setattr(runners, "SECONDS_BETWEEN_LINES", -1)
     command(r"import sys; sys.stderr.write('\rEpoch 1:  50%|##  | 1/2'); print('\nmodel text')")
     run(tmp_path)

@@ -310,7 +310,9 @@ def kill_if(process: psutil.Process, script: str) -> bool:
     """Kill a process if it is Python running this script."""
     try:
         command = process.cmdline()
-        if "python" in os.path.basename(command[0]) and any(script in part for part in command[1:3]):
+        if "python" in os.path.basename(command[0]) and any(
+            script in part for part in command[1:3]
+        ):
             process.kill()
             return True
     except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):

@@ -20,13 +20,12 @@ def explained(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-explained(
-    settings.check,
-    config,
-    WORKFLOW / "schemas" / "config.schema.yaml",
-    ", ".join(str(file) for file in workflow.configfiles) or "config",
-)
+CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
+explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
+for name in config["experiments"]:
+    where = f"{CONFIG_FILES}, spec or experiments.{name}.spec"
+    explained(spec.check_overrides, settings.overrides(config, name), where)
 
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from actionrec.download import download
 from actionrec.files import replacing
 
 
@@ -14,6 +13,8 @@ def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -
     A copy, not a link: Snakemake dates its outputs, and a link would date the original too.
     """
     if "url" in source:
+        from actionrec.download import download
+
         download([source["url"]], Path(target), source["sha256"])
         return
     with replacing(target) as part:

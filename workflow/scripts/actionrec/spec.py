@@ -24,12 +24,12 @@ def _one_of(*allowed: str, default: str | None) -> Any:
     return field(default=default, metadata={"allowed": allowed})
 
 
+def _range(low: float, high: float = float("inf")) -> dict[str, Any]:
+    return {"range": (low, high)}
+
+
 def _within(low: float, high: float = float("inf"), *, default: float) -> Any:
-    return field(default=default, metadata={"range": (low, high)})
-
-
-def _list(*values: Any, low: float = float("-inf")) -> Any:
-    return field(default_factory=lambda: list(values), metadata={"range": (low, float("inf"))})
+    return field(default=default, metadata=_range(low, high))
 
 
 @dataclass
@@ -40,7 +40,7 @@ class WandbConfig:
     project: str = "TAO Toolkit"
     entity: str | None = ""
     group: str | None = ""
-    tags: list[str] = _list("training", "tao-toolkit")
+    tags: list[str] = field(default_factory=lambda: ["training", "tao-toolkit"])
     reinit: bool = False
     sync_tensorboard: bool = False
     save_code: bool = False
@@ -54,7 +54,13 @@ class ModelConfig:
 
     model_type: str = _one_of("rgb", "of", "joint", default="rgb")
     backbone: str = _one_of(
-        "resnet_18", "resnet_34", "resnet_50", "resnet_101", "resnet_152", "i3d", default="resnet_18"
+        "resnet_18",
+        "resnet_34",
+        "resnet_50",
+        "resnet_101",
+        "resnet_152",
+        "i3d",
+        default="resnet_18",
     )
     input_type: str = _one_of("2d", "3d", default="2d")
     of_seq_length: int = _within(1, default=10)
@@ -80,12 +86,14 @@ class AugmentationConfig:
     train_crop_type: str = _one_of(
         "random_crop", "multi_scale_crop", "no_crop", default="random_crop"
     )
-    scales: list[float] = _list(1.0, low=1e-6)
+    scales: list[float] = field(default_factory=lambda: [1.0], metadata=_range(1e-6))
     horizontal_flip_prob: float = _within(0, 1, default=0.5)
-    rgb_input_mean: list[float] = _list(0.485, 0.456, 0.406)
-    rgb_input_std: list[float] = _list(0.229, 0.224, 0.225, low=1e-6)
-    of_input_mean: list[float] = _list(0.5)
-    of_input_std: list[float] = _list(0.5, low=1e-6)
+    rgb_input_mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    rgb_input_std: list[float] = field(
+        default_factory=lambda: [0.229, 0.224, 0.225], metadata=_range(1e-6)
+    )
+    of_input_mean: list[float] = field(default_factory=lambda: [0.5])
+    of_input_std: list[float] = field(default_factory=lambda: [0.5], metadata=_range(1e-6))
     val_center_crop: bool = False
     crop_smaller_edge: int = _within(1, default=256)
 
@@ -136,7 +144,7 @@ class OptimConfig:
     lr_monitor: str = _one_of("val_loss", "train_loss", default="val_loss")
     patience: int = _within(0, default=1)
     min_lr: float = _within(0, default=0.0001)
-    lr_steps: list[int] = _list(15, 25, low=0)
+    lr_steps: list[int] = field(default_factory=lambda: [15, 25], metadata=_range(0))
     lr_decay: float = _within(0, default=0.1)
 
 
@@ -145,7 +153,7 @@ class TrainConfig:
     """How long to train, how to optimise and what to save."""
 
     num_gpus: int = _within(1, default=1)
-    gpu_ids: list[int] = _list(0)
+    gpu_ids: list[int] = field(default_factory=lambda: [0])
     num_nodes: int = _within(1, default=1)
     seed: int = _within(0, default=1234)
     cudnn: CudnnConfig = field(default_factory=CudnnConfig)
@@ -165,7 +173,7 @@ class EvaluateConfig:
     """Which checkpoint is measured on which videos."""
 
     num_gpus: int = _within(1, default=1)
-    gpu_ids: list[int] = _list(0)
+    gpu_ids: list[int] = field(default_factory=lambda: [0])
     num_nodes: int = _within(1, default=1)
     checkpoint: str = MISSING
     trt_engine: str | None = None
@@ -192,7 +200,7 @@ class InferenceConfig:
     """Which checkpoint predicts which videos."""
 
     num_gpus: int = _within(1, default=1)
-    gpu_ids: list[int] = _list(0)
+    gpu_ids: list[int] = field(default_factory=lambda: [0])
     num_nodes: int = _within(1, default=1)
     checkpoint: str = MISSING
     trt_engine: str | None = None
@@ -340,15 +348,15 @@ def render_specs(
     pretrained_classes: int,
     where: Path | str = "spec",
 ) -> None:
-    """Write an experiment's complete specs: `folder`/{train,evaluate,inference,export}.yaml.
+    """Write an experiment's specs: `folder`/{train,evaluate,inference,export}.yaml.
 
-    `overrides` are the user's TAO keys, nested; `labels` the classes in the order of their ids;
+    Each is complete for its task and leaves the other tasks' sections out, so that it changes
+    only when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in the order of their ids;
     `run` the folder of the experiment and split (paths are written as given); `validation`
-    "val", "test" or None; `where` names the overrides in errors. Raises `InputError` for a
-    key that the workflow owns, an unknown key or a value that the schema refuses.
+    "val", "test" or None; `where` names the overrides in errors. Raises `InputError` as
+    `check_overrides` does.
     """
-    _refuse_owned(overrides, where)
-    spec = merge(overrides, where)
+    spec = check_overrides(overrides, where)
     data = run / "data"
     spec.results_dir = str(run)
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
@@ -359,13 +367,36 @@ def render_specs(
     spec.evaluate.test_dataset_dir = str(data / "test")
     spec.inference.inference_dataset_dir = str(data / "inference")
     spec.export.onnx_file = str(run / "export" / "model.onnx")
+    _infer_as_evaluated(spec, overrides.get("inference") or {})
     for task in TASKS:
         # Only a training starts from other weights: TAO would load them again for nothing.
         start = pretrained if task == "train" else None
         spec.model.rgb_pretrained_model_path = str(start) if start else None
         spec.model.rgb_pretrained_num_classes = pretrained_classes if start else 0
         check(spec, where)
-        write_text(folder / f"{task}.yaml", OmegaConf.to_yaml(spec))
+        sections = [key for key in spec if key == task or key not in TASKS]
+        write_text(
+            folder / f"{task}.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(spec, sections))
+        )
+
+
+def check_overrides(overrides: Mapping[str, Any], where: Path | str) -> DictConfig:
+    """Return TAO's defaults with a user's keys laid over them.
+
+    Raises `InputError` for a key that the workflow owns, an unknown key or a refused value.
+    """
+    _refuse_owned(overrides, where)
+    spec = merge(overrides, where)
+    check(spec, where)
+    return spec
+
+
+def _infer_as_evaluated(spec: DictConfig, chosen: Mapping[str, Any]) -> None:
+    """Let inference see the clips that evaluation scores, unless the user chose others."""
+    if "video_inf_mode" not in chosen:
+        spec.inference.video_inf_mode = spec.evaluate.video_eval_mode
+    if "video_num_segments" not in chosen:
+        spec.inference.video_num_segments = spec.evaluate.video_num_segments
 
 
 def _refuse_owned(overrides: Mapping[str, Any], where: Path | str) -> None:
@@ -386,7 +417,7 @@ def _refuse_owned(overrides: Mapping[str, Any], where: Path | str) -> None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path))
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
     except (yaml.YAMLError, UnicodeDecodeError, OSError, OmegaConfBaseException) as error:
         raise InputError("The spec is not valid YAML.", where=path, found=error) from error
     if not isinstance(values, dict):
@@ -407,9 +438,8 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
             allowed=list(known) if isinstance(known, DictConfig) else None,
         ) from error
     except OmegaConfBaseException as error:
-        raise InputError(
-            str(error.msg or error).splitlines()[0], where=f"{where}: {error.full_key}"
-        ) from error
+        key = f": {error.full_key}" if error.full_key else ""
+        raise InputError(str(error.msg or error).splitlines()[0], where=f"{where}{key}") from error
 
 
 def _parent(spec: DictConfig, key: str) -> tuple[DictConfig, str]:
@@ -440,7 +470,7 @@ def _check_value(value: Any, key: str, metadata: Mapping[str, Any], where: Path 
         low, high = metadata["range"]
         values = value if OmegaConf.is_list(value) else [value]
         for number in values:
-            if not isinstance(number, str) and not low <= number <= high:
+            if not low <= number <= high:
                 allowed = f"{low:g} or more" if high == float("inf") else f"{low:g} to {high:g}"
                 raise InputError(
                     "The value is out of range.",

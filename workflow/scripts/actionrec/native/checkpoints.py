@@ -68,9 +68,7 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
             found=f"{path}: {str(error).splitlines()[0]}",
         ) from error
     if not isinstance(checkpoint, dict):
-        raise InputError(
-            "The file holds no state_dict.", where=f"spec: {where}", found=path
-        )
+        raise InputError("The file holds no state_dict.", where=f"spec: {where}", found=path)
     if "state_dict_encrypted" in checkpoint:
         raise InputError(
             "The checkpoint is encrypted, which the native engine cannot read yet.",
@@ -255,8 +253,10 @@ def loops(epoch: int, step: int, batch: int, batches: int) -> dict[str, Any]:
     }
 
 
-def batch_of(checkpoint: Mapping[str, Any]) -> int | None:
-    """Return how many batches of its epoch a checkpoint was saved after; None at the end."""
+def batch_of(checkpoint: Mapping[str, Any]) -> tuple[int, bool]:
+    """Return how many batches of its epoch a checkpoint was saved after, and if that is all."""
     fit = checkpoint.get("loops", {}).get("fit_loop", {})
-    progress = fit.get("epoch_loop.batch_progress", {"is_last_batch": True})
-    return None if progress["is_last_batch"] else progress["current"]["completed"]
+    progress = fit.get("epoch_loop.batch_progress")
+    if progress is None:
+        return 0, True
+    return progress["current"]["completed"], progress["is_last_batch"]

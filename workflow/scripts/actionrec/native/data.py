@@ -76,9 +76,7 @@ def _some(videos: list[Video], root: Path, where: str) -> list[Video]:
 
 def _subfolders(folder: Path, where: str) -> list[Path]:
     if not folder.is_dir():
-        raise InputError(
-            "The folder does not exist.", where=f"spec: {where}", found=folder
-        )
+        raise InputError("The folder does not exist.", where=f"spec: {where}", found=folder)
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     for entry in entries:
         if not entry.is_dir():
@@ -99,7 +97,7 @@ def _video(folder: Path, label: int = -1) -> Video:
             where=folder,
             allowed=["<class>/<video>/rgb for training and evaluation, <video>/rgb for inference"],
         )
-    frames = sorted(os.listdir(rgb))
+    frames = sorted(entry.name for entry in rgb.iterdir())
     if not frames:
         raise InputError("A video has no frames.", where=rgb)
     for frame in frames:
@@ -140,7 +138,9 @@ def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
     needed = spec.model.rgb_seq_length
     if spec.model.sample_strategy == sampling.CONSECUTIVE:
         needed *= spec.model.sample_rate
-    short = [f"{video.folder} ({len(video.frames)})" for video in videos if len(video.frames) < needed]
+    short = [
+        f"{video.folder} ({len(video.frames)})" for video in videos if len(video.frames) < needed
+    ]
     if short:
         log.warning(
             "%d videos have fewer than %d frames, so their clips repeat frames: %s",

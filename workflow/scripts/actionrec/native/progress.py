@@ -5,10 +5,11 @@ import sys
 from tqdm import tqdm
 
 
-def bar(total: int, description: str) -> tqdm:
+def bar(total: int, description: str, done: int = 0) -> tqdm:
     """Return a bar over clips on stderr: twice a second on a terminal, else every five."""
     return tqdm(
         total=total,
+        initial=done,
         desc=description,
         unit="clip",
         file=sys.stderr,

@@ -18,11 +18,10 @@ from actionrec.errors import InputError
 def prepared_size(size: tuple[int, int], spec: Any, *, training: bool) -> tuple[int, int]:
     """Return the (width, height) that a frame of `size` is resized to before any crop."""
     augmentation = spec.dataset.augmentation_config
+    cropped = augmentation.val_center_crop
     if training:
-        crops = augmentation.train_crop_type != "no_crop"
-    else:
-        crops = augmentation.val_center_crop
-    if not crops:
+        cropped = augmentation.train_crop_type != "no_crop"
+    if not cropped:
         return spec.model.input_width, spec.model.input_height
     width, height = size
     edge = augmentation.crop_smaller_edge
@@ -77,7 +76,9 @@ def augment(clip: np.ndarray, spec: Any, rng: np.random.Generator) -> np.ndarray
 def centre_crop(clip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Cut `size` (width, height) out of the middle of a clip, with black where it is smaller."""
     width, height = size
-    short = [max(0, want - have) for want, have in zip((height, width), clip.shape[1:3])]
+    short = [
+        max(0, want - have) for want, have in zip((height, width), clip.shape[1:3], strict=True)
+    ]
     if any(short):
         sides = [(0, 0), *((s // 2, (s + 1) // 2) for s in short), (0, 0)]
         clip = np.pad(clip, sides)
@@ -86,9 +87,7 @@ def centre_crop(clip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return clip[:, top : top + height, left : left + width]
 
 
-def _random_crop(
-    clip: np.ndarray, size: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
+def _random_crop(clip: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     width, height = size
     room_y, room_x = clip.shape[1] - height, clip.shape[2] - width
     if min(room_x, room_y) < 0:

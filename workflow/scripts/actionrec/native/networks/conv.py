@@ -51,7 +51,11 @@ class _Conv3dOnCpu(torch.autograd.Function):
 
 
 def weight_gradient(
-    x: Tensor, grad: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: tuple[int, ...]
+    x: Tensor,
+    grad: Tensor,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
 ) -> Tensor:
     """Return the weight gradient of a 3D convolution as one matrix product.
 

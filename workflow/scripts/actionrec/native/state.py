@@ -1,0 +1,207 @@
+"""What a training is, and how it is put down in a checkpoint and taken up again."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from actionrec.errors import InputError
+from actionrec.native import checkpoints, data, sgd
+from actionrec.native.status import StatusLog
+
+
+@dataclass
+class Training:
+    """A training in progress: what it works with, and how far it is."""
+
+    spec: DictConfig
+    folder: Path
+    status: StatusLog
+    device: torch.device
+    network: nn.Module
+    optimizer: sgd.SGD
+    scheduler: LRScheduler
+    order: data.TrainingBatches
+    clips: data.Loader
+    validation: data.Loader | None
+    totals: Tensor  # of the epoch so far: loss summed over clips, clips right, clips seen
+    epoch: int = 0
+    step: int = 0
+    batch: int = 0  # batches done of the epoch
+    epoch_ended: bool = False  # validated, logged and the schedule stepped
+    step_seconds: list[float] = field(default_factory=list)
+    best: list[tuple[float, str]] = field(default_factory=list)  # (score, file), best first
+
+
+def save_step(training: Training) -> None:
+    """Save the periodic checkpoint if one is due after this step."""
+    train = training.spec.train
+    due = training.step % train.checkpoint_interval == 0
+    if due and train.checkpoint_interval_unit == "step" and not _only_best(training.spec):
+        _save(training, checkpoints.name_of(training.epoch, training.step))
+
+
+def save_epoch(training: Training, metrics: dict[str, float]) -> None:
+    """Save the periodic and the best checkpoint if they are due at the end of an epoch."""
+    train = training.spec.train
+    if train.checkpointer.enable_topk and monitor_of(training.spec) in metrics:
+        _save_best(training, metrics)
+    due = (training.epoch + 1) % train.checkpoint_interval == 0
+    if due and train.checkpoint_interval_unit == "epoch" and not _only_best(training.spec):
+        _save(training, checkpoints.name_of(training.epoch, training.step))
+
+
+def monitor_of(spec: DictConfig) -> str:
+    """Return the metric that ranks the best checkpoints."""
+    return spec.train.checkpointer.monitor or "val_loss"
+
+
+def _only_best(spec: DictConfig) -> bool:
+    return spec.train.checkpointer.enable_topk and spec.train.checkpointer.replace_periodic
+
+
+def _save_best(training: Training, metrics: dict[str, float]) -> None:
+    """Keep the `save_top_k` best checkpoints by the monitored metric."""
+    keeper = training.spec.train.checkpointer
+    alone = _only_best(training.spec)
+    kept = 1 if alone else keeper.save_top_k
+    folder = Path(keeper.dirpath or training.folder)
+    entry = (metrics[monitor_of(training.spec)], _best_name(training, metrics))
+    ranked = sorted([*training.best, entry], reverse=keeper.mode == "max", key=lambda e: e[0])
+    keep, drop = (ranked, []) if kept < 0 else (ranked[:kept], ranked[kept:])
+    if entry in drop:
+        return
+    training.best = keep
+    _save(training, entry[1], folder, latest=alone)
+    for _, name in drop:
+        if name != entry[1]:
+            (folder / name).unlink(missing_ok=True)
+
+
+def _best_name(training: Training, metrics: dict[str, float]) -> str:
+    keeper = training.spec.train.checkpointer
+    pattern = keeper.filename
+    if keeper.auto_insert_metric_name:
+        pattern = re.sub(r"\{(\w+)", r"\1_{\1", pattern)
+    try:
+        name = pattern.format(epoch=training.epoch, step=training.step, **metrics) + ".pth"
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise InputError(
+            "The name of the best checkpoints cannot be filled in.",
+            where="spec: train.checkpointer.filename",
+            found=keeper.filename,
+            allowed=[f"{{{field}}}" for field in ("epoch", "step", *metrics)],
+        ) from error
+    if Path(name).name != name:
+        raise InputError(
+            "The name of the best checkpoints must not hold a folder.",
+            where="spec: train.checkpointer.filename",
+            found=keeper.filename,
+            fix="set train.checkpointer.dirpath",
+        )
+    return name
+
+
+def _save(
+    training: Training, name: str, folder: Path | None = None, *, latest: bool = True
+) -> None:
+    path = (folder or training.folder) / name
+    state = training.network.state_dict(prefix=checkpoints.PREFIX)
+    checkpoints.save(
+        path,
+        {
+            "epoch": training.epoch,
+            "global_step": training.step,
+            "pytorch-lightning_version": checkpoints.LIGHTNING,
+            "state_dict": dict(state),
+            "loops": checkpoints.loops(
+                training.epoch, training.step, training.batch, len(training.order)
+            ),
+            "callbacks": {},
+            "optimizer_states": [sgd.state_of(training.optimizer)],
+            "lr_schedulers": [training.scheduler.state_dict()],
+            "actionrec": {
+                "rng": torch.get_rng_state(),
+                "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+                "totals": training.totals.tolist(),
+                "epoch_ended": training.epoch_ended,
+                "best": [list(entry) for entry in training.best],
+                "spec": _binding(training.spec),
+            },
+        },
+    )
+    if latest:
+        checkpoints.link_latest(path)
+
+
+def resume(training: Training) -> None:
+    """Take up a checkpoint: the one that the spec names, else the folder's latest, if any."""
+    spec = training.spec
+    key = "train.resume_training_checkpoint_path"
+    latest = training.folder / checkpoints.LATEST
+    path = spec.train.resume_training_checkpoint_path or (str(latest) if latest.exists() else None)
+    if path is None:
+        return
+    checkpoint = checkpoints.read(path, key)
+    checkpoints.refuse_unfit(training.network, checkpoint, path, key)
+    own = checkpoint.get("actionrec", {})
+    if not spec.train.resume_training_checkpoint_path:
+        _refuse_changed(own.get("spec"), spec, training.folder)
+    training.status.write(f"Resuming training from checkpoint: {path}")
+    training.network.load_state_dict(checkpoints.weights(checkpoint))
+    sgd.restore(training.optimizer, checkpoint["optimizer_states"][0])
+    training.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
+    training.step = checkpoint["global_step"]
+    batch, last = checkpoints.batch_of(checkpoint)
+    ended = own.get("epoch_ended", last)
+    training.epoch = checkpoint["epoch"] + ended
+    training.batch = 0 if ended else batch
+    training.best = [(score, name) for score, name in own.get("best", [])]
+    if not ended and "totals" in own:
+        training.totals.copy_(torch.tensor(own["totals"]))
+    if "rng" in own:
+        torch.set_rng_state(own["rng"])
+    if own.get("cuda_rng") is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(own["cuda_rng"])
+
+
+def _binding(spec: DictConfig) -> dict[str, Any]:
+    """Return the values that a training cannot change on its way, by dotted key."""
+    keys = [f"model.{key}" for key in spec.model if "pretrained" not in key]
+    keys += [f"dataset.{key}" for key in ("label_map", "batch_size", "clips_per_video")]
+    keys += [f"dataset.augmentation_config.{key}" for key in spec.dataset.augmentation_config]
+    keys += [f"train.optim.{key}" for key in spec.train.optim]
+    keys += ["train.seed", "train.clip_grad_norm"]
+    plain = OmegaConf.to_container(spec, throw_on_missing=False)
+    values: dict[str, Any] = {}
+    for key in keys:
+        value: Any = plain
+        for name in key.split("."):
+            value = value[name]
+        values[key] = value
+    return values
+
+
+def _refuse_changed(saved: dict[str, Any] | None, spec: DictConfig, folder: Path) -> None:
+    """Raise `InputError` if the folder's training had other values than `spec`.
+
+    TAO goes on with the old ones without a word.
+    """
+    if saved is None:
+        return
+    now = _binding(spec)
+    changed = [
+        f"{key}: {saved[key]} is now {now[key]}" for key in now if saved.get(key) != now[key]
+    ]
+    if changed:
+        raise InputError(
+            "The results folder holds a training that another spec began.",
+            where=folder,
+            found="; ".join(changed),
+            fix="remove the folder to train anew, or choose another results_dir",
+        )
