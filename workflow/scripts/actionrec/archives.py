@@ -90,10 +90,22 @@ def list_members(archive: Path) -> dict[str, Member]:
     Raises `InputError` for what no data set has and a trap may have: links, encryption,
     volumes, a name twice, and names that lead out of the folder.
     """
+    members: dict[str, Member] = {}
+    for entry in _read_entries(archive):
+        _check_entry(archive, entry, members)
+        if entry.data_offset + entry.add_size > archive.stat().st_size:
+            raise _damaged(archive, f"cut off in {entry.filename}")
+        if entry.is_file():
+            members[entry.filename] = Member(entry.filename, entry.file_size, entry.CRC)
+    if not members:
+        raise _damaged(archive, "nothing in it")
+    return members
+
+
+def _read_entries(archive: Path) -> list[rarfile.RarInfo]:
     try:
         with rarfile.RarFile(archive, errors="strict", part_only=True) as rar:
-            locked = rar.needs_password()
-            entries = rar.infolist()
+            locked, entries = rar.needs_password(), rar.infolist()
     except (rarfile.Error, OSError, ValueError) as error:
         if not archive.is_file():
             raise InputError("There is no such archive.", where=archive) from error
@@ -104,12 +116,7 @@ def list_members(archive: Path) -> dict[str, Member]:
         )
     if len(entries) > MAX_MEMBERS:
         raise _refused(archive, f"{len(entries)} members")
-    members: dict[str, Member] = {}
-    for entry in entries:
-        _check_entry(archive, entry, members)
-        if entry.is_file():
-            members[entry.filename] = Member(entry.filename, entry.file_size, entry.CRC)
-    return members
+    return entries
 
 
 def _check_entry(archive: Path, entry: rarfile.RarInfo, seen: Mapping[str, Member]) -> None:
@@ -252,7 +259,7 @@ def _refused(archive: Path, found: str) -> InputError:
     )
 
 
-def _damaged(archive: Path, error: Exception) -> InputError:
+def _damaged(archive: Path, error: object) -> InputError:
     return InputError(
         "The archive is damaged or no RAR archive.",
         where=archive,

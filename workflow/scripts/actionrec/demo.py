@@ -131,6 +131,8 @@ def _encode(clip: Clip) -> bytes:
     with TemporaryDirectory() as folder:
         path = Path(folder, "clip.avi")
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"XVID"), FPS, (WIDTH, HEIGHT))
+        if not writer.isOpened():
+            raise RuntimeError("This OpenCV cannot encode XVID into AVI.")
         for frame in film(clip.scene, clip.shot):
             writer.write(frame)
         writer.release()

