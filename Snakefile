@@ -5,9 +5,8 @@ from snakemake.utils import min_version
 min_version("9.25")
 
 
-if (
-    not workflow.overwrite_configfiles
-):  # those given on the command line are the whole configuration
+# A configuration named on the command line is the whole one: the demo's must not slip into it.
+if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"
 

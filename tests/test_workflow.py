@@ -48,7 +48,7 @@ def snakemake(folder: Path, *options: str, check: bool = True) -> str:
 
 def planned(folder: Path, *options: str) -> dict[str, int]:
     """Return how many jobs of each rule a dry run would start."""
-    text = snakemake(folder, "-n", "-q", "rules", *options)
+    text = snakemake(folder, *options, "-n", "-q", "rules")
     if NOTHING in text:
         return {}
     table = text.split("Job stats:")[1].split("total")[0]
@@ -92,6 +92,21 @@ def test_targets_by_name(plan, target):
 def test_the_slurm_profile_and_the_module_entry_dry_run(plan):
     assert planned(plan, "--workflow-profile", "profiles/slurm")["train_model"] == 2
     assert planned(plan, "-s", "workflow/Snakefile")["train_model"] == 2
+
+
+def test_another_workflow_uses_it_as_a_module(plan, tmp_path):
+    shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
+    (tmp_path / "Snakefile").write_text(
+        'configfile: "mine.yaml"\n'
+        "module recognition:\n"
+        f"    snakefile: {str(plan / 'workflow/Snakefile')!r}\n"
+        "    config: config\n"
+        "use rule * from recognition as recognition_*\n"
+        "rule mine:\n"
+        "    default_target: True\n"
+        "    input: rules.recognition_all.input\n"
+    )
+    assert planned(tmp_path)["recognition_train_model"] == 2
 
 
 def test_a_misspelt_key_stops_the_plan_with_one_message(plan, tmp_path):
