@@ -35,27 +35,6 @@ RUNS = list(settings.runs(config))
 ENGINE = f"{config['tao']['runner']} {config['tao']['toolkit']} actionrec {__version__}"
 
 
-def damaged_trees():
-    """Return the tables to remake where videos or frames on disk no longer agree with them."""
-    found = {}
-    for cls in CLASSES:
-        found |= manifest.stale(
-            Path(f"resources/{DATASET}/videos/{cls}"),
-            Path(f"results/{DATASET}/videos/{cls}.tsv"),
-            Path(f"resources/{DATASET}/frames/{cls}"),
-            Path(f"results/{DATASET}/frames/{cls}.tsv"),
-        )
-    return found
-
-
-# Snakemake sees the small tables, not the trees they describe. A tree that has changed behind its
-# table is remade as with --forcerun, which a dry run shows and nothing on disk records.
-if workflow.is_main_process:
-    for table, why in damaged_trees().items():
-        logger.info(f"{table} will be remade: {why}")
-        workflow.dag_settings.forcerun |= {str(table)}
-
-
 wildcard_constraints:
     cls=settings.alternatives(CLASSES),
     exp=settings.alternatives(config["experiments"]),
@@ -89,6 +68,22 @@ def frame_manifests(wildcards):
     """Return the frame manifests of the experiment's classes, in the order of its labels."""
     labels = settings.classes(config, wildcards.exp)
     return [f"<results>/<dataset>/frames/{cls}.tsv" for cls in labels]
+
+
+def videos_table(wildcards):
+    """Return the table of a class's videos; force what disagrees with the trees on disk.
+
+    Snakemake sees the small tables, not the trees they describe. A table whose tree was changed
+    behind it is remade as with --forcerun: a dry run shows it, and nothing on disk records it.
+    """
+    resources, results = Path("resources", DATASET), Path("results", DATASET)
+    table = results / "videos" / f"{wildcards.cls}.tsv"
+    frames = results / "frames" / f"{wildcards.cls}.tsv"
+    trees = resources / "videos" / wildcards.cls, resources / "frames" / wildcards.cls
+    for stale, why in manifest.stale(trees[0], table, trees[1], frames).items():
+        logger.info(f"{stale} is to be remade: {why}")
+        workflow.dag.forcefiles.add(str(stale))
+    return str(table)
 
 
 def split_files(wildcards):

@@ -1,7 +1,7 @@
 rule extract_frames:
     """Turn the videos of one class into RGB frames, and list them in a manifest."""
     input:
-        "<results>/<dataset>/videos/{cls}.tsv",
+        videos_table,
     output:
         "<results>/<dataset>/frames/{cls}.tsv",
     log:
