@@ -80,4 +80,4 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "&lt;walk&gt;" in pages[0]
     assert "<b>" not in pages[0], "a video's name must not become markup"
     assert pages[0].count("data:image/svg+xml") == 4
-    assert "1 videos are wrong" in pages[0]
+    assert "1 wrong" in pages[0]
