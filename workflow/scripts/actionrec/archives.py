@@ -49,7 +49,7 @@ def unpack_class(
     `max_bytes`, and when the disk is full; `videos` and `table` are then as they were.
     """
     archive, videos, table = Path(archive), Path(videos), Path(table)
-    with _scratch(videos) as scratch, explained_disk_errors(videos):
+    with explained_disk_errors(videos), _scratch(videos) as scratch:
         members = list_members(archive)
         if f"{cls}.rar" in members:
             inner = {f"{cls}.rar": members[f"{cls}.rar"]}
@@ -73,7 +73,7 @@ def unpack_splits(archive: Path, classes: Sequence[str], folder: Path) -> None:
     """
     archive, folder = Path(archive), Path(folder)
     wanted = [f"{cls}_test_split{number}.txt" for cls in classes for number in SPLIT_NUMBERS]
-    with _scratch(folder) as scratch, explained_disk_errors(folder):
+    with explained_disk_errors(folder), _scratch(folder) as scratch:
         members = list_members(archive)
         by_name = {PurePosixPath(name).name: name for name in members if name.count("/") <= 1}
         missing = [name for name in wanted if name not in by_name]

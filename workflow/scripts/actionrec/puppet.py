@@ -56,7 +56,12 @@ class Cast:
 
 @dataclass(frozen=True)
 class Shot:
-    """How one clip is played and filmed."""
+    """How one clip is played and filmed.
+
+    `stride` and `lift` of the feet in body heights; `left`, `middle` and `bystander_at` in
+    pixels, `drift` of the camera in pixels a frame; `screen_travel` is the share of the way
+    that the person covers in the picture, while the camera follows the rest.
+    """
 
     action: str
     cast: Cast
@@ -92,7 +97,7 @@ class Pose:
 
 
 def draw_scene(rng: np.random.Generator) -> Scene:
-    """Draw a place with its person at random."""
+    """Draw a place at random."""
     ground = int(rng.integers(100, 113))
     horizon = ground - 8
     coarse = rng.integers(140, 210, (4, 30, 1)) + rng.integers(-12, 13, (4, 30, 3))
