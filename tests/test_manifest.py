@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+
 from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.manifest import (

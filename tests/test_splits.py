@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 
 import pytest
+
 from actionrec.errors import InputError
 from actionrec.manifest import Clip, write_manifest
 from actionrec.splits import (
