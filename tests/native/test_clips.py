@@ -177,7 +177,15 @@ def test_a_damaged_frame_is_told_without_a_workers_traceback(workers, tmp_path):
         model={"rgb_seq_length": 8, "sample_strategy": "consecutive"},
         dataset={"workers": workers, "augmentation_config": {"train_crop_type": "no_crop"}},
     )
-    with pytest.raises(InputError) as error:
+    message = refusal(spec, videos)
+    assert str(damaged) in message
+    assert "Traceback" not in message
+
+
+def refusal(spec, videos) -> str:
+    # Not pytest.raises: it keeps the frames, and so the workers, until they are collected.
+    try:
         epoch_of(spec, videos, 0)
-    assert str(damaged) in str(error.value)
-    assert "Traceback" not in str(error.value)
+    except InputError as error:
+        return str(error)
+    return "nothing was refused"

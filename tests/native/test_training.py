@@ -205,15 +205,15 @@ def test_rates_fall_at_the_steps(drawn, tmp_path):
 
 def test_rates_fall_when_the_monitored_loss_does_not(drawn, tmp_path):
     spec = write_spec(tmp_path / "spec.yaml", drawn, tmp_path / "results")
-    options = ["lr_scheduler=AutoReduce", "patience=0", "min_lr=0", "lr_decay=0.5", "lr=0.1"]
+    options = ["lr_scheduler=AutoReduce", "patience=0", "min_lr=0", "lr_decay=0.5", "lr=1e-5"]
     assert train(spec, *(f"train.optim.{option}" for option in options)) == 0
-    rate, best = 0.1, float("inf")
+    rate, best = 1e-5, float("inf")
     for _, _, loss in curve(results(spec)):
         if loss < best * (1 - 1e-4):
             best = loss
         else:
             rate *= 0.5
-    assert rate < 0.1  # at this rate the loss does rise
+    assert rate < 1e-5  # all that changes is what batch normalisation has seen: the loss rises
     assert rate_of(spec) == pytest.approx(rate)
 
 
