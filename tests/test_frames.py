@@ -16,7 +16,7 @@ from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.manifest import read_manifest
 from actionrec.videos import list_videos, write_files_table
-from conftest import REPOSITORY, write_video
+from helpers import REPOSITORY, write_video
 
 
 class Class:

@@ -20,7 +20,7 @@ from actionrec.manifest import (
     write_manifest,
 )
 from actionrec.videos import link_class, list_videos, write_files_table
-from conftest import REPOSITORY, write_video
+from helpers import REPOSITORY, write_video
 
 CLIP = Clip("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "ok", "")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
+
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from omegaconf import OmegaConf
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "status"
 RUN = Path("results/tiny/split1")

@@ -18,7 +18,7 @@ from actionrec.splits import (
     source_finder,
     verify_split,
 )
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 OFFICIAL = REPOSITORY / "tests/data/splits"
 

@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 import torch
+from engine import LABELS
+
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import checkpoints, networks
-from engine import LABELS
 
 
 def spec_of(**model):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine import LABELS, draw_tree, draw_video
+from PIL import Image
+
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import data
-from engine import LABELS, draw_tree, draw_video
-from PIL import Image
 
 KEY = "dataset.train_dataset_dir"
 

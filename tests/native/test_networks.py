@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from engine import read_golden
+
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import networks
 from actionrec.native.networks.conv import FEW_POSITIONS, Conv3d
-from engine import read_golden
 
 TOLERANCE = 1e-4  # of the largest logit: what the golden values' README allows
 VARIANTS = {

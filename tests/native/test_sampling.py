@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from actionrec.native import sampling
 from engine import read_golden
+
+from actionrec.native import sampling
 
 
 @pytest.mark.parametrize("strategy", ["consecutive", "random_interval"])

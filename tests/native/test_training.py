@@ -9,8 +9,6 @@ import time
 
 import pytest
 import torch
-from actionrec.native import checkpoints
-from actionrec.native.__main__ import main
 from engine import (
     GOLDEN,
     command,
@@ -22,6 +20,9 @@ from engine import (
     statuses,
     write_spec,
 )
+
+from actionrec.native import checkpoints
+from actionrec.native.__main__ import main
 
 
 def train(spec, *overrides) -> int:

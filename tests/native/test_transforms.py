@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from engine import read_golden
+from PIL import Image
+
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import data, transforms
-from engine import read_golden
-from PIL import Image
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values
 

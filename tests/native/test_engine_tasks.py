@@ -10,11 +10,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from engine import GOLDEN, environment, run, statuses, write_spec
+from omegaconf import OmegaConf
+
 from actionrec import spec as specs
 from actionrec.native import checkpoints
 from actionrec.native.__main__ import main
-from engine import GOLDEN, environment, run, statuses, write_spec
-from omegaconf import OmegaConf
 
 
 def shape_of(lines):
