@@ -121,24 +121,45 @@ def test_rendered_specs_are_complete_and_name_the_workflows_paths(tmp_path):
     ]
     schema = OmegaConf.to_container(OmegaConf.structured(specs.Spec))
     for task in specs.TASKS:
-        spec = specs.load(tmp_path / f"{task}.yaml")
         plain = yaml.safe_load((tmp_path / f"{task}.yaml").read_text())
-        assert list(plain) == list(schema)
-        assert {key: list(plain[key]) for key in specs.TASKS} == {
-            key: list(schema[key]) for key in specs.TASKS
-        }
+        assert list(plain) == [key for key in schema if key == task or key not in specs.TASKS]
+        assert list(plain[task]) == list(schema[task])
+        spec = specs.load(tmp_path / f"{task}.yaml")
         assert spec.results_dir == str(RUN)
         assert list(spec.dataset.label_map.items()) == [("ride", 0), ("fall", 1)]
         assert spec.dataset.train_dataset_dir == str(RUN / "data/train")
         assert spec.dataset.val_dataset_dir == str(RUN / "data/val")
-        assert spec.evaluate.checkpoint == spec.export.checkpoint == str(RUN / "model.pth")
-        assert spec.evaluate.test_dataset_dir == str(RUN / "data/test")
-        assert spec.inference.inference_dataset_dir == str(RUN / "data/inference")
-        assert spec.export.onnx_file == str(RUN / "export/model.onnx")
+        if task != "train":
+            assert spec[task].checkpoint == str(RUN / "model.pth")
         assert spec.model.input_type == "3d"
-        assert spec.train.optim.lr == 0.25
         start = (spec.model.rgb_pretrained_model_path, spec.model.rgb_pretrained_num_classes)
         assert start == (("resources/base.pth", 5) if task == "train" else (None, 0))
+    assert specs.load(tmp_path / "train.yaml").train.optim.lr == 0.25
+    test_dir = specs.load(tmp_path / "evaluate.yaml").evaluate.test_dataset_dir
+    assert test_dir == str(RUN / "data/test")
+    flat = specs.load(tmp_path / "inference.yaml").inference.inference_dataset_dir
+    assert flat == str(RUN / "data/inference")
+    assert specs.load(tmp_path / "export.yaml").export.onnx_file == str(RUN / "export/model.onnx")
+
+
+def test_a_spec_changes_with_its_own_task_only(tmp_path):
+    render(tmp_path / "a", {})
+    render(tmp_path / "b", {"evaluate": {"batch_size": 4}, "train": {"num_epochs": 3}})
+    changed = [
+        task
+        for task in specs.TASKS
+        if (tmp_path / f"a/{task}.yaml").read_bytes() != (tmp_path / f"b/{task}.yaml").read_bytes()
+    ]
+    assert changed == ["train", "evaluate"]
+
+
+def test_inference_sees_the_clips_that_evaluation_scores(tmp_path):
+    render(tmp_path / "a", {"evaluate": {"video_eval_mode": "conv", "video_num_segments": 4}})
+    inference = specs.load(tmp_path / "a/inference.yaml").inference
+    assert (inference.video_inf_mode, inference.video_num_segments) == ("conv", 4)
+    own = {"evaluate": {"video_eval_mode": "conv"}, "inference": {"video_inf_mode": "all"}}
+    render(tmp_path / "b", own)
+    assert specs.load(tmp_path / "b/inference.yaml").inference.video_inf_mode == "all"
 
 
 def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):

@@ -259,6 +259,14 @@ def test_every_mismatch_is_listed_at_once(dataset):
     assert not (dataset.root / "split.tsv").exists()
 
 
+def test_a_video_that_no_split_file_names_is_not_used_and_said_so(dataset, caplog):
+    dataset.add("walk", ["a", "b", "new"], {"a": 1, "b": 2})
+    dataset.add("run", ["c", "d"], {"c": 1, "d": 2})
+    dataset.split(validation="test")
+    assert {row.video for row in read_split(dataset.root / "split.tsv")} == set("abcd")
+    assert "walk: new is in no split file" in caplog.text
+
+
 def test_class_without_split_file(dataset):
     dataset.add("walk", ["a", "b"], {"a": 1, "b": 2}).add("run", ["c"]).add("hop", ["d"])
     with pytest.raises(InputError) as error:
