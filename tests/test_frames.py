@@ -16,7 +16,7 @@ from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.manifest import read_manifest
 from actionrec.videos import list_videos, write_files_table
-from conftest import REPOSITORY, write_video
+from helpers import REPOSITORY, write_video
 
 
 class Class:
@@ -279,7 +279,7 @@ def test_too_many_bad_videos_are_named_and_good_frames_stay(three):
     assert "3 of 6 videos are bad, 2 are tolerated" in message
     for line in ("cut.avi is truncated", "empty.avi is empty", "text.avi holds no video stream"):
         assert line in message
-    assert "set frames.tolerate to 3" in message
+    assert "frames.tolerate to 3" in message
     assert not three.manifest.exists()
     assert three.tree() == before
 

@@ -5,6 +5,7 @@ import shutil
 from collections import Counter
 
 import pytest
+
 from actionrec.errors import InputError
 from actionrec.manifest import Clip, write_manifest
 from actionrec.splits import (
@@ -17,7 +18,7 @@ from actionrec.splits import (
     source_finder,
     verify_split,
 )
-from conftest import REPOSITORY
+from helpers import REPOSITORY
 
 OFFICIAL = REPOSITORY / "tests/data/splits"
 
@@ -256,6 +257,14 @@ def test_every_mismatch_is_listed_at_once(dataset):
     assert "walk: new is in no split file" in message
     assert "run: [lost] has no video" in message
     assert not (dataset.root / "split.tsv").exists()
+
+
+def test_a_video_that_no_split_file_names_is_not_used_and_said_so(dataset, caplog):
+    dataset.add("walk", ["a", "b", "new"], {"a": 1, "b": 2})
+    dataset.add("run", ["c", "d"], {"c": 1, "d": 2})
+    dataset.split(validation="test")
+    assert {row.video for row in read_split(dataset.root / "split.tsv")} == set("abcd")
+    assert "walk: new is in no split file" in caplog.text
 
 
 def test_class_without_split_file(dataset):

@@ -12,7 +12,7 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.videos import BadVideo, judge, link_class, list_videos, open_video, read_files_table
-from conftest import REPOSITORY, write_video
+from helpers import REPOSITORY, write_video
 
 
 def read_with_opencv(path):

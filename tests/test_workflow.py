@@ -12,38 +12,10 @@ import psutil
 import pytest
 import yaml
 
-from conftest import REPOSITORY, write_video
+from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
-PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
-
-
-def clone(target: Path) -> Path:
-    """Copy what the workflow consists of, without results."""
-    for part in PARTS:
-        source = REPOSITORY / part
-        if source.is_dir():
-            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            target.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, target)
-    return target
-
-
-def snakemake(folder: Path, *options: str, check: bool = True) -> str:
-    """Run Snakemake in `folder` and return all it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *options],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert (done.returncode == 0) == check, done.stdout[-8000:]
-    return done.stdout
 
 
 def planned(folder: Path, *options: str) -> dict[str, int]:
@@ -54,13 +26,6 @@ def planned(folder: Path, *options: str) -> dict[str, int]:
     table = text.split("Job stats:")[1].split("total")[0]
     rows = [line.split() for line in table.splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
-
-
-def edit(path: Path, change) -> None:
-    """Load a YAML file, let `change` alter it, and write it back."""
-    content = yaml.safe_load(path.read_text())
-    change(content)
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 @pytest.fixture(scope="module")

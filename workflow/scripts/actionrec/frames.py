@@ -188,7 +188,8 @@ def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
             f"{len(bad)} of {len(clips)} videos are bad, {tolerate} are tolerated.",
             where=videos,
             found=in_lines(bad, limit=len(bad)),
-            fix=f"replace or remove them, or set frames.tolerate to {len(bad)} in the config",
+            fix="replace them, remove them from a folder of your own, or set frames.tolerate "
+            f"to {len(bad)} in the config",
         )
     if len(bad) == len(clips):
         raise InputError(

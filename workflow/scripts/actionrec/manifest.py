@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from actionrec.errors import InputError, in_lines, some
+from actionrec.errors import InputError, some
 from actionrec.files import sha256, write_text
 from actionrec.tables import read_table, unreadable, write_table
 from actionrec.videos import is_video, read_files_table
@@ -116,28 +116,6 @@ def frame_fault(rgb: Path | str, count: int, suffix: str) -> str:
 @lru_cache(maxsize=1024)
 def _frame_names(count: int, suffix: str) -> frozenset[str]:
     return frozenset(f"{number:06d}.{suffix}" for number in range(1, count + 1))
-
-
-def verify_frames(manifest: Path, frames: Path) -> list[Clip]:
-    """Return the usable clips of a class once its frame tree is known to hold exactly them.
-
-    `frames` is the class's folder, `<video>/rgb/000001.png` below it. Raises `InputError` that
-    names each clip that differs and the command that repairs it.
-    """
-    clips = [clip for clip in read_manifest(manifest) if clip.usable]
-    faults = [
-        f"{clip.video}: {fault}"
-        for clip in clips
-        if (fault := frame_fault(frames / clip.video / "rgb", clip.frames, clip.suffix))
-    ]
-    if faults:
-        raise InputError(
-            f"{len(faults)} of {len(clips)} videos of class {manifest.stem!r} have lost frames.",
-            where=frames,
-            found=in_lines(faults),
-            fix=repair_command(manifest),
-        )
-    return clips
 
 
 def stale(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path, str]:

@@ -353,8 +353,8 @@ def render_specs(
     Each is complete for its task and leaves the other tasks' sections out, so that it changes
     only when its own task does. `overrides` are the user's TAO keys, nested; `labels` the
     classes in the order of their ids; `run` the folder of the experiment and split (paths are
-    written as given); `validation` "val", "test" or None; `where` names the overrides in errors. Raises `InputError` as
-    `check_overrides` does.
+    written as given); `validation` "val", "test" or None; `where` names the overrides in
+    errors. Raises `InputError` as `check_overrides` does.
     """
     spec = check_overrides(overrides, where)
     data = run / "data"

@@ -148,22 +148,25 @@ def _official_parts(
             found=in_lines([f"{cls}_test_split{number}.txt" for cls in missing]),
             fix="correct dataset.classes, or set splits.method to fraction",
         )
-    parts, faults = {}, []
+    parts, lost, unlisted = {}, [], []
     for cls, manifest in manifests.items():
         _require_name(official[cls], cls, number)
         parts[cls] = read_split_file(official[cls])
         videos = {clip.video for clip in read_manifest(manifest)}
-        faults += [f"{cls}: {name} has no video" for name in sorted(parts[cls].keys() - videos)]
-        faults += [
+        lost += [f"{cls}: {name} has no video" for name in sorted(parts[cls].keys() - videos)]
+        unlisted += [
             f"{cls}: {name} is in no split file" for name in sorted(videos - parts[cls].keys())
         ]
-    if faults:
+    if lost:
+        faults = lost + unlisted
         raise InputError(
             f"{len(faults)} mismatches between the videos and the files of split {number}.",
             where=official[next(iter(manifests))].parent,
             found=in_lines(faults, limit=len(faults)),
             fix="add or remove these videos or lines, or set splits.method to fraction",
         )
+    if unlisted:
+        log.warning("Not used, as the official split %d says nothing of it: %s", number, unlisted)
     return parts
 
 

@@ -326,7 +326,10 @@ class Loader(DataLoader):
     def __iter__(self) -> Iterator[Batch]:
         for batch in super().__iter__():
             if isinstance(batch, InputError):
-                raise batch
+                try:
+                    raise batch
+                finally:
+                    del batch  # a cycle of error and frame would keep the workers alive
             yield batch
 
 

@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -245,14 +246,22 @@ def _end_epoch(training: Training, start: float) -> dict[str, float]:
     training.status.write(
         "Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy}
     )
-    if isinstance(training.scheduler, ReduceLROnPlateau):
-        if train.optim.lr_monitor in metrics:
-            training.scheduler.step(metrics[train.optim.lr_monitor])
-    else:
-        training.scheduler.step()
+    _step_schedule(training, metrics)
     training.epoch_ended = True
     state.save_epoch(training, metrics)
     return metrics
+
+
+def _step_schedule(training: Training, metrics: dict[str, float]) -> None:
+    if isinstance(training.scheduler, ReduceLROnPlateau):
+        monitor = training.spec.train.optim.lr_monitor
+        if monitor in metrics:
+            training.scheduler.step(metrics[monitor])
+        return
+    with warnings.catch_warnings():
+        # After a resumption at an epoch's last step this process has made no step of its own.
+        warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)`")
+        training.scheduler.step()
 
 
 @torch.inference_mode()

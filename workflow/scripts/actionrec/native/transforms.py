@@ -41,7 +41,7 @@ def read_frame(path: Path, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(
-            "A frame cannot be read: the file is damaged or no image.",
+            "A frame cannot be read: the file is missing, damaged or no image.",
             where=path,
             found=error,
             fix="extract the video's frames again",
@@ -110,7 +110,7 @@ def _multi_scale_crop(
     as TAO calls it. A side that comes within two pixels of the input's is the input's.
     """
     height, width = clip.shape[1:3]
-    side = int(min(width, height) * scales[rng.integers(len(scales))])
+    side = int(min(width, height) * float(rng.choice(list(scales))))
     crop_w, crop_h = (want if abs(side - want) < 3 else side for want in size)
     step_x, step_y = (width - crop_w) // 4, (height - crop_h) // 4
     x, y = CROP_PLACES[rng.integers(len(CROP_PLACES))]

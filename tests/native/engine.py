@@ -1,0 +1,146 @@
+"""Golden values, drawn frame trees and trained runs that the engine's tests share."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+
+GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
+CODE = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
+LABELS = {"fall": 0, "ride": 1}
+
+torch.set_num_threads(1)  # nothing here is large enough to share
+
+
+def read_golden(name: str):
+    """Return a golden JSON file's content."""
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def draw_video(folder: Path, hue: int, frames: int = 8, size: tuple[int, int] = (40, 32)) -> None:
+    """Draw frames of a bright square that moves over a dark, noisy ground of one colour."""
+    rgb = folder / "rgb"
+    rgb.mkdir(parents=True)
+    rng = np.random.default_rng([hue, *folder.name.encode()])
+    for index in range(frames):
+        frame = rng.integers(0, 60, (size[1], size[0], 3), dtype=np.uint8)
+        frame[..., hue] += 60
+        left = (3 * index) % (size[0] - 8)
+        frame[8:16, left : left + 8] = 230
+        Image.fromarray(frame).save(rgb / f"{index + 1:06d}.png")
+
+
+def draw_tree(
+    root: Path, videos: int, frames: int = 8, labels: Sequence[str] = tuple(LABELS)
+) -> Path:
+    """Draw `videos` videos a class under root/<class>/<video>/rgb."""
+    for hue, label in enumerate(labels):
+        for number in range(videos):
+            draw_video(root / label / f"{root.name}_{label}_{number}", hue, frames)
+    return root
+
+
+def write_spec(path: Path, data: Path, results: Path, **changes: object) -> Path:
+    """Write a complete spec of a tiny training: 2D ResNet-18, two frames of 32 x 32."""
+    latest = str(results / "train" / "ar_model_latest.pth")
+    values = {
+        "results_dir": str(results),
+        "model.input_width": 32,
+        "model.input_height": 32,
+        "model.rgb_seq_length": 2,
+        "model.sample_strategy": "consecutive",
+        "dataset.train_dataset_dir": str(data / "train"),
+        "dataset.val_dataset_dir": str(data / "val"),
+        "dataset.label_map": LABELS,
+        "dataset.batch_size": 8,
+        "dataset.clips_per_video": 4,
+        "dataset.workers": 0,
+        "dataset.augmentation_config.train_crop_type": "no_crop",
+        "dataset.augmentation_config.rgb_input_mean": [0.5],
+        "dataset.augmentation_config.rgb_input_std": [0.5],
+        "train.num_epochs": 3,
+        "train.optim.lr": 0.001,
+        "evaluate.checkpoint": latest,
+        "evaluate.test_dataset_dir": str(data / "val"),
+        "inference.checkpoint": latest,
+        "inference.inference_dataset_dir": str(data / "val" / "ride"),
+        "export.checkpoint": latest,
+        "export.onnx_file": str(results / "export" / "model.onnx"),
+        **changes,
+    }
+    spec = OmegaConf.create()
+    for key, value in values.items():
+        OmegaConf.update(spec, key, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(OmegaConf.to_yaml(spec), encoding="utf-8")
+    return path
+
+
+def command(task: str, spec: Path | None, *overrides: str) -> list[str]:
+    """Return the command line of a task."""
+    given = [] if spec is None else ["-e", str(spec)]
+    return [sys.executable, "-m", "actionrec.native", task, *given, *overrides]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment that finds the package, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
+
+
+def run(task: str, spec: Path | None, *overrides: str) -> subprocess.CompletedProcess[str]:
+    """Run a task in a process of its own."""
+    return subprocess.run(
+        command(task, spec, *overrides), env=environment(), capture_output=True, text=True
+    )
+
+
+def statuses(folder: Path) -> list[dict]:
+    """Return the lines of a status.json."""
+    return [json.loads(line) for line in (folder / "status.json").read_text().splitlines()]
+
+
+def curve(folder: Path) -> list[tuple[int, float, float]]:
+    """Return epoch, training loss and validation loss of each epoch in a status.json.
+
+    An epoch that a killed training had logged and another repeated counts once, if equal.
+    """
+    rows = []
+    epoch, validation = -1, 0.0
+    for line in statuses(folder):
+        kpi = line.get("kpi", {})
+        if line["message"] == "Eval metrics generated.":
+            validation = kpi["val_loss"]
+        elif line["message"] == "Training loop in progress":
+            epoch = line["epoch"]
+        elif line["message"] == "Train metrics generated.":
+            rows.append((epoch, kpi["train_loss"], validation))
+    return sorted(set(rows))
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with train/ (twelve videos) and val/ (eight videos) of two classes."""
+    root = tmp_path_factory.mktemp("drawn")
+    draw_tree(root / "train", videos=6)
+    draw_tree(root / "val", videos=4)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the spec of a training that ran to its end, in a process of its own."""
+    root = tmp_path_factory.mktemp("trained")
+    spec = write_spec(root / "spec.yaml", drawn, root / "results")
+    done = run("train", spec)
+    assert done.returncode == 0, done.stderr
+    (root / "train.stdout").write_text(done.stdout)
+    (root / "train.stderr").write_text(done.stderr)
+    return spec

@@ -1,0 +1,192 @@
+"""Videos on disk and the clips made of them: layout errors, caching, order and draws."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engine import LABELS, draw_tree, draw_video
+from PIL import Image
+
+from actionrec import spec as specs
+from actionrec.errors import InputError
+from actionrec.native import data
+
+KEY = "dataset.train_dataset_dir"
+
+
+def spec_of(**changes):
+    values = {
+        "model": {"input_width": 16, "input_height": 12, "rgb_seq_length": 3},
+        "dataset": {"workers": 0, "batch_size": 4, "clips_per_video": 2},
+    }
+    for section, keys in changes.items():
+        values.setdefault(section, {}).update(keys)
+    return specs.merge(values, "test")
+
+
+def test_videos_are_listed_by_class_id_and_name(tmp_path):
+    draw_tree(tmp_path, videos=3, labels=["ride", "fall"])
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    assert [video.label for video in videos] == [0, 0, 0, 1, 1, 1]
+    assert [video.folder.parent.name for video in videos] == ["fall"] * 3 + ["ride"] * 3
+    assert videos[0].frames == tuple(f"{index:06d}.png" for index in range(1, 9))
+    assert videos[0].size == (40, 32)
+
+
+def stray_in_root(root: Path) -> None:
+    (root / ".DS_Store").touch()
+
+
+def stray_in_class(root: Path) -> None:
+    (root / "fall" / "notes.txt").touch()
+
+
+def stray_among_frames(root: Path) -> None:
+    (next((root / "fall").iterdir()) / "rgb" / "Thumbs.db").touch()
+
+
+def unknown_class(root: Path) -> None:
+    draw_video(root / "rides" / "video", 0)
+
+
+def no_rgb(root: Path) -> None:
+    (root / "fall" / "empty").mkdir()
+
+
+def no_frames(root: Path) -> None:
+    (root / "fall" / "empty" / "rgb").mkdir(parents=True)
+
+
+def grey_frames(root: Path) -> None:
+    rgb = root / "fall" / "grey" / "rgb"
+    rgb.mkdir(parents=True)
+    Image.new("L", (8, 8)).save(rgb / "000001.png")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (stray_in_root, ".DS_Store"),
+        (stray_in_class, "notes.txt"),
+        (stray_among_frames, "Thumbs.db"),
+        (unknown_class, r"label_map[\s\S]*rides[\s\S]*did you mean 'ride'"),
+        (no_rgb, "no rgb folder"),
+        (no_frames, "no frames"),
+        (grey_frames, r"000001.png\n  found:   mode L"),
+    ],
+)
+def test_a_spoilt_tree_is_refused_by_name(spoil, message, tmp_path):
+    draw_tree(tmp_path, videos=1)
+    spoil(tmp_path)
+    with pytest.raises(InputError, match=message):
+        data.list_classes(tmp_path, LABELS, KEY)
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        data.list_classes(tmp_path / "none", LABELS, KEY)
+    with pytest.raises(InputError, match="no videos"):
+        data.list_videos(tmp_path, "inference.inference_dataset_dir")
+
+
+def test_a_root_of_classes_is_no_folder_of_videos(tmp_path):
+    draw_tree(tmp_path, videos=1)
+    with pytest.raises(InputError, match=r"no rgb folder[\s\S]*<video>/rgb for inference"):
+        data.list_videos(tmp_path, "inference.inference_dataset_dir")
+
+
+def test_too_few_videos_are_refused_in_taos_words():
+    with pytest.raises(InputError) as error:
+        data.refuse_small(24, 100, "train", "dataset.batch_size")
+    assert (
+        "Dataset size (24) is smaller than the total batch size (100). Not enough data for train."
+        in str(error.value)
+    )
+    assert "set dataset.batch_size to 24 or less" in str(error.value)
+
+
+def test_short_videos_are_warned_of(tmp_path, caplog):
+    draw_tree(tmp_path, videos=1, frames=5)
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    spec = spec_of(model={"sample_strategy": "consecutive", "sample_rate": 2})
+    with caplog.at_level(logging.WARNING):
+        data.warn_of_short(videos, spec)
+    assert "2 videos have fewer than 6 frames" in caplog.text
+    assert str(videos[0].folder) in caplog.text
+
+
+def epoch_of(spec, videos, epoch: int) -> list[np.ndarray]:
+    clips = data.TrainingClips(videos, spec)
+    order = data.TrainingBatches(len(clips), spec.dataset.batch_size, spec.train.seed)
+    order.epoch = epoch
+    return [batch[0].numpy() for batch in data.load(clips, order, spec)]
+
+
+def test_clips_depend_on_seed_and_epoch_not_on_workers(tmp_path):
+    draw_tree(tmp_path, videos=3)
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    augmentation = {"train_crop_type": "random_crop", "crop_smaller_edge": 20}
+    alone = spec_of(dataset={"augmentation_config": augmentation})
+    shared = spec_of(dataset={"augmentation_config": augmentation, "workers": 2})
+    other = spec_of(dataset={"augmentation_config": augmentation}, train={"seed": 5})
+    first = epoch_of(alone, videos, 3)
+    assert [batch.shape for batch in first] == [(4, 3, 12, 16, 3)] * 3
+    for again in (epoch_of(alone, videos, 3), epoch_of(shared, videos, 3)):
+        assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    for different in (epoch_of(alone, videos, 4), epoch_of(other, videos, 3)):
+        assert any((a != b).any() for a, b in zip(first, different, strict=True))
+
+
+def test_every_epoch_has_all_clips_once_and_skips_what_was_done():
+    order = data.TrainingBatches(10, 4, seed=1)
+    assert len(order) == 3
+    whole = list(order)
+    assert sorted(index for batch in whole for _, index in batch) == list(range(10))
+    order.skip = 2
+    assert list(order) == whole[2:]
+
+
+def test_frames_are_decoded_once_and_equal_without_the_cache(tmp_path, monkeypatch):
+    draw_tree(tmp_path, videos=1)
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    spec = spec_of()
+    cached = data.FrameReader(videos, spec, training=False)
+    monkeypatch.setattr(data, "CACHE_BYTES", 0)
+    uncached = data.FrameReader(videos, spec, training=False)
+    ids = np.array([2, 5, 5, 0])
+    before = cached.read(1, ids)
+    assert (before == uncached.read(1, ids)).all()
+    for frame in (videos[1].folder / "rgb").iterdir():
+        frame.unlink()
+    assert (cached.read(1, ids) == before).all()
+    with pytest.raises(InputError, match=r"000001\.png"):
+        uncached.read(1, ids)
+
+
+def test_batches_hold_clips_of_one_length():
+    assert data.equal_batches([3, 3, 3, 5, 5, 3], 2) == [[0, 1], [2], [3, 4], [5]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_frame_is_told_without_a_workers_traceback(workers, tmp_path):
+    draw_tree(tmp_path, videos=2)
+    damaged = next((tmp_path / "ride").iterdir()) / "rgb" / "000004.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    spec = spec_of(
+        model={"rgb_seq_length": 8, "sample_strategy": "consecutive"},
+        dataset={"workers": workers, "augmentation_config": {"train_crop_type": "no_crop"}},
+    )
+    message = refusal(spec, videos)
+    assert str(damaged) in message
+    assert "Traceback" not in message
+
+
+def refusal(spec, videos) -> str:
+    # Not pytest.raises: it keeps the frames, and so the workers, until they are collected.
+    try:
+        epoch_of(spec, videos, 0)
+    except InputError as error:
+        return str(error)
+    return "nothing was refused"

@@ -1,0 +1,112 @@
+"""Networks: NVIDIA's names, shapes and logits."""
+
+import zlib
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from engine import read_golden
+
+from actionrec import spec as specs
+from actionrec.errors import InputError
+from actionrec.native import networks
+from actionrec.native.networks.conv import FEW_POSITIONS, Conv3d
+
+TOLERANCE = 1e-4  # of the largest logit: what the golden values' README allows
+VARIANTS = {
+    "rgb_2d_r18_seq3": {"input_type": "2d", "backbone": "resnet_18"},
+    "rgb_3d_r18": {"input_type": "3d", "backbone": "resnet_18"},
+    "rgb_2d_r50": {"input_type": "2d", "backbone": "resnet_50"},
+    "rgb_3d_r50": {"input_type": "3d", "backbone": "resnet_50"},
+}
+
+
+def model_section(**values):
+    return specs.merge({"model": values}, "test").model
+
+
+def noise(count: int, phase: int) -> np.ndarray:
+    x = np.sin(np.arange(count) * 12.9898 + phase) * 43758.5453
+    return 2 * (x - np.floor(x)) - 1
+
+
+def fill(network: torch.nn.Module) -> None:
+    """Give each tensor the values of the golden formula."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        values = noise(tensor.numel(), zlib.crc32(name.encode()) % 1000)
+        if name.endswith("num_batches_tracked"):
+            values = np.zeros(1)
+        elif name.endswith("running_var"):
+            values = 1 + 0.25 * values**2
+        elif name.endswith(("running_mean", "bias")):
+            values = 0.1 * values
+        elif tensor.dim() == 1:
+            values = 1 + 0.1 * values
+        else:
+            values = values * np.sqrt(6 / (tensor.numel() / tensor.shape[0]))
+        state[name] = torch.from_numpy(values).to(tensor.dtype).reshape(tensor.shape)
+    network.load_state_dict(state)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_parameters_have_nvidias_names_and_shapes(variant):
+    golden = read_golden("state_dicts.json")[variant]
+    network = networks.build(model_section(rgb_seq_length=3, **VARIANTS[variant]), 2)
+    state = network.state_dict(prefix="model.")
+    assert {name: list(value.shape) for name, value in state.items()} == golden["sd"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == golden["params"]
+
+
+@pytest.mark.parametrize(
+    "name", ["rgb_3d_resnet_18", "rgb_3d_resnet_18_long", "rgb_2d_resnet_18", "rgb_3d_resnet_50"]
+)
+def test_logits_are_nvidias(name):
+    (golden,) = (case for case in read_golden("models.json") if case["name"] == name)
+    values = dict(golden["model"])
+    model, classes = model_section(**{k: v for k, v in values.items() if k != "classes"}), values
+    network = networks.build(model, classes["classes"]).eval()
+    fill(network)
+    shape = (2, *networks.input_shape(model))
+    clips = torch.from_numpy(noise(int(np.prod(shape)), 0)).float().reshape(shape)
+    with torch.no_grad():
+        logits = network(clips).numpy()
+    expected = np.array(golden["logits"])
+    assert np.abs(logits - expected).max() <= TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("backbone", ["resnet_34", "resnet_101", "resnet_152"])
+def test_deeper_networks_are_there(backbone):
+    with torch.device("meta"):
+        network = networks.build(model_section(backbone=backbone, input_type="3d"), 3)
+        assert network(torch.empty(1, 3, 3, 64, 64)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"backbone": "i3d", "input_type": "3d"}, "model.backbone"),
+        ({"model_type": "joint"}, "model.model_type"),
+        ({"imagenet_pretrained": True}, "model.imagenet_pretrained"),
+    ],
+)
+def test_networks_that_are_not_there_are_refused(values, name):
+    with pytest.raises(InputError, match=name):
+        networks.build(model_section(**values), 2)
+
+
+@pytest.mark.parametrize("size", [2, 8])  # few output positions, and many
+@pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2)])
+def test_gradients_of_the_convolution_are_pytorchs(size, stride):
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 2, 2 * size, 2 * size, requires_grad=True)
+    layer = Conv3d(5, 7, 3, stride=stride, padding=1, bias=False)
+    y = layer(x)
+    assert (y.numel() // 7 <= FEW_POSITIONS) == (size == 2)
+    grad = torch.randn_like(y)
+    found = torch.autograd.grad(y, (x, layer.weight), grad)
+    reference = F.conv3d(x, layer.weight, None, stride, 1)
+    expected = torch.autograd.grad(reference, (x, layer.weight), grad)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
