@@ -128,7 +128,7 @@ def draw_shot(action: str, rng: np.random.Generator) -> Shot:
     shot = Shot(
         action=action,
         cast=_draw_cast(rng),
-        frames=int(rng.integers(28, 37)),
+        frames=int(rng.integers(24, 31)),
         period=rng.uniform(*PERIODS[action]),
         phase=rng.uniform(0, 2 * math.pi),
         stride=rng.uniform(0.15, 0.22),
@@ -137,7 +137,7 @@ def draw_shot(action: str, rng: np.random.Generator) -> Shot:
         fall_at=rng.uniform(2, 9),
         fall_angle=rng.choice([-1, 1]) * rng.uniform(1.35, 1.5),
         left=int(rng.integers(PANORAMA // 3, PANORAMA * 2 // 3 - WIDTH)),
-        middle=rng.uniform(0.42, 0.58) * WIDTH,
+        middle=rng.uniform(0.45, 0.55) * WIDTH,
         screen_travel=1.0,
         drift=rng.uniform(-1, 1) * float(rng.random() < 0.5),
         mirrored=bool(rng.random() < 0.5),
@@ -146,7 +146,7 @@ def draw_shot(action: str, rng: np.random.Generator) -> Shot:
         bystander_at=rng.uniform(0, WIDTH),
     )
     path = _travel(shot, shot.frames) * shot.cast.size
-    return replace(shot, screen_travel=min(1.0, rng.uniform(25, 70) / max(path, 1.0)))
+    return replace(shot, screen_travel=min(1.0, rng.uniform(60, 130) / max(path, 1.0)))
 
 
 def moves_camera(shot: Shot) -> bool:
