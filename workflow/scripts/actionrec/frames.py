@@ -1,32 +1,17 @@
-"""Turn the videos of a class into numbered image files in TAO's layout, in parallel and only once.
-
-Work in progress lives in a folder beside the class's, `.<class>`, since TAO takes whatever it
-finds inside the class's for data: finished frames are renamed from there, and a list of them
-(`done.tsv`) lets the next run keep what is still right, after a kill as well as after a change.
-"""
+"""Turn the videos of a class into numbered image files in TAO's layout."""
 
 import logging
-import multiprocessing
-import os
 import shutil
-import signal
-import sys
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
+from actionrec.batch import Layer, Task, make_folders, remove
 from actionrec.errors import InputError, in_lines
 from actionrec.files import explained_disk_errors
-from actionrec.manifest import Clip, fingerprint, frame_fault, read_manifest, write_manifest
+from actionrec.manifest import Clip, fingerprint, frame_fault, write_manifest
 from actionrec.videos import (
     SUFFIXES,
     BadVideo,
@@ -41,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RGB = Layer(folders=("rgb",), record=Clip, done="done.tsv")
+
 
 @dataclass(frozen=True)
 class Coding:
@@ -54,17 +41,6 @@ class Coding:
     def label(self) -> str:
         """Return what the pixels depend on: not on the encoder of a lossless format."""
         return "png" if self.fmt == "png" else f"jpg {self.quality}"
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One video to extract below `scratch`, unless what `finished` holds of it is `known`."""
-
-    video: Path
-    finished: Path
-    scratch: Path
-    known: Clip | None
-    coding: Coding
 
 
 def extract_class(
@@ -88,19 +64,10 @@ def extract_class(
     """
     paths = _all_videos(videos, table)
     coding = Coding(fmt, encoder, quality)
-    with explained_disk_errors(manifest), _workroom(frames) as (folder, scratch, done):
-        known = _read_done(done)
-        known = {path.stem: known[path.stem] for path in paths if path.stem in known}
-        _remove_others(folder, {path.stem for path in paths})
-        tasks = [
-            _Task(path, folder / path.stem, scratch / path.stem, known.get(path.stem), coding)
-            for path in paths
-        ]
-        clips = []
-        with closing(_extract_all(tasks, workers)) as results:
-            for task, clip in tqdm(results, frames.name, len(tasks), unit="video", disable=None):
-                clips.append(clip)
-                _publish(task, clip, known, done)
+    sources = {path.stem: path for path in paths}
+    _keep_only(sources, frames)
+    clips = make_folders(frames, RGB, sources, partial(_extract_clip, coding), workers)
+    _keep_only({clip.video for clip in clips if clip.usable}, frames)
     _require_good(clips, videos, tolerate)
     write_manifest(manifest, clips)
     total = sum(clip.frames for clip in clips)
@@ -124,61 +91,12 @@ def _all_videos(videos: Path, table: Path) -> list[Path]:
     return paths
 
 
-@contextmanager
-def _workroom(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """Yield the class's real folder, an empty folder beside it, and the list of what is done."""
-    frames.mkdir(parents=True, exist_ok=True)
-    folder = frames.resolve()  # a link to a bigger disk: renames must stay on that disk
-    room = folder.with_name(f".{folder.name}")
-    room.mkdir(exist_ok=True)
-    for left_by_a_kill in room.glob("part-*"):
-        shutil.rmtree(left_by_a_kill, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="part-", dir=room, ignore_cleanup_errors=True) as part:
-        yield folder, Path(part), room / "done.tsv"
-
-
-def _read_done(done: Path) -> dict[str, Clip]:
-    if not done.exists():
-        return {}
-    try:
-        return {clip.video: clip for clip in read_manifest(done)}
-    except InputError:
-        log.warning("%s is damaged: all frames are made again", done)
-        return {}
-
-
-def _remove_others(folder: Path, stems: set[str]) -> None:
-    for path in folder.iterdir():
+def _keep_only(stems: Collection[str], frames: Path) -> None:
+    """Remove the folders, flow and all, of videos that are gone or bad."""
+    for path in frames.iterdir() if frames.is_dir() else ():
         if path.name not in stems:
-            log.info("Removing %s: its video is gone", path)
-            _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _publish(task: _Task, clip: Clip, known: dict[str, Clip], done: Path) -> None:
-    """Put a clip's new frames in their place; `done` never lists frames that are not there."""
-    if clip == known.get(clip.video) and not task.scratch.exists():
-        return
-    if known.pop(clip.video, None):
-        write_manifest(done, known.values())
-    if not clip.usable:
-        _remove(task.finished)
-        return
-    if task.scratch.exists():
-        task.finished.mkdir(exist_ok=True)
-        rgb = task.finished / "rgb"
-        if rgb.exists():
-            rgb.rename(task.scratch / "replaced")
-        (task.scratch / "rgb").rename(rgb)
-        shutil.rmtree(task.scratch)
-    known[clip.video] = clip
-    write_manifest(done, known.values())
+            log.info("Removing %s: its video is gone or bad", path)
+            remove(path)
 
 
 def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
@@ -202,65 +120,19 @@ def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
         log.warning("Bad video in %s: %s", videos, line)
 
 
-def _extract_all(tasks: Sequence[_Task], workers: int) -> Iterator[tuple[_Task, Clip]]:
-    """Extract all tasks in worker processes and yield each as it is finished."""
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        yield from ((task, _extract_clip(task)) for task in tasks)
-        return
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
-    try:
-        with _own_main():
-            futures = {pool.submit(_extract_clip, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise InputError(
-            "A worker process was killed while extracting frames; most often memory ran out.",
-            where=tasks[0].video.parent,
-            fix="run the same command again, with fewer --cores; finished frames are kept",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _own_main() -> Iterator[None]:
-    """Keep new workers from running the caller's script, which each of them else imports."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and don't outlive it: a killed one cannot end its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _extract_clip(task: _Task) -> Clip:
+def _extract_clip(coding: Coding, task: Task) -> Clip:
     """Decode one video below `task.scratch`, or return `task.known` when that is still true."""
-    path, rgb = task.video, task.scratch / "rgb"
+    path, rgb = task.source, task.scratch / "rgb"
     size, digest = path.stat().st_size, fingerprint(path)
     clip = Clip(path.stem, path.name, 0, 0, 0, 0.0, size, digest, "", "bad", "cannot be read")
     if not digest:
         return clip
-    if task.known and _unchanged(task, digest):
+    if task.known and _unchanged(task, digest, coding):
         return replace(task.known, file=path.name)
     try:
         stream = open_video(path)
         with explained_disk_errors(task.finished):
-            width, height = _write_frames(stream.frames, rgb, task.coding)
+            width, height = _write_frames(stream.frames, rgb, coding)
         count = sum(1 for _ in rgb.iterdir())
         remark = judge(path, stream.header, count)
     except BadVideo as error:
@@ -272,14 +144,14 @@ def _extract_clip(task: _Task) -> Clip:
         width=width,
         height=height,
         fps=stream.fps,
-        format=task.coding.label,
+        format=coding.label,
         status="warn" if remark else "ok",
         reason=remark,
     )
 
 
-def _unchanged(task: _Task, digest: str) -> bool:
-    same = (task.known.sha256, task.known.format) == (digest, task.coding.label)
+def _unchanged(task: Task, digest: str, coding: Coding) -> bool:
+    same = (task.known.sha256, task.known.format) == (digest, coding.label)
     return same and not frame_fault(task.finished / "rgb", task.known.frames, task.known.suffix)
 
 

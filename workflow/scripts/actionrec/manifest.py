@@ -8,13 +8,13 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from actionrec.errors import InputError, some
 from actionrec.files import sha256, write_text
-from actionrec.tables import read_table, unreadable, write_table
+from actionrec.tables import read_records, write_records
 from actionrec.videos import is_video, read_files_table
 
 STATUSES = ("ok", "warn", "bad")
@@ -41,6 +41,9 @@ class Clip:
     status: str
     reason: str
 
+    def __post_init__(self) -> None:
+        require_known(self.video, self.status, STATUSES)
+
     @property
     def usable(self) -> bool:
         """Tell whether the video has frames."""
@@ -57,14 +60,15 @@ def suffix_of(format: str) -> str:
     return format.partition(" ")[0]
 
 
-COLUMNS = tuple(field.name for field in fields(Clip))
-_TYPES = tuple(field.type for field in fields(Clip))
+def require_known(video: str, status: str, statuses: Collection[str]) -> None:
+    """Raise `ValueError` unless `video` names one folder and `status` is one of `statuses`."""
+    if status not in statuses or "/" in video or video in ("", ".", ".."):
+        raise ValueError(f"video {video!r} with status {status!r}")
 
 
 def write_manifest(path: Path, clips: Iterable[Clip]) -> None:
     """Write the clips of a class, sorted by video."""
-    rows = sorted(astuple(clip) for clip in clips)
-    write_table(path, COLUMNS, rows)
+    write_records(path, Clip, clips)
 
 
 def read_manifest(path: Path) -> list[Clip]:
@@ -72,17 +76,7 @@ def read_manifest(path: Path) -> list[Clip]:
 
     Raises `InputError` when the file is missing or is not a manifest.
     """
-    try:
-        clips = [
-            Clip(*(kind(cell) for kind, cell in zip(_TYPES, row, strict=True)))
-            for row in read_table(path, COLUMNS)
-        ]
-    except ValueError as error:
-        raise unreadable(path, error) from error
-    for clip in clips:
-        if clip.status not in STATUSES or "/" in clip.video or clip.video in ("", ".", ".."):
-            raise unreadable(path, f"video {clip.video!r} with status {clip.status!r}")
-    return sorted(clips, key=lambda clip: clip.video)
+    return read_records(path, Clip)
 
 
 def repair_command(manifest: Path) -> str:
@@ -98,19 +92,29 @@ def fingerprint(video: Path) -> str:
         return ""
 
 
-def frame_fault(rgb: Path | str, count: int, suffix: str) -> str:
+def frame_fault(folder: Path | str, count: int, suffix: str) -> str:
     """Return what is wrong with a frame folder, or "" when it holds frames 1 to `count` alone."""
     try:
-        with os.scandir(rgb) as entries:
+        with os.scandir(folder) as entries:
             found = {entry.name for entry in entries}
     except OSError:
-        return f"expected {count} frames, found no folder rgb"
+        return f"expected {count} frames, found no folder {Path(folder).name}"
     expected = _frame_names(count, suffix)
     if expected == found:
         return ""
     strays = sorted(found - expected)
     stray = f", among them {some(strays, 3)}" if strays else ""
     return f"expected {count} {suffix} frames, found {len(found)} files{stray}"
+
+
+def frame_fault_since(made: int, folder: str, count: int, suffix: str) -> str:
+    """Return what is wrong with a frame folder unless it is older than `made` (ns)."""
+    try:  # thousands of these at every start: a Path costs as much as the call
+        if os.stat(folder).st_mtime_ns < made:  # noqa: PTH116
+            return ""
+    except OSError:
+        pass
+    return frame_fault(folder, count, suffix)
 
 
 @lru_cache(maxsize=1024)
@@ -196,12 +200,7 @@ def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
     if differing := sorted(usable.keys() ^ folders):
         return f"frame folders added or deleted: {some(differing, 3)}"
     for video, clip in usable.items():
-        rgb = f"{frames}/{video}/rgb"
-        try:  # thousands of these at every start: a Path costs as much as the call
-            untouched = os.stat(rgb).st_mtime_ns < made  # noqa: PTH116
-        except OSError:
-            untouched = False
-        if not untouched and (fault := frame_fault(rgb, clip.frames, clip.suffix)):
+        if fault := frame_fault_since(made, f"{frames}/{video}/rgb", clip.frames, clip.suffix):
             return f"{video}: {fault}"
     return ""
 

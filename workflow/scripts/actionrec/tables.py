@@ -3,10 +3,14 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from actionrec.errors import InputError
 from actionrec.files import replacing
+
+Record = TypeVar("Record")
 
 # Names come from file systems, which promise neither UTF-8 nor freedom from tabs: the csv module
 # quotes the latter, and surrogates carry the former unchanged through a write and a read.
@@ -45,6 +49,30 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
         if len(row) != len(columns):
             raise unreadable(path, f"{len(row)} cells in the row {row}", columns)
     return rows
+
+
+def write_records(path: Path, kind: type, records: Iterable[Any]) -> None:
+    """Write dataclass instances of `kind` as rows, sorted by their first fields."""
+    columns = [field.name for field in fields(kind)]
+    write_table(path, columns, sorted(astuple(record) for record in records))
+
+
+def read_records(path: Path, kind: type[Record]) -> list[Record]:
+    """Return the rows of a table as instances of `kind`, sorted by their first field.
+
+    Raises `InputError` when the file is missing, or a cell is not of its field's type or refused
+    by the class with a `ValueError`.
+    """
+    columns = [field.name for field in fields(kind)]
+    types = [field.type for field in fields(kind)]
+    try:
+        records = [
+            kind(*(convert(cell) for convert, cell in zip(types, row, strict=True)))
+            for row in read_table(path, columns)
+        ]
+    except ValueError as error:
+        raise unreadable(path, error) from error
+    return sorted(records, key=lambda record: getattr(record, columns[0]))
 
 
 def unreadable(path: Path, found: object, columns: Sequence[str] | None = None) -> InputError:
