@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from actionrec.download import download
-
 from actionrec.job import job
 
 with job(snakemake):
