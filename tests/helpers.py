@@ -1,8 +1,10 @@
-"""What several test modules share: videos made on the fly, and clones of the workflow."""
+"""What several test modules share: videos made on the fly, processes, clones of the workflow."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -73,3 +75,42 @@ def edit(path: Path, change) -> None:
     content = yaml.safe_load(path.read_text())
     change(content)
     path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def start_python(folder: Path, script: str, *arguments: Path) -> subprocess.Popen:
+    """Start a script that may import the package, as Snakemake starts one."""
+    (folder / "script.py").write_text(script)
+    return subprocess.Popen(
+        [sys.executable, str(folder / "script.py"), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "workflow/scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def workers_of(process):
+    """Return the process ids of a script's workers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [
+        int(pid)
+        for pid in children.read_text().split()
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+def wait_for(condition, seconds=30.0):
+    """Return what `condition` does once it is true."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return result
+
+
+def is_running(pid):
+    """Tell whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -5,8 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,7 +14,7 @@ from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.manifest import read_manifest
 from actionrec.videos import list_videos, write_files_table
-from helpers import REPOSITORY, write_video
+from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
 
 
 class Class:
@@ -346,16 +344,7 @@ except InputError as error:
 
 
 def start_script(walk, folder):
-    script = folder / "script.py"
-    script.write_text(SCRIPT)
-    paths = [walk.videos, walk.table, walk.frames, walk.manifest]
-    return subprocess.Popen(
-        [sys.executable, str(script), *map(str, paths)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "workflow/scripts")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return start_python(folder, SCRIPT, walk.videos, walk.table, walk.frames, walk.manifest)
 
 
 @pytest.fixture
@@ -366,31 +355,6 @@ def long(walk):
         shutil.copy(first, walk.videos / f"{number:02d}.avi")
     walk.list()
     return walk
-
-
-def workers_of(process):
-    """Return the process ids of a script's workers."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [
-        int(pid)
-        for pid in children.read_text().split()
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-
-
-def wait_for(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-    return result
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def finished(walk):
@@ -436,18 +400,6 @@ def resume(long):
     assert long.leftovers() == []
     for name in clips:
         assert len(names(long.rgb(name))) == 250
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """Mount a file system of 2 MB that a test can make larger."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
