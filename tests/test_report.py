@@ -17,7 +17,8 @@ def runs(tmp_path):
     files = {"metrics": [], "choices": [], "splits": [], "histories": [], "predictions": []}
     for number, right in ((1, False), (2, True)):
         folder = tmp_path / f"split{number}"
-        rows = [(part, LABELS[0], f"{part}1", 9, "png", "0") for part in ("train", "train", "val")]
+        parts = ("train", "train", "val")
+        rows = [(part, LABELS[0], f"{part}1", 9, "png", "0", "") for part in parts]
         write_table(folder / "split.tsv", splits.COLUMNS, rows)
         predictions = [
             Prediction("a", LABELS[0], LABELS[0], True, 0.9),

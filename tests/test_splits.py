@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from actionrec.errors import InputError
+from actionrec.flow_manifest import Flow, write_flow_manifest
 from actionrec.manifest import Clip, write_manifest
 from actionrec.splits import (
     draw,
@@ -144,7 +145,7 @@ def test_table_is_ordered_by_part_then_label_then_name(hmdb51):
     ]
     assert keys == sorted(keys)
     header = (hmdb51.root / "split.tsv").read_text().splitlines()[0]
-    assert header == "part\tclass\tvideo\tframes\tformat\tsha256"
+    assert header == "part\tclass\tvideo\tframes\tformat\tsha256\tflow"
 
 
 def test_validation_is_held_out_of_training_by_film(hmdb51):
@@ -420,6 +421,83 @@ def test_missing_frames_leave_the_old_tree_alone(project):
     assert sorted(data.rglob("*")) == before
 
 
+def flow(video, images, method="dis medium", opencv="5.0.0"):
+    status = "ok" if images else "none"
+    made = (method, "max_rad", opencv, "png", "7" * 64)
+    return Flow(video, images, 64, 48, *made, status, "")
+
+
+@pytest.fixture
+def moving(dataset):
+    """Return two classes of videos of three frames with their flow manifests."""
+    dataset.flows = {}
+    for cls in ("walk", "run"):
+        dataset.add(cls, list("abcdef"), dict.fromkeys("abcd", 1) | dict.fromkeys("ef", 2))
+        dataset.flows[cls] = dataset.root / f"flow/{cls}.tsv"
+        write_flow_manifest(dataset.flows[cls], [flow(video, 2) for video in "abcdef"])
+    return dataset
+
+
+def test_the_table_tells_which_flow_is_used(moving):
+    assert {row.flow for row in moving.split()} == {""}
+    with_flow = moving.split(flows=moving.flows)
+    assert {row.flow for row in with_flow} == {"dis medium max_rad opencv 5.0.0"}
+    before = (moving.root / "split.tsv").read_bytes()
+    write_flow_manifest(
+        moving.flows["run"], [flow(video, 2, method="farneback") for video in "abcdef"]
+    )
+    moving.split(flows=moving.flows)
+    assert (moving.root / "split.tsv").read_bytes() != before
+
+
+def test_videos_without_flow_are_left_out_and_named(moving, caplog):
+    flows = [flow("a", 0), *(flow(video, 2) for video in "cdef")]
+    write_flow_manifest(moving.flows["walk"], flows)
+    rows = moving.split(flows=moving.flows)
+    assert {row.video for row in rows if row.cls == "walk"} == set("cdef")
+    assert "Left out of class walk, no flow: a.avi, b.avi" in caplog.text
+    assert len(moving.split()) == 12
+
+
+def test_flow_of_other_frames_is_refused_with_the_numbers(moving):
+    write_flow_manifest(moving.flows["run"], [flow(video, 5) for video in "ab"])
+    with pytest.raises(InputError) as error:
+        moving.split(flows=moving.flows)
+    assert "run/a: 5 flow images for 3 frames" in str(error.value)
+    assert "run/b: 5 flow images for 3 frames" in str(error.value)
+
+
+def test_flow_by_two_versions_of_opencv_is_said(moving, caplog):
+    write_flow_manifest(
+        moving.flows["run"], [flow(video, 2, opencv="4.12.0") for video in "abcdef"]
+    )
+    moving.split(flows=moving.flows)
+    assert "different versions of OpenCV" in caplog.text
+    assert "4.12.0" in caplog.text
+
+
+def test_u_and_v_are_counted_before_training(moving, tmp_path):
+    frames, table, data = tmp_path / "pool", tmp_path / "split.tsv", tmp_path / "data"
+    for row in moving.split(flows=moving.flows, validation="test"):
+        for name, count, suffix in (("rgb", 3, "png"), ("u", 2, "jpg"), ("v", 2, "jpg")):
+            folder = frames / row.cls / row.video / name
+            folder.mkdir(parents=True)
+            for number in range(1, count + 1):
+                (folder / f"{number:06d}.{suffix}").touch()
+    link_split(table, frames, data)
+    verify_split(table, data)
+    (frames / "walk/a/v/000002.jpg").unlink()
+    (frames / "walk/b/u/000003.jpg").touch()
+    shutil.rmtree(frames / "run/f/u")
+    with pytest.raises(InputError) as error:
+        verify_split(table, data)
+    assert "train/walk/a: v: expected 2 jpg frames, found 1 files" in str(error.value)
+    assert "train/walk/b: u: expected 2 jpg frames, found 3 files" in str(error.value)
+    assert "test/run/f: u: expected 2 frames, found no folder u" in str(error.value)
+    moving.split(validation="test")
+    verify_split(table, data)
+
+
 def test_lost_frame_or_stray_link_is_noticed(project):
     table, data = link(project)
     row = read_split(table)[0]
@@ -439,11 +517,15 @@ def test_lost_frame_or_stray_link_is_noticed(project):
 
 @pytest.mark.parametrize(
     "row",
-    ["train\t..\tx\t3\tpng\t0", "train\twalk\t../../x\t3\tpng\t0", "../x\twalk\tx\t3\tpng\t0"],
+    [
+        "train\t..\tx\t3\tpng\t0\t",
+        "train\twalk\t../../x\t3\tpng\t0\t",
+        "../x\twalk\tx\t3\tpng\t0\t",
+    ],
 )
 def test_no_path_leaves_its_folder(tmp_path, row):
     table = tmp_path / "split.tsv"
-    table.write_text(f"part\tclass\tvideo\tframes\tformat\tsha256\n{row}\n")
+    table.write_text(f"part\tclass\tvideo\tframes\tformat\tsha256\tflow\n{row}\n")
     with pytest.raises(InputError):
         link_split(table, tmp_path / "frames", tmp_path / "data")
     assert not (tmp_path / "data").exists()

@@ -73,7 +73,7 @@ def run(tmp_path, monkeypatch):
             rgb = frames / cls / f"{part} (1)" / "rgb"
             rgb.mkdir(parents=True)
             (rgb / "000001.png").touch()
-            rows.append((part, cls, f"{part} (1)", 1, "png", f"{cls}{part}"))
+            rows.append((part, cls, f"{part} (1)", 1, "png", f"{cls}{part}", ""))
     write_table(folder / "split.tsv", splits.COLUMNS, rows)
     splits.link_split(folder / "split.tsv", frames, folder / "data")
     for task in ("train", "evaluate", "inference"):

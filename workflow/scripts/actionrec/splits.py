@@ -9,12 +9,13 @@ import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
 from actionrec.files import replacing
+from actionrec.flow_manifest import flow_faults, read_flow_manifest
 from actionrec.manifest import Clip, frame_fault, read_manifest, suffix_of
 from actionrec.tables import read_table, write_table
 from actionrec.videos import SUFFIXES
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 class Row:
     """One video of a split: its part (train, val or test), and what the manifest says of it.
 
-    The video's hash and the frames' format make the table change whenever the frames do.
+    The video's hash, the frames' format and the flow's label ("" where none is used) make the
+    table change whenever the images do.
     """
 
     part: str
@@ -47,9 +49,10 @@ class Row:
     frames: int
     format: str
     sha256: str
+    flow: str = ""
 
 
-COLUMNS = ("part", "class", "video", "frames", "format", "sha256")
+COLUMNS = ("part", "class", "video", "frames", "format", "sha256", "flow")
 
 
 def make_split(
@@ -59,14 +62,16 @@ def make_split(
     method: str,
     number: int,
     official: Mapping[str, Path] | None = None,
+    flows: Mapping[str, Path] | None = None,
     test_fraction: float = 0.3,
     validation: float | str = 0.2,
     seed: int = 1234,
     source_video: str | None = None,
 ) -> None:
-    """Write the table of split `number`: part, class, video, frames, format, sha256.
+    """Write the table of split `number`: part, class, video, frames, format, sha256, flow.
 
-    `manifests` maps the classes to their frame manifests, in label order. `method` is "official",
+    `manifests` maps the classes to their frame manifests, in label order, `flows` to their flow
+    manifests if the experiment uses flow: videos without it are left out. `method` is "official",
     with the class's file of that number in `official`, or "fraction", which draws `test_fraction`
     of each class, anew for each number. `validation` is the fraction of the training videos held
     out, or "test" for none, when the test videos do both jobs as in NVIDIA's tutorial.
@@ -75,6 +80,9 @@ def make_split(
     Raises `InputError` that lists every mismatch between files and videos, by class and name.
     """
     clips = {cls: _usable(cls, path) for cls, path in manifests.items()}
+    labels = _flow_labels(clips, flows) if flows else {}
+    if flows:
+        clips = {cls: _with_flow(cls, of_class, labels) for cls, of_class in clips.items()}
     source = source_finder(source_video)
     if method == "official":
         parts = _official_parts(manifests, official or {}, number)
@@ -83,7 +91,15 @@ def make_split(
     if validation != "test":
         _hold_out(parts, clips, source, float(validation), f"{seed} val")
     rows = [
-        Row(of_class[clip.video], cls, clip.video, clip.frames, clip.format, clip.sha256)
+        Row(
+            of_class[clip.video],
+            cls,
+            clip.video,
+            clip.frames,
+            clip.format,
+            clip.sha256,
+            labels.get((cls, clip.video), ""),
+        )
         for cls, of_class in parts.items()
         for clip in clips[cls]
         if of_class.get(clip.video)
@@ -101,6 +117,42 @@ def _usable(cls: str, manifest: Path) -> list[Clip]:
     if bad:
         log.warning("Left out of class %s, bad: %s", cls, some(bad))
     return [clip for clip in clips if clip.usable]
+
+
+def _flow_labels(
+    clips: Mapping[str, Sequence[Clip]], flows: Mapping[str, Path]
+) -> dict[tuple[str, str], str]:
+    """Return the label of each (class, video) that has flow, once it fits the frames."""
+    labels, versions, faults = {}, set(), []
+    for cls, of_class in clips.items():
+        frames = {clip.video: clip.frames for clip in of_class}
+        for flow in read_flow_manifest(flows[cls]):
+            if not flow.usable:
+                continue
+            labels[cls, flow.video] = flow.label
+            versions.add(flow.opencv)
+            if flow.images + 1 != frames.get(flow.video):
+                has = f"{flow.images} flow images for {frames.get(flow.video, 0)} frames"
+                faults.append(f"{cls}/{flow.video}: {has}")
+    if faults:
+        raise InputError(
+            f"The flow of {len(faults)} videos is of other frames.",
+            where=flows[next(iter(clips))].parent,
+            found=in_lines(faults),
+            fix="make the flow again: snakemake --forcerun extract_flow --cores 1",
+        )
+    if len(versions) > 1:
+        log.warning("Flow by different versions of OpenCV, which may differ: %s", sorted(versions))
+    return labels
+
+
+def _with_flow(
+    cls: str, clips: Sequence[Clip], labels: Mapping[tuple[str, str], str]
+) -> list[Clip]:
+    without = [clip.file for clip in clips if (cls, clip.video) not in labels]
+    if without:
+        log.warning("Left out of class %s, no flow: %s", cls, some(without))
+    return [clip for clip in clips if (cls, clip.video) in labels]
 
 
 def read_split_file(path: Path) -> dict[str, str | None]:
@@ -351,7 +403,7 @@ def _require_frames(rows: Sequence[Row], frames: Path) -> None:
 
 
 def verify_split(table: Path, data: Path) -> list[Row]:
-    """Return a split's rows once every link leads to exactly the frames that the table states.
+    """Return a split's rows once every link leads to exactly the images that the table states.
 
     Raises `InputError` that names each video which differs.
     """
@@ -360,7 +412,7 @@ def verify_split(table: Path, data: Path) -> list[Row]:
     faults = [
         f"{row.part}/{row.cls}/{row.video}: {fault}"
         for path, row in expected.items()
-        if (fault := frame_fault(path / "rgb", row.frames, suffix_of(row.format)))
+        for fault in _image_faults(path, row)
     ]
     classes = {path.parent for path in expected}
     allowed = {*expected, *(path.parent / row.cls for path in classes for row in rows)}
@@ -372,10 +424,17 @@ def verify_split(table: Path, data: Path) -> list[Row]:
             "The data of a split are not what its table says.",
             where=data,
             found=in_lines(faults),
-            fix=f"run snakemake again, it notices lost frames; or remake the links: "
+            fix=f"run snakemake again, it notices lost images; or remake the links: "
             f"snakemake -f {data} --cores 1",
         )
     return rows
+
+
+def _image_faults(video: Path, row: Row) -> Iterator[str]:
+    if fault := frame_fault(video / "rgb", row.frames, suffix_of(row.format)):
+        yield fault
+    if row.flow:
+        yield from flow_faults(video, row.frames - 1)
 
 
 def inference_names(table: Path) -> dict[str, tuple[str, str]]:
