@@ -115,3 +115,30 @@ def test_every_key_is_documented(repository):
         assert f"## {section}" in manual
         for key in content.get("properties", {}):
             assert re.search(rf"`{key}[`.]", manual), f"{section}.{key} is not in config/README.md"
+
+
+def test_flow_is_needed_by_the_networks_that_see_it(demo):
+    assert not settings.needs_flow(demo, "rgb_3d_base")
+    demo["experiments"]["rgb_3d_ptm"]["spec"]["model"] = {"model_type": "joint"}
+    assert settings.needs_flow(demo, "rgb_3d_ptm")
+    assert not settings.needs_flow(demo, "rgb_3d_base")
+    demo["spec"]["model"]["model_type"] = "of"
+    assert settings.needs_flow(demo, "rgb_3d_base")
+    assert not settings.needs_flow({**demo, "spec": {}, "experiments": {"x": None}}, "x")
+
+
+@pytest.mark.parametrize(
+    ("flow", "key", "allowed"),
+    [
+        ({"method": "dsi"}, "flow.method", "dis, farneback, tvl1, flo"),
+        ({"preset": "slow"}, "flow.preset", "ultrafast, fast, medium"),
+        ({"mapping": "minmax"}, "flow.mapping", "max_rad, fixed"),
+        ({"mehtod": "dis"}, "'mehtod'", "did you mean 'method'?"),
+        ({"method": "flo"}, "flow.path", "flow.method to dis"),
+    ],
+)
+def test_flow_settings_that_cannot_work(demo, flow, key, allowed):
+    demo["flow"] = flow
+    message = refusal(demo)
+    assert key in message
+    assert allowed in message

@@ -41,6 +41,18 @@ def test_every_configuration_dry_runs(plan, config):
     runs = len(content["experiments"]) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_onnx"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])
+    assert jobs.get("extract_flow", 0) == len(classes_with_flow(content))
+
+
+def classes_with_flow(content) -> set[str]:
+    """Return the classes of the experiments that look at motion."""
+    classes = set()
+    for experiment in content["experiments"].values():
+        experiment = experiment or {}
+        model = content["spec"]["model"] | experiment.get("spec", {}).get("model", {})
+        if model["model_type"] != "rgb":
+            classes.update(experiment.get("classes", content["dataset"]["classes"]))
+    return classes
 
 
 def test_a_configuration_replaces_the_demo_whole(plan):
@@ -241,6 +253,35 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
     assert jobs["link_class"] == jobs["extract_frames"] == jobs["train_model"] == 1
     (small / "videos/wave/another.mov").unlink()
     assert planned(small) == {}
+
+
+@pytest.mark.slow
+def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
+    def see_flow(config):
+        config["spec"]["model"]["model_type"] = "joint"
+        config["experiments"]["rgb_2d"] = {}
+
+    edit(small / "config/config.yaml", see_flow)
+    split = "results/rgb_2d/split1/split.tsv"
+    snakemake(small, "--cores", "2", split)
+    assert planned(small, split) == {}
+    video = sorted((small / "resources/small/frames/wave").iterdir())[0]
+    assert len(list((video / "u").iterdir())) == len(list((video / "v").iterdir())) == 7
+
+    before = (small / split).read_bytes()
+    shutil.rmtree(video / "v")
+    jobs = planned(small, split)
+    assert jobs["extract_flow"] == 1
+    assert "extract_frames" not in jobs
+    snakemake(small, "--cores", "2", split)
+    assert len(list((video / "v").iterdir())) == 7
+    assert (small / split).read_bytes() == before
+    edit(small / "config/config.yaml", lambda c: c.update(flow={"mapping": "fixed"}))
+    jobs = planned(small, split)
+    assert jobs["extract_flow"] == 2
+    assert jobs["make_split"] == 1
+    snakemake(small, "--cores", "2", split)
+    assert "dis medium fixed opencv" in (small / split).read_text()
 
 
 RULES = (

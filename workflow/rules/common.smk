@@ -7,7 +7,7 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, manifest, spec
+from actionrec import __version__, encryption, flow_manifest, manifest, spec
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -70,6 +70,14 @@ def frame_manifests(wildcards):
     return [f"<results>/<dataset>/frames/{cls}.tsv" for cls in labels]
 
 
+def flow_manifests(wildcards):
+    """Return the flow manifests of the experiment's classes, if its network sees flow."""
+    if not settings.needs_flow(config, wildcards.exp):
+        return []
+    labels = settings.classes(config, wildcards.exp)
+    return [f"<results>/<dataset>/flow/{cls}.tsv" for cls in labels]
+
+
 def videos_table(wildcards):
     """Return the table of a class's videos; force what disagrees with the trees on disk.
 
@@ -81,9 +89,22 @@ def videos_table(wildcards):
     frames = results / "frames" / f"{wildcards.cls}.tsv"
     trees = resources / "videos" / wildcards.cls, resources / "frames" / wildcards.cls
     for stale, why in manifest.stale(trees[0], table, trees[1], frames).items():
-        logger.info(f"{stale} is to be remade: {why}")
-        workflow.dag.forcefiles.add(str(stale))
+        force(stale, why)
     return str(table)
+
+
+def frames_of_flow(wildcards):
+    """Return the frame manifest of a class; force its flow if that was changed on disk."""
+    flow = Path("results", DATASET, "flow", f"{wildcards.cls}.tsv")
+    if why := flow_manifest.stale(Path("resources", DATASET, "frames", wildcards.cls), flow):
+        force(flow, why)
+    return f"<results>/<dataset>/frames/{wildcards.cls}.tsv"
+
+
+def force(output, why):
+    """Let an output be remade by the plan at hand."""
+    logger.info(f"{output} is to be remade: {why}")
+    workflow.dag.forcefiles.add(str(output))
 
 
 def split_files(wildcards):

@@ -25,6 +25,32 @@ rule extract_frames:
         "../scripts/extract_frames.py"
 
 
+rule extract_flow:
+    """Make the optical flow between the frames of one class, and list it in a manifest."""
+    input:
+        frames_of_flow,
+    output:
+        "<results>/<dataset>/flow/{cls}.tsv",
+    log:
+        "<logs>/extract_flow/{cls}.log",
+    benchmark:
+        "<benchmarks>/extract_flow/{cls}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 4
+    resources:
+        mem="2GB",
+        runtime=720,
+    params:
+        frames=f"resources/{DATASET}/frames/{{cls}}",
+        method=lookup("flow/method", within=config),
+        preset=lookup("flow/preset", within=config),
+        mapping=lookup("flow/mapping", within=config),
+        path=lookup("flow/path", within=config, default=None),
+    script:
+        "../scripts/extract_flow.py"
+
+
 rule summarise_dataset:
     """Count clips and frames, and list bad and duplicate clips."""
     input:

@@ -2,6 +2,7 @@ rule make_split:
     """Decide which video trains, which validates and which tests."""
     input:
         manifests=frame_manifests,
+        flows=flow_manifests,
         official=split_files,
     output:
         "<results>/{exp}/split{k}/split.tsv",

@@ -10,6 +10,7 @@ with job(snakemake):
     make_split(
         Path(snakemake.output[0]),
         manifests=dict(zip(classes, map(Path, snakemake.input.manifests), strict=True)),
+        flows=dict(zip(classes, map(Path, snakemake.input.flows), strict=False)),
         official=dict(zip(classes, map(Path, snakemake.input.official), strict=False)),
         number=int(snakemake.wildcards.k),
         source_video=snakemake.params.source_video,

@@ -29,6 +29,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
         raise _explained(error, source)
     _check_source(config["dataset"], source)
     _check_splits(config, source)
+    _check_flow(config.get("flow") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
     _check_cycles(config["experiments"], source)
@@ -108,6 +109,15 @@ def _check_splits(config: Mapping[str, Any], source: str) -> None:
         allowed=["fraction"],
         fix="set splits.method: fraction, or add dataset.archives.splits",
     )
+
+
+def _check_flow(flow: Mapping[str, Any], source: str) -> None:
+    if flow.get("method") == "flo" and not flow.get("path"):
+        raise InputError(
+            "Flow that is read from .flo files needs flow.path.",
+            where=f"{source}, flow",
+            fix="add flow.path, the folder of <class>/<video>/*.flo, or set flow.method to dis",
+        )
 
 
 def _check_experiment(
@@ -206,6 +216,12 @@ def overrides(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
     """Return the TAO spec keys of one experiment: the shared ones, then its own."""
     own = (config["experiments"][experiment] or {}).get("spec") or {}
     return merged(config.get("spec") or {}, own)
+
+
+def needs_flow(config: Mapping[str, Any], experiment: str) -> bool:
+    """Tell whether an experiment's network sees optical flow, alone or beside the frames."""
+    model = overrides(config, experiment).get("model") or {}
+    return model.get("model_type") in ("of", "joint")
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
