@@ -439,15 +439,9 @@ def resume(long):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Mount a file system of 2 MB that a test can make larger."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk(mount_disk):
+    """Return a file system of 2 MB that a test can make larger."""
+    return mount_disk("size=2m")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
