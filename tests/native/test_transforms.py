@@ -6,18 +6,10 @@ import torch
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import data, transforms
-from engine import read_golden
+from engine import golden_frame, read_golden
 from PIL import Image
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values
-
-
-def golden_frame(index: int, width: int, height: int) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    red = np.floor(x * 255 / (width - 1))
-    green = (3 * y + 7 * index) % 256
-    blue = (x + y + 11 * index) % 256
-    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
 
 
 @pytest.mark.parametrize("case", read_golden("data.json")["tensors"])
