@@ -1,12 +1,10 @@
 """Networks: NVIDIA's names, shapes and logits."""
 
-import zlib
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from engine import read_golden
+from engine import fill, noise, read_golden
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
@@ -24,30 +22,6 @@ VARIANTS = {
 
 def model_section(**values):
     return specs.merge({"model": values}, "test").model
-
-
-def noise(count: int, phase: int) -> np.ndarray:
-    x = np.sin(np.arange(count) * 12.9898 + phase) * 43758.5453
-    return 2 * (x - np.floor(x)) - 1
-
-
-def fill(network: torch.nn.Module) -> None:
-    """Give each tensor the values of the golden formula."""
-    state = {}
-    for name, tensor in network.state_dict().items():
-        values = noise(tensor.numel(), zlib.crc32(name.encode()) % 1000)
-        if name.endswith("num_batches_tracked"):
-            values = np.zeros(1)
-        elif name.endswith("running_var"):
-            values = 1 + 0.25 * values**2
-        elif name.endswith(("running_mean", "bias")):
-            values = 0.1 * values
-        elif tensor.dim() == 1:
-            values = 1 + 0.1 * values
-        else:
-            values = values * np.sqrt(6 / (tensor.numel() / tensor.shape[0]))
-        state[name] = torch.from_numpy(values).to(tensor.dtype).reshape(tensor.shape)
-    network.load_state_dict(state)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
