@@ -70,11 +70,12 @@ def test_networks_that_are_not_there_are_refused(values, name):
         networks.build(model_section(**values), 2)
 
 
+@pytest.mark.parametrize("frames", [1, 2])  # one frame, and more
 @pytest.mark.parametrize("size", [2, 8])  # few output positions, and many
 @pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2)])
-def test_gradients_of_the_convolution_are_pytorchs(size, stride):
+def test_the_convolution_and_its_gradients_are_pytorchs(frames, size, stride):
     torch.manual_seed(0)
-    x = torch.randn(3, 5, 2, 2 * size, 2 * size, requires_grad=True)
+    x = torch.randn(6 // frames, 5, frames, 2 * size, 2 * size, requires_grad=True)
     layer = Conv3d(5, 7, 3, stride=stride, padding=1, bias=False)
     y = layer(x)
     assert (y.numel() // 7 <= FEW_POSITIONS) == (size == 2)
@@ -82,5 +83,6 @@ def test_gradients_of_the_convolution_are_pytorchs(size, stride):
     found = torch.autograd.grad(y, (x, layer.weight), grad)
     reference = F.conv3d(x, layer.weight, None, stride, 1)
     expected = torch.autograd.grad(reference, (x, layer.weight), grad)
+    torch.testing.assert_close(y, reference, rtol=1e-4, atol=1e-4)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
