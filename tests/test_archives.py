@@ -474,15 +474,9 @@ def test_killed_while_unpacking_then_run_again(walk, repository):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Mount a memory disk of 1 MiB and few files, and yield where."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=12", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk(mount_disk):
+    """Return a memory disk of 1 MiB and few files."""
+    return mount_disk("size=1m,nr_inodes=12")
 
 
 def test_too_little_room_is_noticed_beforehand(small_disk, tmp_path):

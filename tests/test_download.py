@@ -326,14 +326,9 @@ def test_no_bar_where_there_is_no_terminal(serve, target, repository):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def small_disk(mount_disk):
+    """Return a memory disk of 400 KiB."""
+    return mount_disk("size=400k")
 
 
 def test_full_disk_keeps_what_came_for_the_next_time(serve, small_disk):

@@ -163,7 +163,7 @@ class TestDemo:
         shutil.copy(demo / "config/config.yaml", tmp_path / "lr.yaml")
 
         def change(config):
-            config["experiments"]["rgb_3d_ptm"]["spec"]["train"]["optim"]["lr"] = 0.002
+            config["experiments"]["rgb_3d_ptm"]["spec"]["train"]["optim"] = {"lr": 0.002}
 
         edit(tmp_path / "lr.yaml", change)
         jobs = planned(demo, "--configfile", str(tmp_path / "lr.yaml"))

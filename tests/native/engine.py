@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,40 @@ torch.set_num_threads(1)  # nothing here is large enough to share
 def read_golden(name: str):
     """Return a golden JSON file's content."""
     return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+def noise(count: int, phase: int) -> np.ndarray:
+    """Return the golden values' pseudo-random numbers in [-1, 1)."""
+    x = np.sin(np.arange(count) * 12.9898 + phase) * 43758.5453
+    return 2 * (x - np.floor(x)) - 1
+
+
+def fill(network: torch.nn.Module) -> None:
+    """Give each tensor of a network the values of the golden formula."""
+    state = {}
+    for name, tensor in network.state_dict().items():
+        values = noise(tensor.numel(), zlib.crc32(name.encode()) % 1000)
+        if name.endswith("num_batches_tracked"):
+            values = np.zeros(1)
+        elif name.endswith("running_var"):
+            values = 1 + 0.25 * values**2
+        elif name.endswith(("running_mean", "bias")):
+            values = 0.1 * values
+        elif tensor.dim() == 1:
+            values = 1 + 0.1 * values
+        else:
+            values = values * np.sqrt(6 / (tensor.numel() / tensor.shape[0]))
+        state[name] = torch.from_numpy(values).to(tensor.dtype).reshape(tensor.shape)
+    network.load_state_dict(state)
+
+
+def golden_frame(index: int, width: int, height: int) -> np.ndarray:
+    """Return frame `index` of the golden values' drawn videos, RGB uint8."""
+    y, x = np.mgrid[:height, :width]
+    red = np.floor(x * 255 / (width - 1))
+    green = (3 * y + 7 * index) % 256
+    blue = (x + y + 11 * index) % 256
+    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
 
 
 def draw_video(folder: Path, hue: int, frames: int = 8, size: tuple[int, int] = (40, 32)) -> None:
@@ -95,10 +130,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
 
 
-def run(task: str, spec: Path | None, *overrides: str) -> subprocess.CompletedProcess[str]:
+def run(
+    task: str, spec: Path | None, *overrides: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a task in a process of its own."""
     return subprocess.run(
-        command(task, spec, *overrides), env=environment(), capture_output=True, text=True
+        command(task, spec, *overrides),
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
     )
 
 
@@ -136,10 +176,13 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the spec of a training that ran to its end, in a process of its own."""
+    """Return the spec of a training that ran to its end, in a process of its own.
+
+    Beside it are what the process printed and, in train.stderr, all that it imported.
+    """
     root = tmp_path_factory.mktemp("trained")
     spec = write_spec(root / "spec.yaml", drawn, root / "results")
-    done = run("train", spec)
+    done = run("train", spec, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     (root / "train.stdout").write_text(done.stdout)
     (root / "train.stderr").write_text(done.stderr)

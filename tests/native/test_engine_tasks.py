@@ -2,15 +2,13 @@
 
 import csv
 import json
-import subprocess
-import sys
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from engine import GOLDEN, environment, run, statuses, write_spec
+from engine import GOLDEN, run, statuses, write_spec
 from omegaconf import OmegaConf
 
 from actionrec import spec as specs
@@ -27,13 +25,12 @@ def golden_lines(task):
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_evaluate_prints_and_logs_as_tao(trained):
-    done = run("evaluate", trained)
-    assert done.returncode == 0, done.stderr
+def test_evaluate_prints_and_logs_as_tao(trained, capsys):
+    assert main(["evaluate", "-e", str(trained)]) == 0
     stars = "*" * 31
     table = ["fall          100.0", "ride          100.0"]
     totals = ["Total accuracy: 100.0", "Average class accuracy: 100.0"]
-    assert done.stdout.splitlines() == [stars, *table, stars, *totals]
+    assert capsys.readouterr().out.splitlines() == [stars, *table, stars, *totals]
     folder = trained.parent / "results" / "evaluate"
     lines, golden = statuses(folder), golden_lines("evaluate")
     assert shape_of(lines) == shape_of(golden)
@@ -61,11 +58,10 @@ def test_a_class_without_videos_counts_zero(trained, drawn, tmp_path, capsys):
     assert statuses(tmp_path / "evaluate")[-1]["kpi"] == {"accuracy": 100.0, "m_accuracy": 50.0}
 
 
-def test_inference_prints_as_tao_and_writes_probabilities(trained, drawn):
-    done = run("inference", trained)
-    assert done.returncode == 0, done.stderr
+def test_inference_prints_as_tao_and_writes_probabilities(trained, drawn, capsys):
+    assert main(["inference", "-e", str(trained)]) == 0
     videos = sorted((drawn / "val" / "ride").iterdir())
-    assert done.stdout.splitlines() == [f"{video} : ['ride']" for video in videos]
+    assert capsys.readouterr().out.splitlines() == [f"{video} : ['ride']" for video in videos]
     folder = trained.parent / "results" / "inference"
     assert shape_of(statuses(folder)) == shape_of(golden_lines("inference"))
     with (folder / "predictions.csv").open(newline="") as file:
@@ -161,15 +157,3 @@ def test_what_does_not_fit_the_checkpoint_is_refused(
     assert main([task, "-e", str(trained), *options, *overrides]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "model.onnx").exists()
-
-
-def test_training_starts_without_the_compiler(trained, tmp_path):
-    code = (
-        "import sys; from actionrec.native.__main__ import main; main(sys.argv[1:]);"
-        "sys.exit('torch._dynamo' in sys.modules or 'torch.onnx' in sys.modules)"
-    )
-    arguments = ["train", "-e", str(trained), f"results_dir={tmp_path}", "train.num_epochs=1"]
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, "PyTorch's compiler was imported: 1.7 s of each start"

@@ -1,12 +1,10 @@
 """Networks: NVIDIA's names, shapes and logits."""
 
-import zlib
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from engine import read_golden
+from engine import fill, noise, read_golden
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
@@ -24,30 +22,6 @@ VARIANTS = {
 
 def model_section(**values):
     return specs.merge({"model": values}, "test").model
-
-
-def noise(count: int, phase: int) -> np.ndarray:
-    x = np.sin(np.arange(count) * 12.9898 + phase) * 43758.5453
-    return 2 * (x - np.floor(x)) - 1
-
-
-def fill(network: torch.nn.Module) -> None:
-    """Give each tensor the values of the golden formula."""
-    state = {}
-    for name, tensor in network.state_dict().items():
-        values = noise(tensor.numel(), zlib.crc32(name.encode()) % 1000)
-        if name.endswith("num_batches_tracked"):
-            values = np.zeros(1)
-        elif name.endswith("running_var"):
-            values = 1 + 0.25 * values**2
-        elif name.endswith(("running_mean", "bias")):
-            values = 0.1 * values
-        elif tensor.dim() == 1:
-            values = 1 + 0.1 * values
-        else:
-            values = values * np.sqrt(6 / (tensor.numel() / tensor.shape[0]))
-        state[name] = torch.from_numpy(values).to(tensor.dtype).reshape(tensor.shape)
-    network.load_state_dict(state)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -96,11 +70,12 @@ def test_networks_that_are_not_there_are_refused(values, name):
         networks.build(model_section(**values), 2)
 
 
+@pytest.mark.parametrize("frames", [1, 2])  # one frame, and more
 @pytest.mark.parametrize("size", [2, 8])  # few output positions, and many
 @pytest.mark.parametrize("stride", [(1, 1, 1), (1, 2, 2)])
-def test_gradients_of_the_convolution_are_pytorchs(size, stride):
+def test_the_convolution_and_its_gradients_are_pytorchs(frames, size, stride):
     torch.manual_seed(0)
-    x = torch.randn(3, 5, 2, 2 * size, 2 * size, requires_grad=True)
+    x = torch.randn(6 // frames, 5, frames, 2 * size, 2 * size, requires_grad=True)
     layer = Conv3d(5, 7, 3, stride=stride, padding=1, bias=False)
     y = layer(x)
     assert (y.numel() // 7 <= FEW_POSITIONS) == (size == 2)
@@ -108,5 +83,6 @@ def test_gradients_of_the_convolution_are_pytorchs(size, stride):
     found = torch.autograd.grad(y, (x, layer.weight), grad)
     reference = F.conv3d(x, layer.weight, None, stride, 1)
     expected = torch.autograd.grad(reference, (x, layer.weight), grad)
+    torch.testing.assert_close(y, reference, rtol=1e-4, atol=1e-4)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import torch
 from engine import (
@@ -15,13 +16,17 @@ from engine import (
     curve,
     draw_tree,
     environment,
+    fill,
+    golden_frame,
     read_golden,
     run,
     statuses,
     write_spec,
 )
+from PIL import Image
 
-from actionrec.native import checkpoints
+from actionrec import spec as specs
+from actionrec.native import checkpoints, networks
 from actionrec.native.__main__ import main
 
 
@@ -99,6 +104,13 @@ def test_the_checkpoint_is_lightnings(trained):
     assert batches["total"]["ready"] == 18
 
 
+def test_it_starts_without_pytorchs_compiler_and_exporter(trained):
+    imported = (trained.parent / "train.stderr").read_text()
+    assert "torch.optim" in imported
+    assert "torch._dynamo" not in imported  # takes 1.7 s
+    assert "torch.onnx" not in imported
+
+
 def test_the_same_seed_gives_the_same_curve_and_another_does_not(trained, drawn, tmp_path):
     again = copy_of(trained, tmp_path / "again", drawn)
     assert train(again, "train.num_epochs=2", "dataset.workers=2") == 0
@@ -111,17 +123,62 @@ def test_the_same_seed_gives_the_same_curve_and_another_does_not(trained, drawn,
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(trained, drawn, tmp_path):
     spec = copy_of(trained, tmp_path, drawn)
     folder = results(spec)
-    with subprocess.Popen(
-        command("train", spec), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            command("train", spec), env=environment(), stdout=log, stderr=log
+        ) as process,
+    ):
         while not (folder / "model_epoch_001_step_00012.pth").exists():
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, (tmp_path / "log").read_text()
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
+    half = folder / ".model_epoch_002_step_00018.pth.x1y2" / "model_epoch_002_step_00018.pth"
+    half.parent.mkdir()
+    half.write_bytes(b"what a kill during the writing of a checkpoint leaves")
     assert train(spec) == 0
     assert curve(folder) == curve(results(trained))
     assert any("Resuming training from checkpoint" in line["message"] for line in statuses(folder))
     assert not [path for path in folder.iterdir() if path.name.startswith(".model")]
+
+
+@pytest.mark.parametrize("input_type", ["2d", "3d"])
+def test_losses_are_nvidias(input_type, tmp_path):
+    """From equal weights and clips, with clipping and a step of the rate, over four epochs."""
+    videos = tmp_path / "videos"
+    for label, name in enumerate("ab"):
+        for number in range(4):
+            rgb = videos / name / f"{name}{number}" / "rgb"
+            rgb.mkdir(parents=True)
+            for index in range(3):
+                frame = golden_frame(10 * number + 5 * label + index, 64, 48)
+                Image.fromarray(frame).save(rgb / f"{index + 1:06d}.png")
+    changes = {
+        "model.input_type": input_type,
+        "model.rgb_seq_length": 3,
+        "model.sample_strategy": "random_interval",
+        "model.dropout_ratio": 0.0,
+        "model.rgb_pretrained_model_path": str(tmp_path / "start.pth"),
+        "model.rgb_pretrained_num_classes": 0,
+        "dataset.train_dataset_dir": str(videos),
+        "dataset.val_dataset_dir": str(videos),
+        "dataset.label_map": {"a": 0, "b": 1},
+        "dataset.clips_per_video": 1,
+        "dataset.augmentation_config.horizontal_flip_prob": 0.0,
+        "train.num_epochs": 4,
+        "train.clip_grad_norm": 1.0,
+        "train.checkpoint_interval": 4,
+        "train.optim.lr": 0.01,
+        "train.optim.weight_decay": 0.001,
+        "train.optim.lr_steps": [3],
+    }
+    spec = write_spec(tmp_path / "spec.yaml", tmp_path, tmp_path / "results", **changes)
+    network = networks.build(specs.load(spec).model, 2)
+    fill(network)
+    torch.save({"state_dict": network.state_dict(prefix="model.")}, tmp_path / "start.pth")
+    assert train(spec) == 0
+    found = [losses for _, *losses in curve(results(spec))]
+    np.testing.assert_allclose(found, read_golden("curves.json")[input_type], rtol=1e-3)
 
 
 @pytest.mark.parametrize("step", [4, 6])  # within an epoch, and after its last step
@@ -136,15 +193,6 @@ def test_a_checkpoint_of_a_step_goes_on_exactly(step, trained, drawn, tmp_path):
     (results(spec) / "status.json").unlink()
     assert train(spec, *by_step) == 0
     assert curve(results(spec)) == expected
-
-
-def test_what_a_kill_left_half_written_is_removed(trained, drawn, tmp_path):
-    spec = copy_of(trained, tmp_path, drawn)
-    half = results(spec) / ".model_epoch_000_step_00006.pth.x1y2" / "model_epoch_000_step_00006.pth"
-    half.parent.mkdir(parents=True)
-    half.write_bytes(b"half")
-    assert train(spec, "train.num_epochs=1") == 0
-    assert not half.parent.exists()
 
 
 def test_a_finished_training_is_left_as_it_is(trained):

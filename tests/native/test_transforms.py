@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from engine import read_golden
+from engine import golden_frame, read_golden
 from PIL import Image
 
 from actionrec import spec as specs
@@ -11,14 +11,6 @@ from actionrec.errors import InputError
 from actionrec.native import data, transforms
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values
-
-
-def golden_frame(index: int, width: int, height: int) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    red = np.floor(x * 255 / (width - 1))
-    green = (3 * y + 7 * index) % 256
-    blue = (x + y + 11 * index) % 256
-    return np.stack([red, green, blue], axis=-1).astype(np.uint8)
 
 
 @pytest.mark.parametrize("case", read_golden("data.json")["tensors"])

@@ -222,8 +222,8 @@ def loops(epoch: int, step: int, batch: int, batches: int) -> dict[str, Any]:
         return {"total": dict.fromkeys(names, total), "current": dict.fromkeys(names, current)}
 
     stages = ("ready", "completed", "started", "processed")
-    no_batches = {"state_dict": {}, "batch_progress": progress(0, 0, *stages)}
-    no_batches["batch_progress"]["is_last_batch"] = False
+    none = progress(0, 0, *stages)
+    idle = {"state_dict": {}, "batch_progress": {**none, "is_last_batch": False}}
     done = batch == batches
     fit = {
         "state_dict": {},
@@ -240,16 +240,16 @@ def loops(epoch: int, step: int, batch: int, batches: int) -> dict[str, Any]:
         "epoch_loop.manual_optimization.state_dict": {},
         "epoch_loop.manual_optimization.optim_step_progress": progress(0, 0, "ready", "completed"),
         "epoch_loop.val_loop.state_dict": {},
-        "epoch_loop.val_loop.batch_progress": dict(no_batches["batch_progress"]),
+        "epoch_loop.val_loop.batch_progress": {**none, "is_last_batch": False},
         "epoch_progress": progress(epoch + 1, epoch + 1, "ready", "started"),
     }
     for count in fit["epoch_progress"].values():
         count.update(processed=epoch + done, completed=epoch)
     return {
         "fit_loop": fit,
-        "validate_loop": no_batches,
-        "test_loop": no_batches,
-        "predict_loop": no_batches,
+        "validate_loop": idle,
+        "test_loop": idle,
+        "predict_loop": {"state_dict": {}, "batch_progress": none},
     }
 
 
