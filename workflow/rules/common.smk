@@ -39,6 +39,7 @@ wildcard_constraints:
     cls=settings.alternatives(CLASSES),
     exp=settings.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),
+    task="|".join(spec.TASKS),
 
 
 def of_every_run(artifact):
@@ -124,6 +125,11 @@ def experiment(question):
     return get
 
 
+def spec_keys(wildcards):
+    """Return the user's TAO keys that the spec of {task} depends on."""
+    return spec.relevant(settings.overrides(config, wildcards.exp), wildcards.task)
+
+
 def pretrained_source(wildcards):
     """Return the file to take weights from: another experiment's model of the same split, or a path."""
     source = settings.pretrained(config, wildcards.exp)
@@ -137,3 +143,8 @@ def pretrained_weights(wildcards):
     if settings.pretrained(config, wildcards.exp):
         return f"<resources>/pretrained/{wildcards.exp}.split{wildcards.k}.pth"
     return []
+
+
+def starting_weights(wildcards):
+    """Return the weights to name in the spec of {task}: only a training starts from some."""
+    return pretrained_weights(wildcards) if wildcards.task == "train" else []

@@ -1,21 +1,18 @@
-rule render_specs:
-    """Write the complete TAO spec files of one experiment; no task needs command-line overrides."""
+rule render_spec:
+    """Write the complete TAO spec file of one task, which then needs no command-line overrides."""
     input:
-        pretrained=pretrained_weights,
+        pretrained=starting_weights,
     output:
-        train="<results>/{exp}/split{k}/specs/train.yaml",
-        evaluate="<results>/{exp}/split{k}/specs/evaluate.yaml",
-        inference="<results>/{exp}/split{k}/specs/inference.yaml",
-        export="<results>/{exp}/split{k}/specs/export.yaml",
+        "<results>/{exp}/split{k}/specs/{task}.yaml",
     log:
-        "<logs>/render_specs/{exp}.split{k}.log",
+        "<logs>/render_spec/{exp}.split{k}.{task}.log",
     localrule: True
     conda:
         "../../envs/engine.yaml"
     params:
         classes=experiment(settings.classes),
-        overrides=experiment(settings.overrides),
+        overrides=spec_keys,
         pretrained_classes=experiment(settings.pretrained_classes),
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:
-        "../scripts/render_specs.py"
+        "../scripts/render_spec.py"

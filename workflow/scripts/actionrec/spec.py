@@ -337,8 +337,18 @@ OWNED = {
 }
 
 
-def render_specs(
-    folder: Path,
+def relevant(overrides: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return the keys that one task's spec depends on: all but the other tasks' sections.
+
+    Inference looks at evaluate's section too, to see the clips that evaluation scores.
+    """
+    needed = {task, "evaluate"} if task == "inference" else {task}
+    return {key: value for key, value in overrides.items() if key in needed or key not in TASKS}
+
+
+def render_spec(
+    output: Path,
+    task: str,
     overrides: Mapping[str, Any],
     *,
     labels: Sequence[str],
@@ -348,13 +358,13 @@ def render_specs(
     pretrained_classes: int,
     where: Path | str = "spec",
 ) -> None:
-    """Write an experiment's specs: `folder`/{train,evaluate,inference,export}.yaml.
+    """Write the spec of one task of an experiment.
 
-    Each is complete for its task and leaves the other tasks' sections out, so that it changes
-    only when its own task does. `overrides` are the user's TAO keys, nested; `labels` the
-    classes in the order of their ids; `run` the folder of the experiment and split (paths are
-    written as given); `validation` "val", "test" or None; `where` names the overrides in
-    errors. Raises `InputError` as `check_overrides` does.
+    It is complete for its task and leaves the other tasks' sections out, so that it changes only
+    when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
+    the order of their ids; `run` the folder of the experiment and split (paths are written as
+    given); `validation` "val", "test" or None; `pretrained` the weights that a training starts
+    from; `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
     """
     spec = check_overrides(overrides, where)
     data = run / "data"
@@ -362,22 +372,17 @@ def render_specs(
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
     spec.dataset.train_dataset_dir = str(data / "train")
     spec.dataset.val_dataset_dir = str(data / validation) if validation else None
-    for task in ("evaluate", "inference", "export"):
+    spec.model.rgb_pretrained_model_path = str(pretrained) if pretrained else None
+    spec.model.rgb_pretrained_num_classes = pretrained_classes if pretrained else 0
+    if task != "train":
         spec[task].checkpoint = str(run / "model.pth")
     spec.evaluate.test_dataset_dir = str(data / "test")
     spec.inference.inference_dataset_dir = str(data / "inference")
     spec.export.onnx_file = str(run / "export" / "model.onnx")
     _infer_as_evaluated(spec, overrides.get("inference") or {})
-    for task in TASKS:
-        # Only a training starts from other weights: TAO would load them again for nothing.
-        start = pretrained if task == "train" else None
-        spec.model.rgb_pretrained_model_path = str(start) if start else None
-        spec.model.rgb_pretrained_num_classes = pretrained_classes if start else 0
-        check(spec, where)
-        sections = [key for key in spec if key == task or key not in TASKS]
-        write_text(
-            folder / f"{task}.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(spec, sections))
-        )
+    check(spec, where)
+    sections = [key for key in spec if key == task or key not in TASKS]
+    write_text(output, OmegaConf.to_yaml(OmegaConf.masked_copy(spec, sections)))
 
 
 def check_overrides(overrides: Mapping[str, Any], where: Path | str) -> DictConfig:
