@@ -191,13 +191,13 @@ class TestDemo:
         clips = sorted((demo / "resources/demo/frames/fall_floor").iterdir())
         (clips[0] / "rgb/000003.png").unlink()
         shutil.rmtree(clips[1])
-        models = {path: path.stat().st_mtime for path in demo.glob("results/*/split1/train/*.pth")}
+        models = {path: path.stat().st_ino for path in demo.glob("results/*/split1/train/*.pth")}
         assert planned(demo)["extract_frames"] == 1
         said = snakemake(demo, "--cores", "2")
         assert "it is kept" in said
         assert (clips[0] / "rgb/000003.png").exists()
         assert clips[1].exists()
-        assert models == {path: path.stat().st_mtime for path in models}
+        assert models == {path: path.stat().st_ino for path in models}
         assert planned(demo) == {}
 
     def test_plans_pictures_and_reports(self, demo):
@@ -334,50 +334,36 @@ def kill_if(process: psutil.Process, script: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_from_its_checkpoint(small):
-    edit(
-        small / "config/config.yaml",
-        lambda c: c["spec"]["train"].update(num_epochs=400, checkpoint_interval=1),
-    )
-    run = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "train"],
-        cwd=small,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def test_a_killed_training_goes_on_and_a_changed_one_starts_afresh(small):
+    """kill -9 of everything, Snakemake too; the next run resumes, unless the spec has changed."""
     train = small / "results/rgb_2d/split1/train"
-    deadline = time.monotonic() + 120
-    while len(list(train.glob("model_epoch_*.pth"))) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    for process in [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]:
-        process.kill()
-    run.wait()
-    done = max(int(path.name.split("_")[2]) for path in train.glob("model_epoch_*.pth"))
+    edit(small / "config/config.yaml", lambda c: c["spec"]["train"].update(num_epochs=400))
+    kill_training(small, lambda: len(list(train.glob("model_epoch_*.pth"))) >= 2)
+    assert "Resuming" not in (train / "status.json").read_text()
 
-    snakemake(small, "--unlock")
-    status = (train / "status.json").read_text()
-    assert "Train finished successfully." not in status
-    # The same training, so it may be resumed; then a changed one, which must start afresh.
-    run = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "train"],
-        cwd=small,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while "Resuming training from checkpoint" not in (train / "status.json").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    run.terminate()
-    run.wait()
-    for process in psutil.process_iter(["cmdline"]):
-        if "actionrec.native" in (process.info["cmdline"] or []) and str(small) in str(process):
-            process.kill()
-    snakemake(small, "--unlock")
-    edit(
-        small / "config/config.yaml",
-        lambda c: c["spec"]["train"].update(num_epochs=2, checkpoint_interval=1),
-    )
+    kill_training(small, lambda: "Resuming training" in (train / "status.json").read_text())
+    assert "Train finished successfully." not in (train / "status.json").read_text()
+
+    edit(small / "config/config.yaml", lambda c: c["spec"]["train"].update(num_epochs=2))
     snakemake(small, "--cores", "2", "train")
     assert "Resuming" not in (train / "status.json").read_text()
-    assert done >= 1
+    assert (small / "results/rgb_2d/split1/model.pth").exists()
+
+
+def kill_training(folder: Path, reached) -> None:
+    """Run the workflow until `reached`, kill it with all its processes, and unlock the folder."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "2", "train"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not reached():
+        assert run.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+    for process in tree:
+        process.kill()
+    psutil.wait_procs(tree, timeout=30)
+    snakemake(folder, "--unlock")
