@@ -36,7 +36,7 @@ lint: env  ## check the style of code and rules
 
 env: $(VENV)/.installed  ## make the environment: .venv, from the pinned envs/requirements.lock
 
-$(VENV)/.installed: envs/requirements.lock pyproject.toml
+$(VENV)/.installed: envs/requirements.lock envs/encryption.lock pyproject.toml
 ifeq ($(PYTHON),)
 	@echo "Python 3.11 or newer is needed and none is on PATH. Install it (apt install python3 python3-venv)" >&2
 	@echo "or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2
@@ -47,6 +47,7 @@ endif
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: apt install python3-venv" >&2; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r envs/requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python -m actionrec.encryption || true
 	@touch $@
 
 lock:  ## resolve envs/requirements.lock anew from pyproject.toml

@@ -7,8 +7,8 @@ from actionrec.errors import InputError
 
 
 def test_an_etlt_is_made_by_nvidias_code_and_is_not_plain(tmp_path):
-    if encryption.find_python() is None:
-        pytest.skip("no Python 3.12 on this machine; " + encryption.INSTALL)
+    if not encryption.is_ready() and encryption.find_python() is None:
+        pytest.skip("no Python 3.12 on this machine: uv python install 3.12")
     plain = bytes(range(256)) * 64
     (tmp_path / "model.onnx").write_bytes(plain)
     encryption.encrypt_onnx(tmp_path / "model.onnx", tmp_path / "model.etlt")
@@ -16,32 +16,39 @@ def test_an_etlt_is_made_by_nvidias_code_and_is_not_plain(tmp_path):
     assert made[:4] == b"\0\0\0\0"
     assert len(made) == len(plain) + 20
     assert plain[:64] not in made
+    assert encryption.wanted("auto")
 
 
-def test_without_a_python_the_message_says_what_to_install(tmp_path, monkeypatch):
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """Return a folder that is home and PATH, in which no environment has been made."""
+    monkeypatch.setattr(encryption, "ENVIRONMENT", tmp_path / "encryption")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    encryption.find_python.cache_clear()
-    try:
-        assert not encryption.wanted("auto")
-        with pytest.raises(InputError, match=r"uv python install 3\.12"):
-            encryption.encrypt_onnx(tmp_path / "model.onnx", tmp_path / "model.etlt")
-    finally:
-        encryption.find_python.cache_clear()
-    assert not (tmp_path / "model.etlt").exists()
+    return tmp_path
 
 
-def test_a_shim_for_a_missing_python_is_not_taken_for_one(tmp_path, monkeypatch):
-    shim = tmp_path / "python3.12"
-    shim.write_text("#!/bin/sh\necho 'python3.12: command not found' >&2\nexit 127\n")
+def test_without_a_python_the_message_says_what_to_install(bare):
+    assert not encryption.wanted("auto")
+    assert encryption.wanted("always")
+    with pytest.raises(InputError, match=r"uv python install 3\.12"):
+        encryption.encrypt_onnx(bare / "model.onnx", bare / "model.etlt")
+    assert not (bare / "model.etlt").exists()
+
+
+def test_a_shim_for_a_missing_python_is_not_taken_for_one(bare):
+    shim = bare / "python3.12"
+    shim.write_text("#!/bin/sh\nexit 127\n")
     shim.chmod(0o755)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    encryption.find_python.cache_clear()
-    try:
-        found = encryption.find_python()
-    finally:
-        encryption.find_python.cache_clear()
-    assert found != shim
+    assert encryption.find_python() is None
+
+
+def test_a_python_that_cannot_make_the_environment_leaves_none_behind(bare):
+    broken = bare / "python3.12"
+    broken.write_text("#!/bin/sh\nexit 0\n")
+    broken.chmod(0o755)
+    with pytest.raises(InputError, match="could not be made"):
+        encryption.prepare()
+    assert not encryption.is_ready()
+    assert [path for path in bare.iterdir() if "encryption" in path.name] == []

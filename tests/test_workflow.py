@@ -41,18 +41,7 @@ def test_every_configuration_dry_runs(plan, config):
     runs = len(content["experiments"]) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_onnx"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])
-    assert jobs.get("extract_flow", 0) == len(classes_with_flow(content))
-
-
-def classes_with_flow(content) -> set[str]:
-    """Return the classes of the experiments that look at motion."""
-    classes = set()
-    for experiment in content["experiments"].values():
-        experiment = experiment or {}
-        model = content["spec"]["model"] | experiment.get("spec", {}).get("model", {})
-        if model["model_type"] != "rgb":
-            classes.update(experiment.get("classes", content["dataset"]["classes"]))
-    return classes
+    assert "extract_flow" not in jobs, "only networks that see flow need it"
 
 
 def test_a_configuration_replaces_the_demo_whole(plan):
@@ -93,6 +82,14 @@ def test_a_misspelt_key_stops_the_plan_with_one_message(plan, tmp_path):
     assert "bakbone" in said
     assert "did you mean 'backbone'?" in said
     assert "Traceback" not in said
+
+
+def test_a_network_that_the_native_engine_lacks_is_refused_when_planning(plan, tmp_path):
+    shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
+    edit(tmp_path / "mine.yaml", lambda c: c["spec"]["model"].update(model_type="joint"))
+    said = snakemake(plan, "-n", "--configfile", str(tmp_path / "mine.yaml"), check=False)
+    assert "The native engine does not have this network yet." in said
+    assert "found:   joint" in said
 
 
 ARTIFACTS = (
@@ -254,7 +251,7 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
 def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
     def see_flow(config):
         config["spec"]["model"]["model_type"] = "joint"
-        config["experiments"]["rgb_2d"] = {}
+        config["tao"] = {"runner": "direct"}
 
     edit(small / "config/config.yaml", see_flow)
     split = "results/rgb_2d/split1/split.tsv"

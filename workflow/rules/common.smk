@@ -7,7 +7,7 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, flow_manifest, manifest, spec
+from actionrec import __version__, encryption, flow_manifest, manifest, native, spec
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -25,7 +25,9 @@ explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", C
 validate(config, schema="../schemas/config.schema.yaml")
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, spec or experiments.{name}.spec"
-    explained(spec.check_overrides, settings.overrides(config, name), where)
+    experiment_spec = explained(spec.check_overrides, settings.overrides(config, name), where)
+    if config["tao"]["runner"] == "native":
+        explained(native.refuse_unknown, experiment_spec.model, where)
 
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]

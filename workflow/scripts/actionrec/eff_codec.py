@@ -1,20 +1,8 @@
-# /// script
-# requires-python = "==3.12.*"
-# dependencies = ["nvidia-eff-tao-encryption==0.1.9", "cryptography==46.0.3"]
-# [tool.uv]
-# override-dependencies = [
-#   "pyarmor; python_version < '0'",
-#   "pyinstaller; python_version < '0'",
-#   "black; python_version < '0'",
-#   "isort; python_version < '0'",
-#   "pybind11; python_version < '0'",
-# ]
-# ///
 """Encrypt an ONNX file as TAO's .etlt with NVIDIA's own code, and prove it by decrypting it.
 
-Runs by itself, in the Python that NVIDIA's package is made for: `eff_codec.py MODEL.onnx
-MODEL.etlt`, key in TAO_KEY. The form is nvidia-tao-deploy 7.3's: the length of the input name
-(0 for ONNX) in four bytes, then the encrypted stream.
+A program of its own, for the environment that NVIDIA's package needs (envs/encryption.lock):
+`eff_codec.py MODEL.onnx MODEL.etlt`, key in TAO_KEY. The form is nvidia-tao-deploy 7.3's: the
+length of the input name (0 for ONNX) in four bytes, then the encrypted stream.
 """
 
 import io

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from actionrec.errors import InputError
-from actionrec.native.networks.resnet import DEPTHS, ResNet
+from actionrec.native import refuse_unknown
+from actionrec.native.networks.resnet import ResNet
 
 CHANNELS = {"rgb": 3}
 
@@ -21,26 +21,6 @@ def build(model: Any, num_classes: int) -> nn.Module:
     if dimensions == 2:
         channels *= model.rgb_seq_length
     return ResNet(model.backbone, dimensions, channels, num_classes, model.dropout_ratio)
-
-
-def refuse_unknown(model: Any) -> None:
-    """Raise `InputError` unless this engine has the network of the spec's `model` section."""
-    for key, known in (("model_type", CHANNELS), ("backbone", DEPTHS)):
-        if model[key] not in known:
-            raise InputError(
-                "The native engine does not have this network yet.",
-                where=f"spec: model.{key}",
-                found=model[key],
-                allowed=known,
-                fix="choose one of these, or set tao.runner to one that runs NVIDIA's own code",
-            )
-    if model.imagenet_pretrained:
-        raise InputError(
-            "The native engine downloads no ImageNet weights.",
-            where="spec: model.imagenet_pretrained",
-            found=True,
-            fix="give a file in model.rgb_pretrained_model_path",
-        )
 
 
 def input_shape(model: Any, frames: int | None = None) -> tuple[int, ...]:
