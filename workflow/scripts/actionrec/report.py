@@ -1,7 +1,6 @@
 """Put experiments side by side: a table, and a page with curves and confusion matrices."""
 
 import base64
-import csv
 import json
 import statistics
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import Any
 
 from actionrec.files import write_text
 from actionrec.results import load_predictions, read_csv, write_csv
+from actionrec.splits import read_split
 
 SUMMARY = (
     "experiment",
@@ -44,7 +44,7 @@ def summarise(
     Accuracies are percentages, val_acc a share; the spread is the sample standard deviation.
     """
     rows = [
-        _row(run, _json(metric), _json(choice), _parts(split))
+        _row(run, _json(metric), _json(choice), _videos(split))
         for run, metric, choice, split in zip(runs, metrics, choices, splits, strict=True)
     ]
     by_experiment: dict[str, list[dict[str, Any]]] = {}
@@ -63,9 +63,9 @@ def _json(path: str | Path) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _parts(split: str | Path) -> Counter[str]:
-    with Path(split).open(encoding="utf-8", newline="") as file:
-        return Counter(row["part"] for row in csv.DictReader(file, delimiter="\t"))
+def _videos(split: str | Path) -> Counter[str]:
+    """Count the videos of each part of a split."""
+    return Counter(row.part for row in read_split(Path(split)))
 
 
 def _row(
