@@ -72,6 +72,62 @@ def test_experiments_in_a_circle_are_refused(demo):
     assert "rgb_3d_base <- rgb_3d_ptm <- rgb_3d_base" in refusal(demo)
 
 
+def two_streams(demo, **pretrained):
+    """Return the demo with an experiment of each network; the joint one has `pretrained`."""
+    networks = {"rgb": "rgb", "of": "of", "joint": "joint", "both": "joint"}
+    demo["experiments"] = {
+        name: {"spec": {"model": {"model_type": model_type}}}
+        for name, model_type in networks.items()
+    }
+    demo["experiments"]["both"]["pretrained"] = pretrained or None
+    return demo
+
+
+def test_each_stream_of_a_joint_network_has_its_source(demo):
+    config = two_streams(demo, rgb={"experiment": "rgb"}, of={"experiment": "of"})
+    settings.check(config, SCHEMA, "mine.yaml")
+    assert settings.base_experiments(config, "both") == {"rgb": "rgb", "of": "of"}
+    assert settings.pretrained_classes(config, "both") == {"rgb": 5, "of": 5}
+    config = two_streams(demo, rgb={"path": "rgb.pth"}, of=None)
+    settings.check(config, SCHEMA, "mine.yaml")
+    assert settings.pretrained(config, "both") == {"rgb": {"path": "rgb.pth"}}
+    assert settings.pretrained_classes(config, "both") == {"rgb": None}
+    config = two_streams(demo, experiment="joint")
+    settings.check(config, SCHEMA, "mine.yaml")
+    assert settings.base_experiments(config, "both") == {"joint": "joint"}
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "message"),
+    [
+        ({"experiment": "rgb"}, r"pretrained.experiment[\s\S]*rgb: model_type rgb"),
+        ({"of": {"experiment": "joint"}}, r"pretrained.of.experiment[\s\S]*model_type joint"),
+        ({"of": {"experiment": "rgb"}}, r"pretrained.of.experiment[\s\S]*model_type rgb"),
+        ({"of": {"experiment": "off"}}, "did you mean 'of'"),
+        ({"rgb": {"experiment": "rgb"}, "path": "a.pth"}, "for a joint network"),
+        ({"rgb": {"path": ""}}, "for a joint network"),
+        ({"flow": {"path": "a.pth"}}, "for a joint network"),
+    ],
+)
+def test_sources_that_do_not_fit_a_joint_network_are_refused(demo, pretrained, message):
+    assert re.search(message, refusal(two_streams(demo, **pretrained)))
+
+
+def test_weights_of_another_network_or_number_of_classes_are_refused_when_planning(demo):
+    config = two_streams(demo, experiment="joint")
+    config["experiments"]["joint"]["classes"] = ["walk", "run"]
+    assert "joint has 2 classes, both 5" in refusal(config)
+    config["experiments"]["joint"]["spec"]["model"]["backbone"] = "resnet_34"
+    assert "joint: backbone resnet_34" in refusal(config)
+    config = two_streams(demo)
+    config["experiments"]["rgb"]["pretrained"] = {"rgb": {"experiment": "of"}}
+    assert "Only a joint network" in refusal(config)
+    config["experiments"]["rgb"]["pretrained"] = {"experiment": "of"}
+    assert "model_type of" in refusal(config)
+    config["spec"]["model"]["input_type"] = "2d"
+    settings.check(config, SCHEMA, "mine.yaml")
+
+
 @pytest.mark.parametrize("name", ["../outside", "a/b", ".hidden", "tab\tname", "brace{x}"])
 def test_class_names_cannot_leave_their_folder(demo, name):
     demo["dataset"]["classes"].append(name)

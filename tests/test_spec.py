@@ -104,12 +104,11 @@ def render(folder: Path, overrides: dict, **changes) -> None:
         "labels": ["ride", "fall"],
         "run": RUN,
         "validation": "val",
-        "pretrained": Path("resources/base.pth"),
-        "pretrained_classes": 5,
+        "pretrained": {"rgb": (Path("resources/base.pth"), 5)},
         "where": "config: experiments.tiny.spec",
     }
     for task in specs.TASKS:
-        own = dict(facts) if task == "train" else {**facts, "pretrained": None}
+        own = dict(facts) if task == "train" else {**facts, "pretrained": {}}
         keys = specs.relevant(overrides, task)
         specs.render_spec(folder / f"{task}.yaml", task, keys, **{**own, **changes})
 
@@ -166,8 +165,8 @@ def test_inference_sees_the_clips_that_evaluation_scores(tmp_path):
 
 
 def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):
-    render(tmp_path / "a", {}, pretrained=None, validation=None)
-    render(tmp_path / "b", {}, pretrained=None, validation=None)
+    render(tmp_path / "a", {}, pretrained={}, validation=None)
+    render(tmp_path / "b", {}, pretrained={}, validation=None)
     texts = [(tmp_path / name / "train.yaml").read_text() for name in "ab"]
     assert texts[0] == texts[1]
     spec = specs.load(tmp_path / "a" / "train.yaml")
@@ -176,6 +175,19 @@ def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):
         None,
         0,
     )
+
+
+def test_every_stream_has_its_own_weights(tmp_path):
+    weights = {"rgb": (Path("rgb.pth"), 5), "of": (Path("of.pth"), 2)}
+    render(tmp_path / "a", {"model": {"model_type": "joint"}}, pretrained=weights)
+    model = specs.load(tmp_path / "a" / "train.yaml").model
+    assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == ("rgb.pth", 5)
+    assert (model.of_pretrained_model_path, model.of_pretrained_num_classes) == ("of.pth", 2)
+    assert model.joint_pretrained_model_path is None
+    render(tmp_path / "b", {}, pretrained={"joint": (Path("joint.pth"), 2)})
+    model = specs.load(tmp_path / "b" / "train.yaml").model
+    assert model.joint_pretrained_model_path == "joint.pth"
+    assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == (None, 0)
 
 
 @pytest.mark.parametrize("key", specs.OWNED)

@@ -93,7 +93,7 @@ def train(run, engine, select="best"):
     tasks.train(
         run / "specs/train.yaml",
         run / "split.tsv",
-        None,
+        [],
         **outputs,
         history=run / "history.csv",
         select=select,

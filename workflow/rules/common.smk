@@ -42,6 +42,7 @@ wildcard_constraints:
     exp=settings.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),
     task="|".join(spec.TASKS),
+    stream="|".join(spec.STREAMS),
 
 
 def of_every_run(artifact):
@@ -133,18 +134,23 @@ def spec_keys(wildcards):
 
 
 def pretrained_source(wildcards):
-    """Return the file to take weights from: another experiment's model of the same split, or a path."""
-    source = settings.pretrained(config, wildcards.exp)
+    """Return the file that {stream} takes weights from: a path, or a model of the same split."""
+    source = settings.pretrained(config, wildcards.exp)[wildcards.stream]
     if "experiment" in source:
         return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
     return source.get("path", [])
 
 
+def stream_source(wildcards):
+    """Return where the config says that the weights of {stream} come from."""
+    return settings.pretrained(config, wildcards.exp)[wildcards.stream]
+
+
 def pretrained_weights(wildcards):
-    """Return the fetched weights of an experiment that starts from some."""
-    if settings.pretrained(config, wildcards.exp):
-        return f"<resources>/pretrained/{wildcards.exp}.split{wildcards.k}.pth"
-    return []
+    """Return the fetched weights of an experiment, one file for each stream that starts from some."""
+    streams = settings.pretrained(config, wildcards.exp)
+    folder = "<resources>/pretrained"
+    return [f"{folder}/{wildcards.exp}.split{wildcards.k}.{stream}.pth" for stream in streams]
 
 
 def starting_weights(wildcards):

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from actionrec.job import job
-from actionrec.pretrained import class_count
+from actionrec.pretrained import with_class_counts
 from actionrec.spec import render_spec
 
 with job(snakemake):
-    weights = Path(snakemake.input[0]) if snakemake.input else None
     render_spec(
         Path(snakemake.output[0]),
         snakemake.wildcards.task,
@@ -15,6 +14,5 @@ with job(snakemake):
         labels=snakemake.params.classes,
         run=Path(snakemake.output[0]).parents[1],
         validation=snakemake.params.validation,
-        pretrained=weights,
-        pretrained_classes=class_count(weights, snakemake.params.pretrained_classes),
+        pretrained=with_class_counts(snakemake.input, snakemake.params.pretrained_classes),
     )

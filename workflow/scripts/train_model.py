@@ -6,11 +6,10 @@ from actionrec.job import job
 from actionrec.tasks import engine, train
 
 with job(snakemake):
-    weights = snakemake.input.get("pretrained")
     train(
         Path(snakemake.input.spec),
         Path(snakemake.input.split),
-        Path(weights) if weights else None,
+        [Path(file) for file in snakemake.input.pretrained],
         model=Path(snakemake.output.model),
         choice=Path(snakemake.output.choice),
         history=Path(snakemake.output.history),

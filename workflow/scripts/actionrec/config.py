@@ -32,7 +32,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     _check_flow(config.get("flow") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
-    _check_cycles(config["experiments"], source)
+    _check_cycles(config, source)
 
 
 def _plain(config: Mapping[str, Any]) -> Any:
@@ -147,21 +147,83 @@ def _check_experiment(
             found=list(labels),
             fix="add a class",
         )
-    base = base_experiment(config, name)
-    if base is not None and base not in config["experiments"]:
+    _check_pretrained(name, config, where)
+
+
+def _check_pretrained(name: str, config: Mapping[str, Any], where: str) -> None:
+    model_type = _model(config, name)["model_type"]
+    chosen = (config["experiments"][name] or {}).get("pretrained") or {}
+    if model_type != "joint" and set(chosen) & {"rgb", "of"}:
         raise InputError(
-            "The pretrained weights are to come from an experiment that does not exist.",
-            where=f"{where}.pretrained.experiment",
-            found=base,
-            allowed=[other for other in config["experiments"] if other != name],
-            fix=DRY_RUN,
+            "Only a joint network takes weights for each of its streams.",
+            where=f"{where}.pretrained",
+            found=f"model_type {model_type}, pretrained for {' and '.join(chosen)}",
+            fix="give the source itself: pretrained: {experiment: NAME}",
+        )
+    for stream, base in base_experiments(config, name).items():
+        key = f"{where}.pretrained.experiment"
+        if stream != model_type:
+            key = f"{where}.pretrained.{stream}.experiment"
+        if base not in config["experiments"]:
+            raise InputError(
+                "The pretrained weights are to come from an experiment that does not exist.",
+                where=key,
+                found=base,
+                allowed=[other for other in config["experiments"] if other != name],
+                fix=DRY_RUN,
+            )
+        _refuse_unfit_base(name, stream, base, config, key)
+
+
+def _refuse_unfit_base(
+    name: str, stream: str, base: str, config: Mapping[str, Any], where: str
+) -> None:
+    """Raise `InputError` if `base` trains another network than the stream that starts from it.
+
+    The first layer of a 2D network adapts to another number of channels, so that frames and flow
+    can start from each other; no other layer does.
+    """
+    own, other = _model(config, name), _model(config, base)
+    types = {stream}
+    if own["input_type"] == "2d" and stream != "joint":
+        types = {"rgb", "of"}
+    found = [f"{key} {other[key]}" for key in ("input_type", "backbone") if own[key] != other[key]]
+    if other["model_type"] not in types:
+        found.append(f"model_type {other['model_type']}")
+    if found:
+        wanted = f"input_type {own['input_type']}, backbone {own['backbone']}"
+        raise InputError(
+            "The pretrained weights are to come from an experiment with another network.",
+            where=where,
+            found=f"{base}: {', '.join(found)}",
+            allowed=[f"{wanted}, model_type {' or '.join(sorted(types))}"],
+            fix="name an experiment with that network, or make the networks equal",
+        )
+    counts = len(classes(config, base)), len(classes(config, name))
+    own_head = own["model_type"] != "joint" or (stream != "joint" and _is_native(config))
+    if counts[0] != counts[1] and not own_head:
+        raise InputError(
+            "A joint network takes weights of its own number of classes only.",
+            where=where,
+            found=f"{base} has {counts[0]} classes, {name} {counts[1]}",
+            fix="start its streams instead, with the native runner: pretrained: {rgb: ..., of: ...}",
         )
 
 
-def _check_cycles(experiments: Mapping[str, Any], source: str) -> None:
-    for name in experiments:
-        chain = [name]
-        while (base := _pretrained(experiments[chain[-1]]).get("experiment")) is not None:
+def _is_native(config: Mapping[str, Any]) -> bool:
+    return (config.get("tao") or {}).get("runner", "native") == "native"
+
+
+def _model(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
+    """Return the keys that tell one network from another, with TAO's defaults."""
+    chosen = overrides(config, experiment).get("model")
+    defaults = {"model_type": "rgb", "input_type": "2d", "backbone": "resnet_18"}
+    return defaults | {key: chosen[key] for key in defaults if key in (chosen or ())}
+
+
+def _check_cycles(config: Mapping[str, Any], source: str) -> None:
+    def follow(chain: list[str]) -> None:
+        for base in base_experiments(config, chain[-1]).values():
             if base in chain:
                 raise InputError(
                     "Experiments start from each other's weights in a circle.",
@@ -169,11 +231,10 @@ def _check_cycles(experiments: Mapping[str, Any], source: str) -> None:
                     found=" <- ".join([*chain, base]),
                     fix="let one of them start from `pretrained: null`",
                 )
-            chain.append(base)
+            follow([*chain, base])
 
-
-def _pretrained(experiment: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    return (experiment or {}).get("pretrained") or {}
+    for name in config["experiments"]:
+        follow([name])
 
 
 def classes(config: Mapping[str, Any], experiment: str) -> tuple[str, ...]:
@@ -182,20 +243,30 @@ def classes(config: Mapping[str, Any], experiment: str) -> tuple[str, ...]:
     return tuple(own or config["dataset"]["classes"])
 
 
-def base_experiment(config: Mapping[str, Any], experiment: str) -> str | None:
-    """Return the experiment whose model this one starts from, if there is one."""
-    return _pretrained(config["experiments"][experiment]).get("experiment")
+def pretrained(config: Mapping[str, Any], experiment: str) -> dict[str, Mapping[str, str]]:
+    """Return where an experiment's initial weights come from, by stream; empty for random weights.
+
+    A stream is "rgb" or "of", alone or in a joint network, or "joint", which is the whole of one.
+    """
+    chosen = (config["experiments"][experiment] or {}).get("pretrained") or {}
+    if not set(chosen) & {"rgb", "of"}:
+        chosen = {_model(config, experiment)["model_type"]: chosen}
+    return {stream: source for stream, source in chosen.items() if source}
 
 
-def pretrained(config: Mapping[str, Any], experiment: str) -> Mapping[str, Any]:
-    """Return where an experiment's initial weights come from; empty for random weights."""
-    return _pretrained(config["experiments"][experiment])
+def base_experiments(config: Mapping[str, Any], experiment: str) -> dict[str, str]:
+    """Return the experiments whose models this one starts from, by stream."""
+    sources = pretrained(config, experiment)
+    return {stream: s["experiment"] for stream, s in sources.items() if "experiment" in s}
 
 
-def pretrained_classes(config: Mapping[str, Any], experiment: str) -> int | None:
-    """Return how many classes the experiment's initial weights tell apart, if that is known."""
-    base = base_experiment(config, experiment)
-    return None if base is None else len(classes(config, base))
+def pretrained_classes(config: Mapping[str, Any], experiment: str) -> dict[str, int | None]:
+    """Return how many classes each stream's initial weights tell apart, or None if unknown."""
+    bases = base_experiments(config, experiment)
+    return {
+        stream: len(classes(config, bases[stream])) if stream in bases else None
+        for stream in pretrained(config, experiment)
+    }
 
 
 def splits(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,8 +291,7 @@ def overrides(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
 
 def needs_flow(config: Mapping[str, Any], experiment: str) -> bool:
     """Tell whether an experiment's network sees optical flow, alone or beside the frames."""
-    model = overrides(config, experiment).get("model") or {}
-    return model.get("model_type") in ("of", "joint")
+    return _model(config, experiment)["model_type"] in ("of", "joint")
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

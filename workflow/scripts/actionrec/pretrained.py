@@ -1,4 +1,4 @@
-"""Fetch the weights that an experiment starts from."""
+"""The weights that an experiment starts from: fetched, and their classes counted."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,15 +21,23 @@ def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -
         shutil.copyfile(files[0], part)
 
 
-def class_count(weights: Path | None, known: int | None) -> int:
-    """Return how many classes the weights tell apart: as known, else as their last layer says.
+def with_class_counts(
+    files: Sequence[str], known: Mapping[str, int | None]
+) -> dict[str, tuple[Path, int]]:
+    """Return the weights of each stream with the number of classes that they tell apart.
 
-    0 without weights, which is TAO's word for keeping the last layer.
+    `known` holds that number for each stream, or None where the file's last layer must say it;
+    `files` has one for each of its streams, or none at all.
     """
-    if weights is None:
-        return 0
-    if known is not None:
-        return known
+    if not files:
+        return {}
+    return {
+        stream: (Path(file), classes or _class_count(Path(file)))
+        for file, (stream, classes) in zip(files, known.items(), strict=True)
+    }
+
+
+def _class_count(weights: Path) -> int:
     from actionrec.native.checkpoints import num_classes_of
 
     return num_classes_of(weights)

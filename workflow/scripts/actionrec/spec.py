@@ -18,6 +18,7 @@ from actionrec.errors import InputError
 from actionrec.files import write_text
 
 TASKS = ("train", "evaluate", "inference", "export")
+STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both with their fusion
 
 
 def _one_of(*allowed: str, default: str | None) -> Any:
@@ -327,6 +328,9 @@ OWNED = {
     "dataset.label_map": "the experiment's classes, in their order",
     "model.rgb_pretrained_model_path": "the experiment's pretrained",
     "model.rgb_pretrained_num_classes": "the experiment's pretrained",
+    "model.of_pretrained_model_path": "the experiment's pretrained",
+    "model.of_pretrained_num_classes": "the experiment's pretrained",
+    "model.joint_pretrained_model_path": "the experiment's pretrained",
     "train.resume_training_checkpoint_path": "the workflow, which resumes by itself",
     "evaluate.checkpoint": "tao.checkpoint",
     "evaluate.test_dataset_dir": "splits",
@@ -354,8 +358,7 @@ def render_spec(
     labels: Sequence[str],
     run: Path,
     validation: str | None,
-    pretrained: Path | None,
-    pretrained_classes: int,
+    pretrained: Mapping[str, tuple[Path, int]],
     where: Path | str = "spec",
 ) -> None:
     """Write the spec of one task of an experiment.
@@ -363,8 +366,8 @@ def render_spec(
     It is complete for its task and leaves the other tasks' sections out, so that it changes only
     when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
     the order of their ids; `run` the folder of the experiment and split (paths are written as
-    given); `validation` "val", "test" or None; `pretrained` the weights that a training starts
-    from; `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
+    given); `validation` "val", "test" or None; `pretrained` the weights that each stream
+    starts from, with their number of classes; `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
     """
     spec = check_overrides(overrides, where)
     data = run / "data"
@@ -372,8 +375,7 @@ def render_spec(
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
     spec.dataset.train_dataset_dir = str(data / "train")
     spec.dataset.val_dataset_dir = str(data / validation) if validation else None
-    spec.model.rgb_pretrained_model_path = str(pretrained) if pretrained else None
-    spec.model.rgb_pretrained_num_classes = pretrained_classes if pretrained else 0
+    _name_pretrained(spec.model, pretrained)
     if task != "train":
         spec[task].checkpoint = str(run / "model.pth")
     spec.evaluate.test_dataset_dir = str(data / "test")
@@ -394,6 +396,14 @@ def check_overrides(overrides: Mapping[str, Any], where: Path | str) -> DictConf
     spec = merge(overrides, where)
     check(spec, where)
     return spec
+
+
+def _name_pretrained(model: DictConfig, pretrained: Mapping[str, tuple[Path, int]]) -> None:
+    for stream in STREAMS:
+        path, classes = pretrained.get(stream, (None, 0))
+        model[f"{stream}_pretrained_model_path"] = None if path is None else str(path)
+        if stream != "joint":
+            model[f"{stream}_pretrained_num_classes"] = classes
 
 
 def _infer_as_evaluated(spec: DictConfig, chosen: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ def _run(task: str, spec: Path, engine: Engine) -> tuple[Path, str]:
 def train(
     spec: Path,
     split: Path,
-    pretrained: Path | None,
+    pretrained: Sequence[Path],
     *,
     model: Path,
     choice: Path,
@@ -64,7 +64,7 @@ def train(
     run = spec.parent.parent
     splits.verify_split(split, run / "data")
     folder = run / "train"
-    fingerprint = _fingerprint(engine.version, [spec, split, *filter(None, [pretrained])])
+    fingerprint = _fingerprint(engine.version, [spec, split, *pretrained])
     _make_room(folder, fingerprint)
     if results.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
