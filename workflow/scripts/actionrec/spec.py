@@ -366,8 +366,9 @@ def render_spec(
     It is complete for its task and leaves the other tasks' sections out, so that it changes only
     when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
     the order of their ids; `run` the folder of the experiment and split (paths are written as
-    given); `validation` "val", "test" or None; `pretrained` the weights that each stream
-    starts from, with their number of classes; `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
+    given); `validation` "val", "test" or None; `pretrained` the weights that each stream starts
+    from, with their number of classes; `where` names the overrides in errors. Raises `InputError`
+    as `check_overrides` does.
     """
     spec = check_overrides(overrides, where)
     data = run / "data"
