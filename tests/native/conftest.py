@@ -1,5 +1,5 @@
 """Fixtures of the engine's tests."""
 
-from engine import drawn, trained
+from engine import drawn, moving, trained
 
-__all__ = ["drawn", "trained"]
+__all__ = ["drawn", "moving", "trained"]

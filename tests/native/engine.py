@@ -73,6 +73,28 @@ def draw_video(folder: Path, hue: int, frames: int = 8, size: tuple[int, int] = 
         Image.fromarray(frame).save(rgb / f"{index + 1:06d}.png")
 
 
+def golden_flow(index: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return u and v of pair `index` of the golden values' drawn videos, uint8."""
+    y, x = np.mgrid[:height, :width]
+    u, v = (2 * x + 5 * index) % 256, (x + 3 * y + 13 * index) % 256
+    return u.astype(np.uint8), v.astype(np.uint8)
+
+
+def draw_flow(video: Path, suffix: str = "jpg") -> None:
+    """Draw flow beside a video's frames: brighter in u for one class, in v for the other."""
+    names = sorted(entry.stem for entry in (video / "rgb").iterdir())[:-1]
+    bright = "uv"[sorted(LABELS).index(video.parent.name)] if video.parent.name in LABELS else "u"
+    with Image.open(next((video / "rgb").iterdir())) as image:
+        size = image.size
+    for part in "uv":
+        (video / part).mkdir()
+        for name in names:
+            rng = np.random.default_rng([ord(part), *video.name.encode(), int(name)])
+            grey = rng.integers(0, 60, (size[1], size[0]), dtype=np.uint8)
+            grey += 128 * (part == bright)
+            Image.fromarray(grey).save(video / part / f"{name}.{suffix}")
+
+
 def draw_tree(
     root: Path, videos: int, frames: int = 8, labels: Sequence[str] = tuple(LABELS)
 ) -> Path:
@@ -171,6 +193,17 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("drawn")
     draw_tree(root / "train", videos=6)
     draw_tree(root / "val", videos=4)
+    return root
+
+
+@pytest.fixture(scope="session")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder like `drawn`, with optical flow beside the frames."""
+    root = tmp_path_factory.mktemp("moving")
+    for part, videos in (("train", 6), ("val", 4)):
+        draw_tree(root / part, videos)
+        for video in (root / part).glob("*/*"):
+            draw_flow(video)
     return root
 
 

@@ -1,5 +1,7 @@
 """Networks: NVIDIA's names, shapes and logits."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -12,62 +14,87 @@ from actionrec.native import networks
 from actionrec.native.networks.conv import FEW_POSITIONS, Conv3d
 
 TOLERANCE = 1e-4  # of the largest logit: what the golden values' README allows
-VARIANTS = {
-    "rgb_2d_r18_seq3": {"input_type": "2d", "backbone": "resnet_18"},
-    "rgb_3d_r18": {"input_type": "3d", "backbone": "resnet_18"},
-    "rgb_2d_r50": {"input_type": "2d", "backbone": "resnet_50"},
-    "rgb_3d_r50": {"input_type": "3d", "backbone": "resnet_50"},
-}
 
 
 def model_section(**values):
     return specs.merge({"model": values}, "test").model
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_parameters_have_nvidias_names_and_shapes(variant):
-    golden = read_golden("state_dicts.json")[variant]
-    network = networks.build(model_section(rgb_seq_length=3, **VARIANTS[variant]), 2)
-    state = network.state_dict(prefix="model.")
-    assert {name: list(value.shape) for name, value in state.items()} == golden["sd"]
-    assert sum(parameter.numel() for parameter in network.parameters()) == golden["params"]
+VARIANTS = {case["name"]: case for case in read_golden("networks.json")}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_names_shapes_and_their_order_are_nvidias(name):
+    golden = VARIANTS[name]
+    with torch.device("meta"):
+        network = networks.build(model_section(**golden["model"]), golden["classes"])
+    state = network.state_dict()
+    table = "\n".join(f"{name} {list(value.shape)}" for name, value in state.items())
+    assert len(state) == golden["tensors"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == golden["parameters"]
+    assert hashlib.sha256(table.encode()).hexdigest() == golden["names_and_shapes"]
 
 
 @pytest.mark.parametrize(
-    "name", ["rgb_3d_resnet_18", "rgb_3d_resnet_18_long", "rgb_2d_resnet_18", "rgb_3d_resnet_50"]
+    ("variant", "model"),
+    [
+        ("rgb_2d_r18_seq3", {}),
+        ("of_3d_r18", {"model_type": "of", "input_type": "3d"}),
+        ("rgb_3d_i3d", {"backbone": "i3d", "input_type": "3d", "rgb_seq_length": 16}),
+        ("joint_2d_r18", {"model_type": "joint"}),
+    ],
 )
+def test_checkpoints_have_nvidias_names_and_shapes(variant, model):
+    golden = read_golden("state_dicts.json")[variant]
+    with torch.device("meta"):
+        network = networks.build(model_section(**model), 2)
+    state = network.state_dict(prefix="model.")
+    assert {name: list(value.shape) for name, value in state.items()} == golden["sd"]
+
+
+LOGITS = {case["name"]: case for case in read_golden("models.json")}
+CHECKED = ("of_2d_resnet_18", "joint_2d_resnet_18", "rgb_2d_resnet_34", "of_3d_i3d")
+LOGITS |= {f"{name}_small": VARIANTS[name] for name in CHECKED}
+
+
+@pytest.mark.parametrize("name", LOGITS)
 def test_logits_are_nvidias(name):
-    (golden,) = (case for case in read_golden("models.json") if case["name"] == name)
-    values = dict(golden["model"])
-    model, classes = model_section(**{k: v for k, v in values.items() if k != "classes"}), values
-    network = networks.build(model, classes["classes"]).eval()
+    golden = LOGITS[name]
+    values = {"classes": golden.get("classes"), **golden["model"]}
+    model = model_section(**{key: v for key, v in values.items() if key != "classes"})
+    network = networks.build(model, values["classes"]).eval()
     fill(network)
-    shape = (2, *networks.input_shapes(model)["rgb"])
-    clips = torch.from_numpy(noise(int(np.prod(shape)), 0)).float().reshape(shape)
+    clips = []
+    for stream, shape in networks.input_shapes(model).items():
+        values = noise(2 * int(np.prod(shape)), ["rgb", "of"].index(stream))
+        clips.append(torch.from_numpy(values).float().reshape(2, *shape))
     with torch.no_grad():
-        logits = network(clips).numpy()
+        logits = network(tuple(clips) if len(clips) == 2 else clips[0]).numpy()
     expected = np.array(golden["logits"])
     assert np.abs(logits - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("backbone", ["resnet_34", "resnet_101", "resnet_152"])
-def test_deeper_networks_are_there(backbone):
+def test_i3d_sees_all_of_larger_frames():
     with torch.device("meta"):
-        network = networks.build(model_section(backbone=backbone, input_type="3d"), 3)
-        assert network(torch.empty(1, 3, 3, 64, 64)).shape == (1, 3)
+        model = model_section(backbone="i3d", input_type="3d", rgb_seq_length=9, input_width=256)
+        network = networks.build(model, 3)
+        clips = torch.empty(1, *networks.input_shapes(model)["rgb"])
+        assert network(clips).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
-    ("values", "name"),
+    ("values", "message"),
     [
-        ({"backbone": "i3d", "input_type": "3d"}, "model.backbone"),
-        ({"model_type": "joint"}, "model.model_type"),
-        ({"imagenet_pretrained": True}, "model.imagenet_pretrained"),
+        ({"input_type": "2d"}, r"model.input_type[\s\S]*found:   2d"),
+        ({"rgb_seq_length": 8}, r"model.rgb_seq_length[\s\S]*found:   8[\s\S]*9 or more"),
+        ({"input_height": 192}, r"model.input_height[\s\S]*found:   192[\s\S]*193 or more"),
+        ({"model_type": "joint", "of_seq_length": 5}, r"model.of_seq_length[\s\S]*found:   5"),
     ],
 )
-def test_networks_that_are_not_there_are_refused(values, name):
-    with pytest.raises(InputError, match=name):
-        networks.build(model_section(**values), 2)
+def test_clips_that_i3d_cannot_take_are_refused(values, message):
+    clips = {"backbone": "i3d", "input_type": "3d", "rgb_seq_length": 9}
+    with pytest.raises(InputError, match=message):
+        networks.build(model_section(**{**clips, **values}), 2)
 
 
 @pytest.mark.parametrize("frames", [1, 2])  # one frame, and more
