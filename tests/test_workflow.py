@@ -41,7 +41,18 @@ def test_every_configuration_dry_runs(plan, config):
     runs = len(content["experiments"]) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_onnx"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])
-    assert "extract_flow" not in jobs, "only networks that see flow need it"
+    assert jobs.get("extract_flow", 0) == len(classes_with_flow(content))
+
+
+def classes_with_flow(content) -> set[str]:
+    """Return the classes of the experiments that look at motion."""
+    classes = set()
+    for experiment in content["experiments"].values():
+        experiment = experiment or {}
+        model = content["spec"]["model"] | experiment.get("spec", {}).get("model", {})
+        if model["model_type"] != "rgb":
+            classes.update(experiment.get("classes", content["dataset"]["classes"]))
+    return classes
 
 
 def test_a_configuration_replaces_the_demo_whole(plan):
@@ -84,12 +95,18 @@ def test_a_misspelt_key_stops_the_plan_with_one_message(plan, tmp_path):
     assert "Traceback" not in said
 
 
-def test_a_network_that_the_native_engine_lacks_is_refused_when_planning(plan, tmp_path):
+def test_a_network_that_cannot_be_is_refused_when_planning(plan, tmp_path):
     shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
-    edit(tmp_path / "mine.yaml", lambda c: c["spec"]["model"].update(model_type="joint"))
+    edit(tmp_path / "mine.yaml", lambda c: c["spec"]["model"].update(backbone="i3d"))
     said = snakemake(plan, "-n", "--configfile", str(tmp_path / "mine.yaml"), check=False)
-    assert "The native engine does not have this network yet." in said
-    assert "found:   joint" in said
+    assert "too short or too small for the backbone i3d" in said
+    assert "found:   8" in said
+
+
+def test_every_stream_has_its_weights_and_training_waits_for_them(plan):
+    wanted = "resources/pretrained/joint_2d.split1.of.pth"
+    jobs = planned(plan, wanted, "--configfile", "config/demo_flow.yaml")
+    assert jobs["fetch_pretrained"] == jobs["train_model"] == 1
 
 
 ARTIFACTS = (
@@ -251,7 +268,6 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
 def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
     def see_flow(config):
         config["spec"]["model"]["model_type"] = "joint"
-        config["tao"] = {"runner": "direct"}
 
     edit(small / "config/config.yaml", see_flow)
     split = "results/rgb_2d/split1/split.tsv"
