@@ -170,6 +170,17 @@ def test_flow_needs_no_frames(tmp_path):
     assert [(video.length, video.size) for video in videos] == [(7, (40, 32))] * 2
 
 
+def test_videos_that_i3d_cannot_see_whole_are_refused(tmp_path):
+    draw_tree(tmp_path, videos=1)
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    model = {"backbone": "i3d", "input_type": "3d", "rgb_seq_length": 9}
+    spec = specs.merge({"model": {**model, "sample_strategy": "consecutive"}}, "test")
+    assert data.FixedClips(videos, spec).lengths == [9, 9]
+    with pytest.raises(InputError, match="8 frames") as error:
+        data.FixedClips(videos, spec, mode="all")
+    assert str(videos[0].folder) in str(error.value)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_pairs_are_pinned_and_moved():
     pair = data.Pair(torch.zeros(1, dtype=torch.uint8), torch.ones(1, dtype=torch.uint8))

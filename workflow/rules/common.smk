@@ -26,8 +26,7 @@ validate(config, schema="../schemas/config.schema.yaml")
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, spec or experiments.{name}.spec"
     experiment_spec = explained(spec.check_overrides, settings.overrides(config, name), where)
-    if config["tao"]["runner"] == "native":
-        explained(native.refuse_unknown, experiment_spec.model, where)
+    explained(native.refuse_unknown, experiment_spec.model, where)
 
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]

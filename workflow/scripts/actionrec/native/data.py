@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from actionrec.errors import InputError
-from actionrec.native import sampling, streams, transforms
+from actionrec.native import I3D_FRAMES, sampling, streams, transforms
 
 log = logging.getLogger(__name__)
 
@@ -334,9 +334,22 @@ class FixedClips(Dataset):
                 whole=model.input_type == "3d",
             )
         ]
+        if model.backbone == "i3d":
+            self._refuse_short()
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def _refuse_short(self) -> None:
+        for number, ids in self._items:
+            if len(ids[0]) < I3D_FRAMES:
+                raise InputError(
+                    "A whole video is too short for the backbone i3d.",
+                    where=self._videos[number].folder,
+                    found=f"{len(ids[0])} frames",
+                    allowed=[f"{I3D_FRAMES} or more"],
+                    fix="leave the video out, or judge videos by their centre (mode center)",
+                )
 
     @property
     def lengths(self) -> list[int]:
