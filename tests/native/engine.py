@@ -51,6 +51,11 @@ def fill(network: torch.nn.Module) -> None:
     network.load_state_dict(state)
 
 
+def same(a: torch.nn.Module, b: torch.nn.Module, name: str) -> bool:
+    """Tell whether two networks have one tensor `name`."""
+    return bool((a.state_dict()[name] == b.state_dict()[name]).all())
+
+
 def golden_frame(index: int, width: int, height: int) -> np.ndarray:
     """Return frame `index` of the golden values' drawn videos, RGB uint8."""
     y, x = np.mgrid[:height, :width]

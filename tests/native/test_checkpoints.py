@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from engine import LABELS
+from engine import LABELS, same
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
@@ -21,10 +21,6 @@ def saved(path, classes: int, **model):
     network = networks.build(spec_of(**model).model, classes)
     torch.save({"state_dict": network.state_dict(prefix="model."), "epoch": 1}, path)
     return network
-
-
-def same(a: torch.nn.Module, b: torch.nn.Module, name: str) -> bool:
-    return bool((a.state_dict()[name] == b.state_dict()[name]).all())
 
 
 @pytest.mark.parametrize("declared", [5, 2])

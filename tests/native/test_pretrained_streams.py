@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from engine import LABELS
-from test_checkpoints import same
+from engine import LABELS, same
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
