@@ -1,6 +1,7 @@
 """Videos on disk and the clips made of them: layout errors, caching, order and draws."""
 
 import logging
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +146,23 @@ def test_every_epoch_has_all_clips_once_and_skips_what_was_done():
     assert sorted(index for batch in whole for _, index in batch) == list(range(10))
     order.skip = 2
     assert list(order) == whole[2:]
+
+
+def test_every_video_gives_its_clips_in_every_epoch_each_drawn_anew(tmp_path):
+    draw_tree(tmp_path, videos=2, frames=40)
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    spec = spec_of(model={"rgb_seq_length": 8}, dataset={"clips_per_video": 3})
+    clips = data.TrainingClips(videos, spec)
+    order = data.TrainingBatches(len(clips), 4, spec.train.seed)
+    drawn = defaultdict(list)
+    for epoch in range(2):
+        order.epoch = epoch
+        for frames, labels, numbers in data.load(clips, order, spec):
+            for clip, label, number in zip(frames, labels, numbers, strict=True):
+                assert label == videos[number].label
+                drawn[number].append(clip.numpy().tobytes())
+    assert sorted(drawn) == [0, 1, 2, 3]
+    assert all(len(of_video) == len(set(of_video)) == 6 for of_video in drawn.values())
 
 
 def test_frames_are_decoded_once_and_equal_without_the_cache(tmp_path, monkeypatch):

@@ -1,9 +1,12 @@
 """Frames on their way into the network: TAO's tensors, and crops and flips of a clip."""
 
+import itertools
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
-from engine import golden_frame, read_golden
+from engine import assert_drawn_from, golden_frame, read_golden
 from PIL import Image
 
 from actionrec import spec as specs
@@ -70,33 +73,76 @@ def numbered_clip(width: int, height: int) -> np.ndarray:
 def test_random_crops_and_flips_are_uniform_and_alike_in_all_frames():
     spec = spec_of(8, 6, train_crop_type="random_crop", horizontal_flip_prob=0.25)
     rng = np.random.default_rng(0)
-    corners, flips = [], 0
+    draws = []
     for _ in range(3000):
         clip = transforms.augment(numbered_clip(10, 9), spec, rng)
         assert clip.shape == (2, 6, 8, 3)
         assert (clip[0, ..., :2] == clip[1, ..., :2]).all()
-        flipped = clip[0, 0, 0, 0] > clip[0, 0, -1, 0]
-        flips += flipped
-        corners.append((min(clip[0, 0, 0, 0], clip[0, 0, -1, 0]), clip[0, 0, 0, 1]))
-    places, counts = np.unique(corners, axis=0, return_counts=True)
-    assert places.tolist() == [[x, y] for x in range(3) for y in range(4)]
-    assert counts.min() > 3000 / 12 * 0.6
-    assert flips / 3000 == pytest.approx(0.25, abs=0.04)
+        left, right = (int(clip[0, 0, side, 0]) for side in (0, -1))
+        draws.append((min(left, right), int(clip[0, 0, 0, 1]), left > right))
+    chance = {
+        (x, y, flipped): (0.25 if flipped else 0.75) / 12
+        for x in range(3)
+        for y in range(4)
+        for flipped in (False, True)
+    }
+    assert_drawn_from(chance, draws)
 
 
-def test_multi_scale_crops_lie_at_thirteen_places():
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_flips_can_be_never_and_always(probability):
+    spec = spec_of(8, 6, train_crop_type="no_crop", horizontal_flip_prob=probability)
+    given = numbered_clip(8, 6)
+    clips = [transforms.augment(given, spec, np.random.default_rng(i)) for i in range(50)]
+    expected = given[:, :, ::-1] if probability else given
+    assert all((clip == expected).all() for clip in clips)
+
+
+# Of TAO's crops: scales are drawn alike, then one of 13 places in quarters of the free room.
+PLACES = [(x, y) for x in (0, 2, 4) for y in (0, 2, 4)] + [(x, y) for x in (1, 3) for y in (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "size", "scales"),
+    [
+        ((64, 48), (16, 16), [1.0, 0.5]),  # no room up and down at full scale: 5 places
+        ((67, 50), (16, 16), [0.66, 0.375, 0.3]),  # 18 and 15 are taken for 16
+        ((50, 60), (24, 20), [0.875, 0.44]),  # a crop that is not square, where one side is near
+    ],
+)
+def test_multi_scale_crops_are_those_of_tao_in_frequency(frame, size, scales):
+    source = numbered_clip(*frame)
+    chance: dict[bytes, float] = defaultdict(float)
+    for scale, (x, y) in itertools.product(scales, PLACES):
+        side = int(min(frame) * scale)
+        width, height = (want if abs(side - want) < 3 else side for want in size)
+        left, top = (frame[0] - width) // 4 * x, (frame[1] - height) // 4 * y
+        crop = Image.fromarray(source[0]).crop((left, top, left + width, top + height))
+        resized = np.asarray(crop.resize(size, Image.Resampling.BILINEAR))
+        chance[resized.tobytes()] += 1 / (len(scales) * len(PLACES))
+    assert len(chance) > len(PLACES)
     spec = spec_of(
-        16, 16, train_crop_type="multi_scale_crop", scales=[1.0, 0.5], horizontal_flip_prob=0.0
+        *size, train_crop_type="multi_scale_crop", scales=scales, horizontal_flip_prob=0.0
     )
     rng = np.random.default_rng(0)
-    places = {24: set(), 48: set()}
-    for _ in range(800):
-        clip = transforms.augment(numbered_clip(64, 48), spec, rng)
-        assert clip.shape == (2, 16, 16, 3)
-        across = int(clip[0, 0, -1, 0]) - int(clip[0, 0, 0, 0])
-        places[48 if across > 30 else 24].add(tuple(clip[0, 8, 8, :2].tolist()))
-    assert len(places[24]) == 13
-    assert len(places[48]) == 5  # no room up and down
+    clips = [transforms.augment(source, spec, rng) for _ in range(1500)]
+    assert all((clip[0, ..., :2] == clip[1, ..., :2]).all() for clip in clips)
+    assert_drawn_from(chance, [clip[0].tobytes() for clip in clips])
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "expected"),
+    [
+        ("no_crop", (320, 240), (8, 6)),
+        ("random_crop", (320, 240), (341, 256)),
+        ("multi_scale_crop", (240, 320), (256, 341)),
+        ("random_crop", (560, 240), (597, 256)),
+        ("random_crop", (64, 64), (256, 256)),
+    ],
+)
+def test_frames_are_resized_by_their_shorter_edge_before_a_crop(crop, size, expected):
+    spec = spec_of(8, 6, train_crop_type=crop, crop_smaller_edge=256)
+    assert transforms.prepared_size(size, spec, training=True) == expected
 
 
 def test_a_crop_larger_than_the_frames_is_refused():
