@@ -7,6 +7,7 @@ import logging
 import mmap
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from actionrec.errors import InputError
-from actionrec.native import sampling, transforms
+from actionrec.native import balancing, sampling, transforms
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +151,27 @@ def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
         )
 
 
+def warn_of_rare(videos: Sequence[Video], spec: Any) -> None:
+    """Log the classes that give fewer clips in an epoch than a batch holds, with the numbers."""
+    counts = Counter(video.label for video in videos)
+    clips, batch = spec.dataset.clips_per_video, spec.dataset.batch_size
+    rare = [
+        f"{name}: {counts[label]} videos, {counts[label] * clips} clips"
+        for name, label in spec.dataset.label_map.items()
+        if counts[label] * clips < batch
+    ]
+    if rare:
+        log.warning(
+            "%d of %d classes are rarer than a batch of %d clips, so many a batch will lack them: "
+            "%s. More videos, a smaller dataset.batch_size or a larger dataset.clips_per_video "
+            "help, and native.class_balanced where other classes have more.",
+            len(rare),
+            len(spec.dataset.label_map),
+            batch,
+            "; ".join(rare),
+        )
+
+
 class FrameReader:
     """Reads frames of videos, resized, and remembers as many as fit into `CACHE_BYTES`.
 
@@ -272,20 +294,23 @@ class FixedClips(Dataset):
 
 
 class TrainingBatches:
-    """The batches of one epoch: all clips in an order drawn from the seed and the epoch.
+    """The batches of one epoch: clips in an order drawn from the seed and the epoch.
 
     Set `epoch` before each pass; `skip` batches are left out at its start.
     """
 
-    def __init__(self, clips: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, clips: int, batch_size: int, seed: int, order: balancing.Order | None = None
+    ) -> None:
         self._clips, self._batch_size, self._seed = clips, batch_size, seed
+        self._order = order or balancing.shuffled(clips)
         self.epoch = self.skip = 0
 
     def __len__(self) -> int:
         return -(-self._clips // self._batch_size)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng((self._seed, 0, self.epoch)).permutation(self._clips)
+        order = self._order(np.random.default_rng((self._seed, 0, self.epoch)))
         for start in range(self.skip * self._batch_size, self._clips, self._batch_size):
             keys = order[start : start + self._batch_size]
             yield [(self.epoch, int(index)) for index in keys]

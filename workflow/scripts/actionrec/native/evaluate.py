@@ -7,14 +7,14 @@ from omegaconf import DictConfig
 
 from actionrec import spec as specs
 from actionrec.native import checkpoints, data
-from actionrec.native.inference import score_videos
+from actionrec.native.inference import clips_of, score_videos
 from actionrec.native.status import StatusLog
 
 
 def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     """Measure evaluate.checkpoint on evaluate.test_dataset_dir, and print and log as TAO does.
 
-    With several clips a video (video_eval_mode conv or all) the class of the highest mean
+    With several clips a video (video_eval_mode conv or all, native.test_segments) the class of the highest mean
     probability counts, one vote a video. TAO counts clips instead; its figures are logged
     beside these, as clip_accuracy and clip_m_accuracy.
     """
@@ -26,13 +26,13 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
     checkpoint = specs.require(spec, "evaluate.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = checkpoints.load_network(spec, checkpoint, "evaluate.checkpoint")
-    mode = spec.evaluate.video_eval_mode
+    mode, segments = clips_of(spec, spec.evaluate.video_eval_mode, spec.evaluate)
     scores = score_videos(
         network,
         videos,
         spec,
         mode=mode,
-        segments=spec.evaluate.video_num_segments,
+        segments=segments,
         batch_size=spec.evaluate.batch_size,
     )
     by_video = np.zeros((len(labels), len(labels)), np.int64)

@@ -31,18 +31,29 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     checkpoint = specs.require(spec, "inference.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = checkpoints.load_network(spec, checkpoint, "inference.checkpoint")
+    mode, segments = clips_of(spec, spec.inference.video_inf_mode, spec.inference)
     scores = score_videos(
         network,
         videos,
         spec,
-        mode=spec.inference.video_inf_mode,
-        segments=spec.inference.video_num_segments,
+        mode=mode,
+        segments=segments,
         batch_size=spec.inference.batch_size,
     )
     names = {index: name for name, index in spec.dataset.label_map.items()}
     for video, clips in zip(videos, scores, strict=True):
         print(f"{video.folder} : {[names[int(index)] for index in clips.argmax(dim=1)]}")
     _write_predictions(folder / "predictions.csv", videos, scores, names)
+
+
+def clips_of(spec: DictConfig, mode: str, task: DictConfig) -> tuple[str, int]:
+    """Return the mode and the number of segments by which a task chooses a video's clips.
+
+    `mode` is TAO's, in the spec's section `task`; native.test_segments goes before it.
+    """
+    if spec.native.test_segments:
+        return "segments", spec.native.test_segments
+    return mode, task.video_num_segments
 
 
 def score_videos(
