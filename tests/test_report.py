@@ -26,6 +26,7 @@ def runs(tmp_path):
         ]
         results.write_predictions(folder / "predictions.csv", predictions)
         metrics = results.metrics(predictions, LABELS)
+        metrics["evaluate"] = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         choice = {"val_acc": 0.5, "epoch": 1, "epochs": 2, "engine": "native"}
         (folder / "model.json").write_text(json.dumps(choice))
@@ -82,3 +83,4 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "<b>" not in pages[0], "a video's name must not become markup"
     assert pages[0].count("data:image/svg+xml") == 4
     assert "1 wrong" in pages[0]
+    assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]

@@ -14,9 +14,9 @@ from actionrec.native.status import StatusLog
 def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     """Measure evaluate.checkpoint on evaluate.test_dataset_dir, and print and log as TAO does.
 
-    With several clips a video (video_eval_mode conv or all, native.test_segments) the class of the highest mean
-    probability counts, one vote a video. TAO counts clips instead; its figures are logged
-    beside these, as clip_accuracy and clip_m_accuracy.
+    With several clips a video (video_eval_mode conv or all, native.test_segments) the class of
+    the highest mean probability counts, one vote a video. TAO counts clips instead; its figures
+    are logged beside these, as clip_accuracy and clip_m_accuracy.
     """
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
