@@ -206,7 +206,7 @@ def _binding(spec: DictConfig) -> dict[str, Any]:
     keys += [f"train.optim.{key}" for key in spec.train.optim]
     keys += ["train.seed", "train.clip_grad_norm"]
     keys += [f"native.{key}" for key in spec.native if key not in settings.FREE]
-    if spec.native.lr_schedule == "cosine":
+    if spec.native.lr_schedule == "cosine":  # which has no end of its own
         keys.append("train.num_epochs")
     plain = OmegaConf.to_container(spec, throw_on_missing=False)
     values: dict[str, Any] = {}
@@ -227,7 +227,7 @@ def _refuse_changed(saved: dict[str, Any] | None, spec: DictConfig, folder: Path
         return
     now = _binding(spec)
     changed = [
-        f"{key}: {saved[key]} is now {now[key]}" for key in now if saved.get(key) != now[key]
+        f"{key}: {saved.get(key)} is now {now[key]}" for key in now if saved.get(key) != now[key]
     ]
     if changed:
         raise InputError(
