@@ -117,6 +117,20 @@ def test_short_videos_are_warned_of(tmp_path, caplog):
     assert str(videos[0].folder) in caplog.text
 
 
+def test_classes_rarer_than_a_batch_are_warned_of_with_numbers(tmp_path, caplog):
+    draw_tree(tmp_path, videos=3, labels=["fall"])
+    draw_tree(tmp_path, videos=1, labels=["ride"])
+    videos = data.list_classes(tmp_path, LABELS, KEY)
+    spec = spec_of(dataset={"batch_size": 5, "clips_per_video": 2, "label_map": LABELS})
+    data.warn_of_rare(videos, spec)
+    assert "1 of 2 classes are rarer than a batch of 5 clips" in caplog.text
+    assert "ride: 1 videos, 2 clips" in caplog.text
+    assert "fall" not in caplog.text
+    caplog.clear()
+    data.warn_of_rare(videos, spec_of(dataset={"batch_size": 2, "label_map": LABELS}))
+    assert not caplog.text
+
+
 def epoch_of(spec, videos, epoch: int) -> list[np.ndarray]:
     clips = data.TrainingClips(videos, spec)
     order = data.TrainingBatches(len(clips), spec.dataset.batch_size, spec.train.seed)

@@ -4,6 +4,7 @@ A prepared frame is read and resized with Pillow, so that pixels equal TAO's. Cl
 (T, H, W, 3), until a batch is on its device.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,12 @@ CROP_PLACES = [(x, y) for x in (0, 2, 4) for y in (0, 2, 4)]
 CROP_PLACES += [(x, y) for x in (1, 3) for y in (1, 3)]
 
 
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return a tensor that is copied to its device once: each copy would wait for the GPU."""
+    return torch.tensor(values, device=device)
+
+
 def normalise(clips: Tensor, spec: Any) -> Tensor:
     """Map clips (N, T, H, W, 3) uint8 to the network's input, float32.
 
@@ -131,7 +138,7 @@ def normalise(clips: Tensor, spec: Any) -> Tensor:
     """
     augmentation = spec.dataset.augmentation_config
     mean, std = (
-        torch.tensor(list(values), device=clips.device).view(1, -1, 1, 1, 1)
+        _constant(tuple(values), clips.device).view(1, -1, 1, 1, 1)
         for values in (augmentation.rgb_input_mean, augmentation.rgb_input_std)
     )
     batch = clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
