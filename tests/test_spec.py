@@ -215,7 +215,10 @@ def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_the
 @pytest.mark.parametrize(
     ("native", "message"),
     [
-        ({"ema": 0.9}, r"native\.ema[\s\S]*did you mean 'ema_decay'"),
+        (
+            {"ema_decya": 0.9},
+            r"native engine has no such[\s\S]*native\.ema_decya[\s\S]*did you mean 'ema_decay'",
+        ),
         ({"precision": "bf61"}, r"native\.precision[\s\S]*allowed: tao, fp32, tf32, bf16, fp16"),
         ({"ema_decay": 1}, r"native\.ema_decay[\s\S]*0 to 0\.999999"),
         ({"early_stopping": {"patience": 0}}, r"early_stopping\.patience[\s\S]*1 or more"),

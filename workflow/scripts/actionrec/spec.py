@@ -441,8 +441,11 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
     except ConfigKeyError as error:
         parent, _, name = error.full_key.rpartition(".")
         known = OmegaConf.select(base, parent) if parent else base
+        own = error.full_key.startswith("native.")
         raise InputError(
-            "There is no such key in TAO's schema.",
+            "The native engine has no such key."
+            if own
+            else "There is no such key in TAO's schema.",
             where=f"{where}: {error.full_key}",
             found=name,
             allowed=list(known) if isinstance(known, DictConfig) else None,
