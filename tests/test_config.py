@@ -183,6 +183,23 @@ def test_flow_is_needed_by_the_networks_that_see_it(demo):
     assert not settings.needs_flow({**demo, "spec": {}, "experiments": {"x": None}}, "x")
 
 
+def test_settings_of_the_native_engine_are_shared_and_overlaid_and_refused_elsewhere(demo):
+    demo["native"] = {"ema_decay": 0.99, "early_stopping": {"patience": 3}}
+    demo["experiments"]["rgb_3d_ptm"]["native"] = {"early_stopping": {"monitor": "val_acc_1"}}
+    settings.check(demo, SCHEMA, "config/config.yaml")
+    assert settings.native(demo, "rgb_3d_base") == demo["native"]
+    assert settings.native(demo, "rgb_3d_ptm") == {
+        "ema_decay": 0.99,
+        "early_stopping": {"patience": 3, "monitor": "val_acc_1"},
+    }
+    demo["tao"]["runner"] = "direct"
+    message = refusal(demo)
+    assert "ema_decay, early_stopping with tao.runner: direct" in message
+    assert "set tao.runner: native" in message
+    del demo["native"], demo["experiments"]["rgb_3d_ptm"]["native"]
+    settings.check(demo, SCHEMA, "config/config.yaml")
+
+
 @pytest.mark.parametrize(
     ("flow", "key", "allowed"),
     [

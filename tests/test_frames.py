@@ -12,7 +12,7 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames import extract_class
-from actionrec.manifest import read_manifest
+from actionrec.manifest import find_duplicates, read_manifest
 from actionrec.videos import list_videos, write_files_table
 from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
 
@@ -113,13 +113,26 @@ def test_manifest_of_a_class(three):
     lines = three.manifest.read_text().splitlines()
     assert lines[0].split("\t") == [
         *("video", "file", "frames", "width", "height", "fps"),
-        *("bytes", "sha256", "format", "status", "reason"),
+        *("bytes", "sha256", "format", "status", "reason", "content"),
     ]
     assert [line.split("\t")[:6] for line in lines[1:]] == [
         ["a", "a.avi", "5", "64", "48", "30.0"],
         ["b", "b.avi", "7", "64", "48", "30.0"],
         ["c", "c.avi", "9", "64", "48", "30.0"],
     ]
+
+
+def test_equal_frames_in_different_files_have_one_content(walk):
+    for name, frames in (("a", 5), ("other", 4)):
+        write_video(walk.videos / f"{name}.avi", frames=frames)
+    copy = walk.videos / "renamed.avi"
+    copy.write_bytes((walk.videos / "a.avi").read_bytes() + b"JUNK\x04\0\0\0some")
+    walk.list()
+    for fmt in ("png", "jpg"):
+        clips = walk.extract(fmt=fmt)
+        assert clips["a"].sha256 != clips["renamed"].sha256
+        assert clips["a"].content == clips["renamed"].content != clips["other"].content
+        assert find_duplicates({"walk": clips.values()}) == [["walk/a.avi", "walk/renamed.avi"]]
 
 
 def test_workers_change_nothing(three):

@@ -26,6 +26,7 @@ def runs(tmp_path):
         ]
         results.write_predictions(folder / "predictions.csv", predictions)
         metrics = results.metrics(predictions, LABELS)
+        metrics["evaluate"] = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
         (folder / "metrics.json").write_text(json.dumps(metrics))
         choice = {"val_acc": 0.5, "epoch": 1, "epochs": 2, "engine": "native"}
         (folder / "model.json").write_text(json.dumps(choice))
@@ -63,7 +64,10 @@ def test_several_splits_end_in_mean_and_sample_deviation(runs, tmp_path):
 def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, repository):
     summarise(runs, tmp_path / "summary.csv")
     counts = {"videos": 4, "frames": 36, "bad": 1}
-    (tmp_path / "dataset.json").write_text(json.dumps({"classes": {LABELS[0]: counts}}))
+    dataset = {"classes": {LABELS[0]: counts}, "duplicates": [["<walk>/a", "run & jump/b"]]}
+    leaks = {"same content": [["walk/c (train)", "walk/d (test)"]], "look alike": []}
+    dataset["splits"] = {"1": {"leaks": leaks}, "2": {"problem": "none"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(dataset))
     pages = []
     for name in ("one.html", "two.html"):
         report.write_report(
@@ -82,3 +86,8 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "<b>" not in pages[0], "a video's name must not become markup"
     assert pages[0].count("data:image/svg+xml") == 4
     assert "1 wrong" in pages[0]
+    assert "<li>&lt;walk&gt;/a = run &amp; jump/b</li>" in pages[0]
+    assert "Split 1, same content on two sides" in pages[0]
+    assert "<li>walk/c (train) = walk/d (test)</li>" in pages[0]
+    assert "look alike on two sides" not in pages[0]
+    assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
+from actionrec.native import settings
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "status"
 RUN = Path("results/tiny/split1")
@@ -23,7 +24,7 @@ def write(path: Path, text: str) -> Path:
 @pytest.mark.parametrize("task", specs.TASKS)
 def test_taos_own_specs_are_read_and_written_alike(task):
     path = GOLDEN / f"{task}.experiment.yaml"
-    assert OmegaConf.to_yaml(specs.load(path)) == path.read_text(encoding="utf-8")
+    assert specs.written(specs.load(path)) == path.read_text(encoding="utf-8")
 
 
 def test_defaults_are_those_of_tao_7_3(tmp_path):
@@ -122,6 +123,7 @@ def test_rendered_specs_are_complete_and_name_the_workflows_paths(tmp_path):
         "train.yaml",
     ]
     schema = OmegaConf.to_container(OmegaConf.structured(specs.Spec))
+    del schema["native"]  # nothing of it is set: the specs are TAO's
     for task in specs.TASKS:
         plain = yaml.safe_load((tmp_path / f"{task}.yaml").read_text())
         assert list(plain) == [key for key in schema if key == task or key not in specs.TASKS]
@@ -205,6 +207,48 @@ def test_keys_that_the_workflow_owns_are_refused(key):
 def test_a_wrong_override_names_the_configs_key(tmp_path):
     with pytest.raises(InputError, match=r"experiments\.tiny\.spec: train\.optim\.rate"):
         render(tmp_path, {"train": {"optim": {"rate": 1}}})
+
+
+def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_them(tmp_path):
+    native = {"ema_decay": 0.99, "test_segments": 3}
+    for task in specs.TASKS:
+        own = settings.relevant(native, task)
+        render(tmp_path / task, {}, native=own)
+        plain = yaml.safe_load((tmp_path / task / f"{task}.yaml").read_text())
+        assert {key: value for key, value in plain.get("native", {}).items() if value} == {
+            "train": {"precision": "tao", "lr_schedule": "tao", "ema_decay": 0.99}
+            | {"early_stopping": {"patience": None, "monitor": "val_loss"}},
+            "evaluate": {"precision": "tao", "lr_schedule": "tao", "test_segments": 3}
+            | {"early_stopping": {"patience": None, "monitor": "val_loss"}},
+            "export": {},
+        }.get(task.replace("inference", "evaluate"))
+
+
+@pytest.mark.parametrize(
+    ("native", "message"),
+    [
+        (
+            {"ema_decya": 0.9},
+            r"native engine has no such[\s\S]*native\.ema_decya[\s\S]*did you mean 'ema_decay'",
+        ),
+        ({"precision": "bf61"}, r"native\.precision[\s\S]*allowed: tao, fp32, tf32, bf16, fp16"),
+        ({"ema_decay": 1}, r"native\.ema_decay[\s\S]*0 to 0\.999999"),
+        ({"early_stopping": {"patience": 0}}, r"early_stopping\.patience[\s\S]*1 or more"),
+        ({"early_stopping": {"monitor": "loss"}}, r"early_stopping\.monitor[\s\S]*val_loss"),
+        ({"warmup_epochs": 2}, r"native\.warmup_epochs[\s\S]*lr_schedule: cosine"),
+        ({"lr_schedule": "cosine", "warmup_epochs": 10}, "leave epochs after the warm-up"),
+        ({"lr_schedule": "cosine"}, "cosine with train.optim.lr_scheduler: AutoReduce"),
+        ({"test_segments": 3}, "3 with evaluate.video_eval_mode: conv"),
+    ],
+)
+def test_settings_of_the_native_engine_that_cannot_work(native, message):
+    overrides = {}
+    if "AutoReduce" in message:
+        overrides["train"] = {"optim": {"lr_scheduler": "AutoReduce"}}
+    if "conv" in message:
+        overrides["evaluate"] = {"video_eval_mode": "conv"}
+    with pytest.raises(InputError, match=message):
+        specs.check_overrides(overrides, "config", native)
 
 
 def test_reading_specs_needs_no_pytorch():

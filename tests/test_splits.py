@@ -331,6 +331,16 @@ def test_equal_videos_on_both_sides_are_named(dataset, caplog):
     assert "The same video in different parts: walk/a (train) = run/d (test)" in caplog.text
 
 
+def test_a_source_video_in_training_and_in_test_is_named(dataset, caplog):
+    film = "Film_walk_f_cm_np1_fr_med_{}"
+    videos = {film.format(0): 1, film.format(1): 2, "Other_walk_f_cm_np1_fr_med_0": 1}
+    dataset.add("walk", list(videos), videos)
+    dataset.add("run", ["a", "b"], {"a": 1, "b": 2})
+    dataset.split(validation="test")
+    assert "1 of 4 source videos have clips in training and in test" in caplog.text
+    assert "too good: walk/Film" in caplog.text
+
+
 @pytest.fixture
 def project(tmp_path):
     """Return a project with the frames and the split of two classes, one with an odd name."""

@@ -10,7 +10,7 @@ import pytest
 from actionrec import splits, tasks
 from actionrec.errors import InputError
 from actionrec.files import write_text
-from actionrec.results import load_predictions
+from actionrec.results import evaluate_figures, load_predictions
 from actionrec.tables import write_table
 
 # What TAO leaves behind and prints (tests/data/golden), in a few lines; HOW says how it behaves.
@@ -202,6 +202,31 @@ def test_predictions_and_metrics_come_from_every_test_video(run, engine):
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["accuracy"] == metrics["evaluate"]["accuracy"] == 50.0
     assert metrics["confusion_matrix"] == [[1, 0], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("spec", "kpi", "expected"),
+    [
+        ({}, {"accuracy": 9, "m_accuracy": 8}, {"accuracy": 9, "m_accuracy": 8}),
+        (
+            {"evaluate": {"video_eval_mode": "conv"}},
+            {"accuracy": 9, "m_accuracy": 8},
+            {"clip_accuracy": 9, "clip_m_accuracy": 8},
+        ),
+        (
+            {"evaluate": {"video_eval_mode": "all"}, "model": {"input_type": "3d"}},
+            {"accuracy": 9, "m_accuracy": 8},
+            {"accuracy": 9, "m_accuracy": 8},
+        ),
+        (
+            {"evaluate": {"video_eval_mode": "conv"}},
+            {"accuracy": 9, "m_accuracy": 8, "clip_accuracy": 7, "clip_m_accuracy": 6},
+            {"accuracy": 9, "m_accuracy": 8, "clip_accuracy": 7, "clip_m_accuracy": 6},
+        ),
+    ],
+)
+def test_figures_that_count_clips_are_named_so(spec, kpi, expected):
+    assert evaluate_figures(kpi, spec) == expected
 
 
 def test_a_video_without_prediction_is_named(run, engine, monkeypatch):

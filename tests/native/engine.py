@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from PIL import Image
+
+from actionrec.native import transforms
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
 CODE = Path(__file__).resolve().parents[2] / "workflow" / "scripts"
@@ -63,6 +66,29 @@ def golden_frame(index: int, width: int, height: int) -> np.ndarray:
     green = (3 * y + 7 * index) % 256
     blue = (x + y + 11 * index) % 256
     return np.stack([red, green, blue], axis=-1).astype(np.uint8)
+
+
+def assert_drawn_from(expected: Mapping[Hashable, float], draws: Iterable[Hashable]) -> None:
+    """Fail unless `draws` are plausible for the probabilities of `expected` (chi-square test).
+
+    The threshold, by Wilson and Hilferty's approximation, is that of a chance of one in 10,000.
+    """
+    counts = Counter(draws)
+    assert counts.keys() <= expected.keys()
+    total = sum(counts.values())
+    assert min(expected.values()) * total >= 5, "too few draws for the test"
+    statistic = sum((counts[key] - total * p) ** 2 / (total * p) for key, p in expected.items())
+    spread = 2 / (9 * (len(expected) - 1))
+    threshold = (len(expected) - 1) * (1 - spread + 3.719 * spread**0.5) ** 3
+    assert statistic < threshold, dict(counts)
+
+
+def augmented(clips: Sequence[np.ndarray], spec, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the streams of a clip, (T, H, W, C) each, cropped and mirrored as a training would."""
+    height, width = clips[0].shape[1:3]
+    crop, flip = transforms.draw((width, height), spec.model, spec.dataset.augmentation_config, rng)
+    cropped = (np.stack([crop(frame) for frame in clip]) for clip in clips)
+    return [clip[:, :, ::-1] if flip else clip for clip in cropped]
 
 
 def draw_video(folder: Path, hue: int, frames: int = 8, size: tuple[int, int] = (40, 32)) -> None:

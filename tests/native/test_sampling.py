@@ -1,8 +1,11 @@
 """Frame ids: TAO's where they are determined, its distribution where they are drawn."""
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
-from engine import read_golden
+from engine import assert_drawn_from, read_golden
 
 from actionrec.native import sampling
 
@@ -42,33 +45,43 @@ def test_interval_clips_of_a_short_video_repeat_its_last_frame():
 
 def draws(n, length, strategy, rate, count=4000):
     rng = np.random.default_rng(0)
-    return np.array([sampling.training_ids(n, length, strategy, rate, rng) for _ in range(count)])
+    clips = (sampling.training_ids(n, length, strategy, rate, rng) for _ in range(count))
+    return [tuple(ids.tolist()) for ids in clips]
 
 
-def test_consecutive_training_clips_start_anywhere_and_one_frame_later():
-    ids = draws(10, 3, "consecutive", 2)
-    starts, counts = np.unique(ids[:, 0], return_counts=True)
-    assert starts.tolist() == [0, 1, 2, 3, 4, 5]  # the last one wraps, as in TAO
-    assert counts.min() > 4000 / 6 * 0.8  # uniform: 0.8 is seven standard deviations away
-    assert (np.diff(ids, axis=1) % 10 == 2).all()
-    assert ids[ids[:, 0] == 5].tolist()[0] == [5, 7, 9]
-    wrapped = draws(6, 3, "consecutive", 1)
-    assert wrapped[wrapped[:, 0] == 4].tolist()[0] == [4, 5, 0]
+@pytest.mark.parametrize(
+    ("frames", "length", "rate"), [(10, 3, 2), (6, 3, 1), (40, 8, 1), (40, 8, 4), (25, 4, 3)]
+)
+def test_consecutive_training_clips_start_anywhere_and_one_frame_later(frames, length, rate):
+    starts = range(frames - length * rate + 2)  # the last one may wrap, as in TAO
+    clips = [tuple((start + rate * i) % frames for i in range(length)) for start in starts]
+    chance = {clip: 1 / len(starts) for clip in clips}
+    assert_drawn_from(chance, draws(frames, length, "consecutive", rate))
 
 
-def test_interval_training_clips_take_one_frame_of_each_part():
-    ids = draws(11, 3, "random_interval", 1)
-    for part in range(3):
-        values, counts = np.unique(ids[:, part], return_counts=True)
-        assert values.tolist() == [3 * part, 3 * part + 1, 3 * part + 2]
-        assert counts.min() > 4000 / 3 * 0.8
+def test_the_clip_that_starts_too_late_wraps_to_the_first_frame():
+    assert (4, 5, 0) in draws(6, 3, "consecutive", 1)
 
 
-@pytest.mark.parametrize("strategy", ["consecutive", "random_interval"])
-def test_short_videos_repeat_frames(strategy):
-    ids = draws(2, 5, strategy, 1, count=200)
-    assert set(np.unique(ids)) == {0, 1}
-    if strategy == "random_interval":
-        assert (np.diff(ids, axis=1) >= 0).all()
+@pytest.mark.parametrize(("frames", "length"), [(11, 3), (8, 2), (5, 3)])
+def test_interval_training_clips_take_one_frame_of_each_part_on_its_own(frames, length):
+    part = frames // length
+    parts = [range(part * i, part * (i + 1)) for i in range(length)]
+    clips = list(itertools.product(*parts))
+    chance = {clip: 1 / len(clips) for clip in clips}
+    if len(clips) == 1:
+        assert set(draws(frames, length, "random_interval", 1)) == set(clips)
     else:
-        assert (ids == [0, 1, 0, 1, 0]).all()
+        assert_drawn_from(chance, draws(frames, length, "random_interval", 1))
+
+
+def test_interval_training_clips_of_a_short_video_are_sorted_draws_with_repeats():
+    chance = Counter(tuple(sorted(ids)) for ids in itertools.product(range(3), repeat=4))
+    chance = {ids: count / 3**4 for ids, count in chance.items()}
+    assert_drawn_from(chance, draws(3, 4, "random_interval", 1))
+
+
+def test_consecutive_training_clips_of_a_short_video_go_round():
+    assert set(draws(2, 5, "consecutive", 1)) == {(0, 1, 0, 1, 0)}
+    assert set(draws(5, 3, "consecutive", 2)) == {(0, 2, 4)}
+    assert set(draws(4, 3, "consecutive", 3)) == {(0, 3, 2)}

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-import torch
-from engine import LABELS, draw_flow, draw_tree, golden_flow, golden_frame, read_golden
+from engine import LABELS, augmented, draw_flow, draw_tree, golden_flow, golden_frame, read_golden
 from PIL import Image
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import data, sampling, transforms
+from actionrec.native import sampling, transforms
+from actionrec.native.clips import FixedClips, load
+from actionrec.native.frames import Memory
+from actionrec.native.videos import list_classes, list_videos
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values
 KEY = "dataset.train_dataset_dir"
@@ -44,11 +46,11 @@ def spec_of(case):
 def test_tensors_are_those_of_tao(case, tmp_path):
     draw_golden(tmp_path / "video", case)
     spec = spec_of(case)
-    videos = data.list_videos(tmp_path, "test", case["model_type"])
-    clips = data.FixedClips(videos, spec, mode=case["mode"], segments=case["segments"])
+    videos = list_videos(tmp_path, "test", case["model_type"])
+    clips = FixedClips(videos, spec, Memory(2**30), mode=case["mode"], segments=case["segments"])
     assert len(clips) == len(case["clips"])
     spec.dataset.workers = 0
-    for (batch, _, _), golden in zip(data.load(clips, [[0]], spec), case["clips"], strict=False):
+    for batch, golden in zip(load(clips, [[0]], spec), case["clips"], strict=False):
         tensors = transforms.normalise(batch, spec)
         tensors = tensors if isinstance(tensors, tuple) else (tensors,)
         for tensor, expected in zip(tensors, golden.values(), strict=True):
@@ -108,7 +110,7 @@ def test_frames_and_flow_are_cut_and_flipped_alike():
         )
         rng = np.random.default_rng(0)
         for _ in range(20):
-            frames, flow = transforms.augment_alike((rgb, of), spec, rng)
+            frames, flow = augmented((rgb, of), spec, rng)
             assert flow.shape == (3, *frames.shape[1:3], 2)
             assert (frames[0, ..., :2] == flow).all()
 
@@ -153,10 +155,10 @@ def test_spoilt_flow_is_refused_with_the_numbers(spoil, model_type, message, tmp
     videos = list(tmp_path.glob("*/*"))
     for video in videos:
         draw_flow(video)
-    assert len(data.list_classes(tmp_path, LABELS, KEY, model_type)) == 2
+    assert len(list_classes(tmp_path, LABELS, KEY, model_type)) == 2
     spoil(videos[0])
     with pytest.raises(InputError, match=message) as error:
-        data.list_classes(tmp_path, LABELS, KEY, model_type)
+        list_classes(tmp_path, LABELS, KEY, model_type)
     assert str(videos[0]) in str(error.value)
 
 
@@ -166,23 +168,16 @@ def test_flow_needs_no_frames(tmp_path):
         draw_flow(video)
         for image in (video / "rgb").iterdir():
             image.unlink()
-    videos = data.list_classes(tmp_path, LABELS, KEY, "of")
+    videos = list_classes(tmp_path, LABELS, KEY, "of")
     assert [(video.length, video.size) for video in videos] == [(7, (40, 32))] * 2
 
 
 def test_videos_that_i3d_cannot_see_whole_are_refused(tmp_path):
     draw_tree(tmp_path, videos=1)
-    videos = data.list_classes(tmp_path, LABELS, KEY)
+    videos = list_classes(tmp_path, LABELS, KEY)
     model = {"backbone": "i3d", "input_type": "3d", "rgb_seq_length": 9}
     spec = specs.merge({"model": {**model, "sample_strategy": "consecutive"}}, "test")
-    assert data.FixedClips(videos, spec).lengths == [9, 9]
+    assert FixedClips(videos, spec, Memory(0)).lengths == [9, 9]
     with pytest.raises(InputError, match="8 frames") as error:
-        data.FixedClips(videos, spec, mode="all")
+        FixedClips(videos, spec, Memory(0), mode="all")
     assert str(videos[0].folder) in str(error.value)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_pairs_are_pinned_and_moved():
-    pair = data.Pair(torch.zeros(1, dtype=torch.uint8), torch.ones(1, dtype=torch.uint8))
-    moved = pair.pin_memory().to(torch.device("cuda"), non_blocking=True)
-    assert (moved.rgb.device.type, moved.of.item()) == ("cuda", 1)

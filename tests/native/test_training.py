@@ -142,10 +142,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(trained, drawn, tm
     assert not [path for path in folder.iterdir() if path.name.startswith(".model")]
 
 
-@pytest.mark.parametrize("input_type", ["2d", "3d"])
-def test_losses_are_nvidias(input_type, tmp_path):
-    """From equal weights and clips, with clipping and a step of the rate, over four epochs."""
-    videos = tmp_path / "videos"
+def nvidias(folder, input_type, **changes):
+    """Return the spec of the golden curves' training, from their drawn videos and weights."""
+    videos = folder / "videos"
     for label, name in enumerate("ab"):
         for number in range(4):
             rgb = videos / name / f"{name}{number}" / "rgb"
@@ -153,32 +152,69 @@ def test_losses_are_nvidias(input_type, tmp_path):
             for index in range(3):
                 frame = golden_frame(10 * number + 5 * label + index, 64, 48)
                 Image.fromarray(frame).save(rgb / f"{index + 1:06d}.png")
-    changes = {
+    values = {
         "model.input_type": input_type,
         "model.rgb_seq_length": 3,
         "model.sample_strategy": "random_interval",
         "model.dropout_ratio": 0.0,
-        "model.rgb_pretrained_model_path": str(tmp_path / "start.pth"),
+        "model.rgb_pretrained_model_path": str(folder / "start.pth"),
         "model.rgb_pretrained_num_classes": 0,
         "dataset.train_dataset_dir": str(videos),
         "dataset.val_dataset_dir": str(videos),
         "dataset.label_map": {"a": 0, "b": 1},
         "dataset.clips_per_video": 1,
         "dataset.augmentation_config.horizontal_flip_prob": 0.0,
+        "train.optim.weight_decay": 0.001,
+        **changes,
+    }
+    spec = write_spec(folder / "spec.yaml", folder, folder / "results", **values)
+    network = networks.build(specs.load(spec).model, 2)
+    fill(network)
+    torch.save({"state_dict": network.state_dict(prefix="model.")}, folder / "start.pth")
+    return spec
+
+
+@pytest.mark.parametrize("input_type", ["2d", "3d"])
+def test_losses_are_nvidias(input_type, tmp_path):
+    """From equal weights and clips, with clipping and a step of the rate, over four epochs."""
+    changes = {
         "train.num_epochs": 4,
         "train.clip_grad_norm": 1.0,
         "train.checkpoint_interval": 4,
         "train.optim.lr": 0.01,
-        "train.optim.weight_decay": 0.001,
         "train.optim.lr_steps": [3],
     }
-    spec = write_spec(tmp_path / "spec.yaml", tmp_path, tmp_path / "results", **changes)
-    network = networks.build(specs.load(spec).model, 2)
-    fill(network)
-    torch.save({"state_dict": network.state_dict(prefix="model.")}, tmp_path / "start.pth")
+    spec = nvidias(tmp_path, input_type, **changes)
     assert train(spec) == 0
     found = [losses for _, *losses in curve(results(spec))]
     np.testing.assert_allclose(found, read_golden("curves.json")[input_type], rtol=1e-3)
+
+
+@pytest.mark.parametrize("case", read_golden("curves.json")["autoreduce"])
+def test_losses_and_kept_checkpoints_are_nvidias_when_the_rate_follows_a_metric(case, tmp_path):
+    keeper = {f"train.checkpointer.{key}": value for key, value in case["checkpointer"].items()}
+    changes = {
+        "train.num_epochs": 5,
+        "train.clip_grad_norm": 0.5,
+        "train.checkpoint_interval": 5,
+        "train.checkpointer.enable_topk": bool(keeper),
+        "train.checkpointer.dirpath": str(tmp_path / "kept"),
+        **keeper,
+        "train.optim.lr": case["lr"],
+        "train.optim.lr_scheduler": "AutoReduce",
+        "train.optim.lr_monitor": case["lr_monitor"],
+        "train.optim.patience": 0,
+        "train.optim.lr_decay": 0.5,
+        "train.optim.min_lr": 0.001,
+    }
+    spec = nvidias(tmp_path, case["input_type"], **changes)
+    assert train(spec) == 0
+    found = [losses for _, *losses in curve(results(spec))]
+    # What tells the rates apart is a hundred times larger than these.
+    np.testing.assert_allclose(found, case["losses"], rtol=1e-3, atol=5e-5)
+    assert sorted(path.name for path in (tmp_path / "kept").glob("*")) == case["kept"]
+    latest = results(spec) / "ar_model_latest.pth"
+    assert str(latest.readlink()) == "model_epoch_004_step_00005.pth"
 
 
 @pytest.mark.parametrize("step", [4, 6])  # within an epoch, and after its last step

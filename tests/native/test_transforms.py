@@ -1,14 +1,21 @@
 """Frames on their way into the network: TAO's tensors, and crops and flips of a clip."""
 
+import itertools
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
-from engine import golden_frame, read_golden
+from engine import assert_drawn_from, augmented, golden_frame, read_golden
 from PIL import Image
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import data, transforms
+from actionrec.native import images, transforms
+from actionrec.native.clips import FixedClips, load
+from actionrec.native.frames import Memory
+from actionrec.native.loader import Batch
+from actionrec.native.videos import list_videos
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values
 
@@ -41,9 +48,9 @@ def test_tensors_are_those_of_tao(case, tmp_path):
         },
         "test",
     )
-    clips = data.FixedClips(data.list_videos(tmp_path, "test"), spec)
-    ((clip, _, _),) = data.load(clips, [[0]], spec)
-    tensor = transforms.normalise(clip, spec)[0]
+    clips = FixedClips(list_videos(tmp_path, "test"), spec, Memory(2**30))
+    (batch,) = load(clips, [[0]], spec)
+    tensor = transforms.normalise(batch, spec)[0]
     assert list(tensor.shape) == case["shape"]
     found = [tensor[tuple(index)].item() for index in case["at"]]
     np.testing.assert_allclose(found, case["values"], atol=RESIZING)
@@ -70,54 +77,112 @@ def numbered_clip(width: int, height: int) -> np.ndarray:
 def test_random_crops_and_flips_are_uniform_and_alike_in_all_frames():
     spec = spec_of(8, 6, train_crop_type="random_crop", horizontal_flip_prob=0.25)
     rng = np.random.default_rng(0)
-    corners, flips = [], 0
+    draws = []
     for _ in range(3000):
-        clip = transforms.augment(numbered_clip(10, 9), spec, rng)
+        clip = augmented([numbered_clip(10, 9)], spec, rng)[0]
         assert clip.shape == (2, 6, 8, 3)
         assert (clip[0, ..., :2] == clip[1, ..., :2]).all()
-        flipped = clip[0, 0, 0, 0] > clip[0, 0, -1, 0]
-        flips += flipped
-        corners.append((min(clip[0, 0, 0, 0], clip[0, 0, -1, 0]), clip[0, 0, 0, 1]))
-    places, counts = np.unique(corners, axis=0, return_counts=True)
-    assert places.tolist() == [[x, y] for x in range(3) for y in range(4)]
-    assert counts.min() > 3000 / 12 * 0.6
-    assert flips / 3000 == pytest.approx(0.25, abs=0.04)
+        left, right = (int(clip[0, 0, side, 0]) for side in (0, -1))
+        draws.append((min(left, right), int(clip[0, 0, 0, 1]), left > right))
+    chance = {
+        (x, y, flipped): (0.25 if flipped else 0.75) / 12
+        for x in range(3)
+        for y in range(4)
+        for flipped in (False, True)
+    }
+    assert_drawn_from(chance, draws)
 
 
-def test_multi_scale_crops_lie_at_thirteen_places():
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_flips_can_be_never_and_always(probability):
+    spec = spec_of(8, 6, train_crop_type="no_crop", horizontal_flip_prob=probability)
+    given = numbered_clip(8, 6)
+    clips = [augmented([given], spec, np.random.default_rng(i))[0] for i in range(50)]
+    expected = given[:, :, ::-1] if probability else given
+    assert all((clip == expected).all() for clip in clips)
+
+
+# Of TAO's crops: scales are drawn alike, then one of 13 places in quarters of the free room.
+PLACES = [(x, y) for x in (0, 2, 4) for y in (0, 2, 4)] + [(x, y) for x in (1, 3) for y in (1, 3)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "size", "scales"),
+    [
+        ((64, 48), (16, 16), [1.0, 0.5]),  # no room up and down at full scale: 5 places
+        ((67, 50), (16, 16), [0.66, 0.375, 0.3]),  # 18 and 15 are taken for 16
+        ((50, 60), (24, 20), [0.875, 0.44]),  # a crop that is not square, where one side is near
+    ],
+)
+def test_multi_scale_crops_are_those_of_tao_in_frequency(frame, size, scales):
+    source = numbered_clip(*frame)
+    chance: dict[bytes, float] = defaultdict(float)
+    for scale, (x, y) in itertools.product(scales, PLACES):
+        side = int(min(frame) * scale)
+        width, height = (want if abs(side - want) < 3 else side for want in size)
+        left, top = (frame[0] - width) // 4 * x, (frame[1] - height) // 4 * y
+        crop = Image.fromarray(source[0]).crop((left, top, left + width, top + height))
+        resized = np.asarray(crop.resize(size, Image.Resampling.BILINEAR))
+        chance[resized.tobytes()] += 1 / (len(scales) * len(PLACES))
+    assert len(chance) > len(PLACES)
     spec = spec_of(
-        16, 16, train_crop_type="multi_scale_crop", scales=[1.0, 0.5], horizontal_flip_prob=0.0
+        *size, train_crop_type="multi_scale_crop", scales=scales, horizontal_flip_prob=0.0
     )
     rng = np.random.default_rng(0)
-    places = {24: set(), 48: set()}
-    for _ in range(800):
-        clip = transforms.augment(numbered_clip(64, 48), spec, rng)
-        assert clip.shape == (2, 16, 16, 3)
-        across = int(clip[0, 0, -1, 0]) - int(clip[0, 0, 0, 0])
-        places[48 if across > 30 else 24].add(tuple(clip[0, 8, 8, :2].tolist()))
-    assert len(places[24]) == 13
-    assert len(places[48]) == 5  # no room up and down
+    clips = [augmented([source], spec, rng)[0] for _ in range(1500)]
+    assert all((clip[0, ..., :2] == clip[1, ..., :2]).all() for clip in clips)
+    assert_drawn_from(chance, [clip[0].tobytes() for clip in clips])
+
+
+@pytest.mark.parametrize(
+    ("crop", "size", "expected"),
+    [
+        ("no_crop", (320, 240), (8, 6)),
+        ("random_crop", (320, 240), (341, 256)),
+        ("multi_scale_crop", (240, 320), (256, 341)),
+        ("random_crop", (560, 240), (597, 256)),
+        ("random_crop", (64, 64), (256, 256)),
+    ],
+)
+def test_frames_are_resized_by_their_shorter_edge_before_a_crop(crop, size, expected):
+    spec = spec_of(8, 6, train_crop_type=crop, crop_smaller_edge=256)
+    augmentation = spec.dataset.augmentation_config
+    assert transforms.prepared_size(size, spec.model, augmentation, training=True) == expected
 
 
 def test_a_crop_larger_than_the_frames_is_refused():
     spec = spec_of(20, 6, train_crop_type="random_crop")
     with pytest.raises(InputError, match="frames resized to 10x9, crop 20x6"):
-        transforms.augment(numbered_clip(10, 9), spec, np.random.default_rng(0))
+        augmented([numbered_clip(10, 9)], spec, np.random.default_rng(0))
 
 
 def test_centre_crop_fills_what_is_missing_with_black():
-    clip = np.full((1, 4, 10, 3), 9, np.uint8)
-    cropped = transforms.centre_crop(clip, (6, 8))
-    assert cropped.shape == (1, 8, 6, 3)
-    assert (cropped[0, 2:6] == 9).all()
-    assert (cropped[0, :2] == 0).all()
+    frame = np.full((4, 10, 3), 9, np.uint8)
+    cropped = transforms.centre_crop((6, 8))(frame)
+    assert cropped.shape == (8, 6, 3)
+    assert (cropped[2:6] == 9).all()
+    assert (cropped[:2] == 0).all()
 
 
 def test_2d_input_has_all_red_frames_first():
     clips = torch.zeros(1, 2, 4, 5, 3, dtype=torch.uint8)
     clips[0, 1, :, :, 0] = 255
     spec = spec_of(5, 4, rgb_input_mean=[0.0], rgb_input_std=[1.0])
-    assert transforms.normalise(clips, spec)[0, :, 0, 0].tolist() == [0, 1, 0, 0, 0, 0]
+    inputs = transforms.normalise(batch_of(clips, [False]), spec)
+    assert inputs[0, :, 0, 0].tolist() == [0, 1, 0, 0, 0, 0]
+
+
+def batch_of(clips: torch.Tensor, flips: list[bool]) -> Batch:
+    numbers = torch.arange(len(clips))
+    return Batch({"rgb": clips}, numbers, torch.tensor(flips), numbers)
+
+
+def test_only_the_clips_that_were_drawn_for_it_are_mirrored():
+    clips = torch.from_numpy(np.stack([numbered_clip(8, 6)] * 3))
+    spec = spec_of(8, 6, rgb_input_mean=[0.0], rgb_input_std=[1.0])
+    plain, mirrored, last = transforms.normalise(batch_of(clips, [False, True, False]), spec)
+    assert (plain == last).all()
+    assert (mirrored == plain.reshape(3, 2, 6, 8).flip(3).reshape(6, 6, 8)).all()
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
@@ -125,7 +190,7 @@ def test_a_frame_that_is_not_rgb_is_named(mode, tmp_path):
     path = tmp_path / "000001.png"
     Image.new(mode, (4, 4)).save(path)
     with pytest.raises(InputError, match=rf"000001.png\n  found:   mode {mode}"):
-        transforms.read_frame(path, (4, 4))
+        images.read_image(path, (4, 4))
 
 
 def test_a_truncated_frame_is_named(tmp_path):
@@ -134,4 +199,16 @@ def test_a_truncated_frame_is_named(tmp_path):
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"damaged[\s\S]*000007.png"):
-        transforms.read_frame(path, (32, 32))
+        images.read_image(path, (32, 32))
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "RGB"), ("jpg", "RGB"), ("jpg", "L")])
+def test_an_image_is_what_pillow_makes_of_it(suffix, mode, tmp_path):
+    path = tmp_path / f"image.{suffix}"
+    shape = (61, 83, 3) if mode == "RGB" else (61, 83)
+    noise = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    with Image.open(path) as image:
+        for size in ((83, 61), (40, 50)):
+            expected = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+            assert (images.read_image(path, size, mode) == expected).all()

@@ -24,8 +24,9 @@ CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
 explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
 for name in config["experiments"]:
-    where = f"{CONFIG_FILES}, spec or experiments.{name}.spec"
-    experiment_spec = explained(spec.check_overrides, settings.overrides(config, name), where)
+    where = f"{CONFIG_FILES}, experiments.{name} or what all share"
+    own, beyond_tao = settings.overrides(config, name), settings.native(config, name)
+    experiment_spec = explained(spec.check_overrides, own, where, beyond_tao)
     explained(native.refuse_unknown, experiment_spec.model, where)
 
 DATASET = config["dataset"]["name"]
@@ -130,6 +131,11 @@ def experiment(question):
 def spec_keys(wildcards):
     """Return the user's TAO keys that the spec of {task} depends on."""
     return spec.relevant(settings.overrides(config, wildcards.exp), wildcards.task)
+
+
+def native_keys(wildcards):
+    """Return the native engine's own settings that the spec of {task} depends on."""
+    return native.settings.relevant(settings.native(config, wildcards.exp), wildcards.task)
 
 
 def pretrained_source(wildcards):

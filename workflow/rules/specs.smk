@@ -11,6 +11,7 @@ rule render_spec:
         "../../envs/engine.yaml"
     params:
         classes=experiment(settings.classes),
+        native=native_keys,
         overrides=spec_keys,
         pretrained_classes=experiment(settings.pretrained_classes),
         validation="test" if SPLITS["validation"] == "test" else "val",

@@ -11,6 +11,7 @@ with job(snakemake):
         Path(snakemake.output[0]),
         snakemake.wildcards.task,
         snakemake.params.overrides,
+        native=snakemake.params.native,
         labels=snakemake.params.classes,
         run=Path(snakemake.output[0]).parents[1],
         validation=snakemake.params.validation,

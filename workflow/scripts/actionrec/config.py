@@ -31,6 +31,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     _check_splits(config, source)
     _check_flow(config.get("flow") or {}, source)
     for name, experiment in config["experiments"].items():
+        _check_native(config, name, source)
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
     _check_cycles(config, source)
 
@@ -117,6 +118,17 @@ def _check_flow(flow: Mapping[str, Any], source: str) -> None:
             "Flow that is read from .flo files needs flow.path.",
             where=f"{source}, flow",
             fix="add flow.path, the folder of <class>/<video>/*.flo, or set flow.method to dis",
+        )
+
+
+def _check_native(config: Mapping[str, Any], name: str, source: str) -> None:
+    runner = (config.get("tao") or {}).get("runner", "native")
+    if runner != "native" and (own := native(config, name)):
+        raise InputError(
+            "Settings that only the native engine has, but another runner is to train.",
+            where=f"{source}, native or experiments.{name}.native",
+            found=f"{', '.join(own)} with tao.runner: {runner}",
+            fix="remove `native`, or set tao.runner: native",
         )
 
 
@@ -287,6 +299,12 @@ def overrides(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
     """Return the TAO spec keys of one experiment: the shared ones, then its own."""
     own = (config["experiments"][experiment] or {}).get("spec") or {}
     return merged(config.get("spec") or {}, own)
+
+
+def native(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
+    """Return the native engine's own settings of one experiment, as `overrides` does TAO's."""
+    own = (config["experiments"][experiment] or {}).get("native") or {}
+    return merged(config.get("native") or {}, own)
 
 
 def needs_flow(config: Mapping[str, Any], experiment: str) -> bool:

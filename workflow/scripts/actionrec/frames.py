@@ -1,5 +1,6 @@
 """Turn the videos of a class into numbered image files in TAO's layout."""
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -132,7 +133,7 @@ def _extract_clip(coding: Coding, task: Task) -> Clip:
     try:
         stream = open_video(path)
         with explained_disk_errors(task.finished):
-            width, height = _write_frames(stream.frames, rgb, coding)
+            width, height, content = _write_frames(stream.frames, rgb, coding)
         count = sum(1 for _ in rgb.iterdir())
         remark = judge(path, stream.header, count)
     except BadVideo as error:
@@ -147,6 +148,7 @@ def _extract_clip(coding: Coding, task: Task) -> Clip:
         format=coding.label,
         status="warn" if remark else "ok",
         reason=remark,
+        content=content,
     )
 
 
@@ -155,15 +157,20 @@ def _unchanged(task: Task, digest: str, coding: Coding) -> bool:
     return same and not frame_fault(task.finished / "rgb", task.known.frames, task.known.suffix)
 
 
-def _write_frames(frames: "Iterator[np.ndarray]", folder: Path, coding: Coding) -> tuple[int, int]:
-    """Write numbered image files and return their (width, height)."""
+def _write_frames(
+    frames: "Iterator[np.ndarray]", folder: Path, coding: Coding
+) -> tuple[int, int, str]:
+    """Write numbered image files; return their (width, height) and the digest of the pixels."""
     encode = make_encoder(coding)
     folder.mkdir(parents=True)
     height = width = 0
+    digest = hashlib.sha256()
     for number, frame in enumerate(frames, 1):
         height, width = frame.shape[:2]
+        digest.update(f"{width}x{height}".encode())
+        digest.update(frame)
         (folder / f"{number:06d}.{coding.fmt}").write_bytes(encode(frame))
-    return width, height
+    return width, height, digest.hexdigest()
 
 
 def make_encoder(coding: Coding) -> "Callable[[np.ndarray], bytes]":

@@ -26,7 +26,8 @@ class Clip:
 
     `video` is the name without suffix, `bytes` and `sha256` are the file's ("" when it cannot be
     read), `format` is how the frames are stored ("png", or "jpg" and its quality; "" for a bad
-    video, which has none).
+    video, which has none), `content` is the SHA-256 of the decoded frames ("" for a bad video):
+    equal videos may be in different files.
     """
 
     video: str
@@ -40,6 +41,7 @@ class Clip:
     format: str
     status: str
     reason: str
+    content: str = ""
 
     def __post_init__(self) -> None:
         require_known(self.video, self.status, STATUSES)
@@ -208,7 +210,7 @@ def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
 def summarise(manifests: Mapping[str, Path], output: Path) -> None:
     """Write counts, sizes, frame rates, bad videos, remarks and duplicates of all classes as JSON.
 
-    `manifests` maps each class to its manifest. Videos are duplicates when their files are equal.
+    `manifests` maps each class to its manifest. Videos are duplicates when their frames are equal.
     """
     clips = {cls: read_manifest(path) for cls, path in manifests.items()}
     pairs = [(cls, clip) for cls, of_class in clips.items() for clip in of_class]
@@ -244,10 +246,10 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
 
 
 def find_duplicates(clips: Mapping[str, Iterable[Clip]]) -> list[list[str]]:
-    """Return groups of `<class>/<file>` whose usable videos are equal byte by byte."""
+    """Return groups of `<class>/<file>` whose usable videos have equal frames."""
     groups = defaultdict(list)
     for cls, of_class in clips.items():
         for clip in of_class:
             if clip.usable:
-                groups[clip.sha256].append(f"{cls}/{clip.file}")
+                groups[clip.content or clip.sha256].append(f"{cls}/{clip.file}")
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)

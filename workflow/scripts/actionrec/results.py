@@ -245,6 +245,22 @@ def metrics(predictions: Sequence[Prediction], labels: Sequence[str]) -> dict[st
     }
 
 
+def evaluate_figures(kpi: Mapping[str, float], spec: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the figures of the evaluate task, those that count clips as clip_accuracy, ....
+
+    TAO counts clips, not videos, when `spec` has it look at several of each (7.3,
+    pl_ar_model.py); the native engine reports both.
+    """
+    names = ("accuracy", "m_accuracy")
+    by_clip = {f"clip_{name}": kpi.get(f"clip_{name}") for name in names}
+    if None not in by_clip.values():
+        return {name: kpi.get(name) for name in names} | by_clip
+    mode = (spec.get("evaluate") or {}).get("video_eval_mode", "center")
+    whole = mode == "all" and (spec.get("model") or {}).get("input_type") == "3d"
+    prefix = "" if mode == "center" or whole else "clip_"
+    return {prefix + name: kpi.get(name) for name in names}
+
+
 def write_predictions(target: Path | str, predictions: Iterable[Prediction]) -> None:
     """Write predictions.csv, one row a video."""
     write_csv(

@@ -14,23 +14,14 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from actionrec.constraints import one_of, span, within
 from actionrec.errors import InputError
 from actionrec.files import write_text
+from actionrec.native import settings
+from actionrec.native.settings import NativeConfig
 
 TASKS = ("train", "evaluate", "inference", "export")
 STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both with their fusion
-
-
-def _one_of(*allowed: str, default: str | None) -> Any:
-    return field(default=default, metadata={"allowed": allowed})
-
-
-def _range(low: float, high: float = float("inf")) -> dict[str, Any]:
-    return {"range": (low, high)}
-
-
-def _within(low: float, high: float = float("inf"), *, default: float) -> Any:
-    return field(default=default, metadata=_range(low, high))
 
 
 @dataclass
@@ -53,8 +44,8 @@ class WandbConfig:
 class ModelConfig:
     """The network, the clips it sees and the weights it starts from."""
 
-    model_type: str = _one_of("rgb", "of", "joint", default="rgb")
-    backbone: str = _one_of(
+    model_type: str = one_of("rgb", "of", "joint", default="rgb")
+    backbone: str = one_of(
         "resnet_18",
         "resnet_34",
         "resnet_50",
@@ -63,40 +54,40 @@ class ModelConfig:
         "i3d",
         default="resnet_18",
     )
-    input_type: str = _one_of("2d", "3d", default="2d")
-    of_seq_length: int = _within(1, default=10)
+    input_type: str = one_of("2d", "3d", default="2d")
+    of_seq_length: int = within(1, default=10)
     of_pretrained_model_path: str | None = None
-    of_pretrained_num_classes: int = _within(0, default=5)
-    rgb_seq_length: int = _within(1, default=3)
+    of_pretrained_num_classes: int = within(0, default=5)
+    rgb_seq_length: int = within(1, default=3)
     rgb_pretrained_model_path: str | None = None
-    rgb_pretrained_num_classes: int = _within(0, default=5)
-    num_fc: int = _within(1, default=64)
+    rgb_pretrained_num_classes: int = within(0, default=5)
+    num_fc: int = within(1, default=64)
     joint_pretrained_model_path: str | None = None
-    sample_strategy: str = _one_of("random_interval", "consecutive", default="random_interval")
-    sample_rate: int = _within(1, default=1)
+    sample_strategy: str = one_of("random_interval", "consecutive", default="random_interval")
+    sample_rate: int = within(1, default=1)
     imagenet_pretrained: bool = False
-    dropout_ratio: float = _within(0, 1, default=0.5)
-    input_width: int = _within(1, default=224)
-    input_height: int = _within(1, default=224)
+    dropout_ratio: float = within(0, 1, default=0.5)
+    input_width: int = within(1, default=224)
+    input_height: int = within(1, default=224)
 
 
 @dataclass
 class AugmentationConfig:
     """How frames are cropped, flipped and normalised."""
 
-    train_crop_type: str = _one_of(
+    train_crop_type: str = one_of(
         "random_crop", "multi_scale_crop", "no_crop", default="random_crop"
     )
-    scales: list[float] = field(default_factory=lambda: [1.0], metadata=_range(1e-6))
-    horizontal_flip_prob: float = _within(0, 1, default=0.5)
+    scales: list[float] = field(default_factory=lambda: [1.0], metadata=span(1e-6))
+    horizontal_flip_prob: float = within(0, 1, default=0.5)
     rgb_input_mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     rgb_input_std: list[float] = field(
-        default_factory=lambda: [0.229, 0.224, 0.225], metadata=_range(1e-6)
+        default_factory=lambda: [0.229, 0.224, 0.225], metadata=span(1e-6)
     )
     of_input_mean: list[float] = field(default_factory=lambda: [0.5])
-    of_input_std: list[float] = field(default_factory=lambda: [0.5], metadata=_range(1e-6))
+    of_input_std: list[float] = field(default_factory=lambda: [0.5], metadata=span(1e-6))
     val_center_crop: bool = False
-    crop_smaller_edge: int = _within(1, default=256)
+    crop_smaller_edge: int = within(1, default=256)
 
 
 @dataclass
@@ -106,9 +97,9 @@ class DatasetConfig:
     train_dataset_dir: str | None = None
     val_dataset_dir: str | None = None
     label_map: dict[str, int] | None = None
-    batch_size: int = _within(1, default=2)
-    workers: int = _within(0, default=8)
-    clips_per_video: int = _within(1, default=1)
+    batch_size: int = within(1, default=2)
+    workers: int = within(0, default=8)
+    clips_per_video: int = within(1, default=1)
     augmentation_config: AugmentationConfig = field(default_factory=AugmentationConfig)
 
 
@@ -127,8 +118,8 @@ class CheckpointerConfig:
     enable_topk: bool = False
     replace_periodic: bool = False
     monitor: str | None = None
-    mode: str | None = _one_of("min", "max", default=None)
-    save_top_k: int = _within(-1, default=1)
+    mode: str | None = one_of("min", "max", default=None)
+    save_top_k: int = within(-1, default=1)
     filename: str = "model_best_{epoch:03d}"
     dirpath: str | None = None
     auto_insert_metric_name: bool = False
@@ -138,51 +129,51 @@ class CheckpointerConfig:
 class OptimConfig:
     """SGD and its learning-rate schedule."""
 
-    lr: float = _within(0, default=0.0005)
-    momentum: float = _within(0, default=0.9)
-    weight_decay: float = _within(0, default=0.0005)
-    lr_scheduler: str = _one_of("MultiStep", "AutoReduce", default="MultiStep")
-    lr_monitor: str = _one_of("val_loss", "train_loss", default="val_loss")
-    patience: int = _within(0, default=1)
-    min_lr: float = _within(0, default=0.0001)
-    lr_steps: list[int] = field(default_factory=lambda: [15, 25], metadata=_range(0))
-    lr_decay: float = _within(0, default=0.1)
+    lr: float = within(0, default=0.0005)
+    momentum: float = within(0, default=0.9)
+    weight_decay: float = within(0, default=0.0005)
+    lr_scheduler: str = one_of("MultiStep", "AutoReduce", default="MultiStep")
+    lr_monitor: str = one_of("val_loss", "train_loss", default="val_loss")
+    patience: int = within(0, default=1)
+    min_lr: float = within(0, default=0.0001)
+    lr_steps: list[int] = field(default_factory=lambda: [15, 25], metadata=span(0))
+    lr_decay: float = within(0, default=0.1)
 
 
 @dataclass
 class TrainConfig:
     """How long to train, how to optimise and what to save."""
 
-    num_gpus: int = _within(1, default=1)
+    num_gpus: int = within(1, default=1)
     gpu_ids: list[int] = field(default_factory=lambda: [0])
-    num_nodes: int = _within(1, default=1)
-    seed: int = _within(0, default=1234)
+    num_nodes: int = within(1, default=1)
+    seed: int = within(0, default=1234)
     cudnn: CudnnConfig = field(default_factory=CudnnConfig)
-    num_epochs: int = _within(1, default=10)
-    checkpoint_interval: int = _within(1, default=1)
-    checkpoint_interval_unit: str = _one_of("epoch", "step", default="epoch")
-    validation_interval: int = _within(1, default=1)
+    num_epochs: int = within(1, default=10)
+    checkpoint_interval: int = within(1, default=1)
+    checkpoint_interval_unit: str = one_of("epoch", "step", default="epoch")
+    validation_interval: int = within(1, default=1)
     resume_training_checkpoint_path: str | None = None
     results_dir: str | None = None
     checkpointer: CheckpointerConfig = field(default_factory=CheckpointerConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    clip_grad_norm: float = _within(0, default=0.0)
+    clip_grad_norm: float = within(0, default=0.0)
 
 
 @dataclass
 class EvaluateConfig:
     """Which checkpoint is measured on which videos."""
 
-    num_gpus: int = _within(1, default=1)
+    num_gpus: int = within(1, default=1)
     gpu_ids: list[int] = field(default_factory=lambda: [0])
-    num_nodes: int = _within(1, default=1)
+    num_nodes: int = within(1, default=1)
     checkpoint: str = MISSING
     trt_engine: str | None = None
     results_dir: str | None = None
-    batch_size: int = _within(1, default=1)
+    batch_size: int = within(1, default=1)
     test_dataset_dir: str = MISSING
-    video_eval_mode: str = _one_of("center", "conv", "all", default="center")
-    video_num_segments: int = _within(1, default=10)
+    video_eval_mode: str = one_of("center", "conv", "all", default="center")
+    video_num_segments: int = within(1, default=10)
 
 
 @dataclass
@@ -200,21 +191,21 @@ class ExportConfig:
 class InferenceConfig:
     """Which checkpoint predicts which videos."""
 
-    num_gpus: int = _within(1, default=1)
+    num_gpus: int = within(1, default=1)
     gpu_ids: list[int] = field(default_factory=lambda: [0])
-    num_nodes: int = _within(1, default=1)
+    num_nodes: int = within(1, default=1)
     checkpoint: str = MISSING
     trt_engine: str | None = None
     results_dir: str | None = None
-    batch_size: int = _within(1, default=1)
+    batch_size: int = within(1, default=1)
     inference_dataset_dir: str = MISSING
-    video_inf_mode: str = _one_of("center", "conv", "all", default="center")
-    video_num_segments: int = _within(1, default=1)
+    video_inf_mode: str = one_of("center", "conv", "all", default="center")
+    video_num_segments: int = within(1, default=1)
 
 
 @dataclass
 class Spec:
-    """A whole experiment: every key of TAO 7.3, in TAO's order."""
+    """A whole experiment: every key of TAO 7.3, in TAO's order, then the native engine's own."""
 
     model_name: str | None = None
     encryption_key: str | None = None
@@ -226,6 +217,7 @@ class Spec:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+    native: NativeConfig = field(default_factory=NativeConfig)
 
 
 def load(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -280,6 +272,7 @@ def check(spec: DictConfig, where: Path | str) -> None:
                     found=f"{len(values)} values",
                     allowed=[f"{size} values" for size in sizes],
                 )
+    settings.check(spec, where)
     train = spec.train
     if train.checkpoint_interval_unit == "epoch" and train.checkpoint_interval > train.num_epochs:
         raise InputError(
@@ -338,6 +331,7 @@ OWNED = {
     "inference.inference_dataset_dir": "splits",
     "export.checkpoint": "tao.checkpoint",
     "export.onnx_file": "the experiment's name",
+    "native": "the configuration's key `native`, which stands beside `spec`",
 }
 
 
@@ -359,6 +353,7 @@ def render_spec(
     run: Path,
     validation: str | None,
     pretrained: Mapping[str, tuple[Path, int]],
+    native: Mapping[str, Any] | None = None,
     where: Path | str = "spec",
 ) -> None:
     """Write the spec of one task of an experiment.
@@ -367,10 +362,11 @@ def render_spec(
     when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
     the order of their ids; `run` the folder of the experiment and split (paths are written as
     given); `validation` "val", "test" or None; `pretrained` the weights that each stream starts
-    from, with their number of classes; `where` names the overrides in errors. Raises `InputError`
-    as `check_overrides` does.
+    from, with their number of classes; `native` the native engine's own settings, left out unless
+    they change something; `where` names the overrides in errors. Raises `InputError` as
+    `check_overrides` does.
     """
-    spec = check_overrides(overrides, where)
+    spec = check_overrides(overrides, where, native)
     data = run / "data"
     spec.results_dir = str(run)
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
@@ -385,16 +381,25 @@ def render_spec(
     _infer_as_evaluated(spec, overrides.get("inference") or {})
     check(spec, where)
     sections = [key for key in spec if key == task or key not in TASKS]
-    write_text(output, OmegaConf.to_yaml(OmegaConf.masked_copy(spec, sections)))
+    write_text(output, written(OmegaConf.masked_copy(spec, sections)))
 
 
-def check_overrides(overrides: Mapping[str, Any], where: Path | str) -> DictConfig:
-    """Return TAO's defaults with a user's keys laid over them.
+def written(spec: DictConfig) -> str:
+    """Return a spec as YAML: TAO's own unless settings of the native engine change something."""
+    if spec.native == OmegaConf.structured(NativeConfig):
+        spec = OmegaConf.masked_copy(spec, [key for key in spec if key != "native"])
+    return OmegaConf.to_yaml(spec)
+
+
+def check_overrides(
+    overrides: Mapping[str, Any], where: Path | str, native: Mapping[str, Any] | None = None
+) -> DictConfig:
+    """Return TAO's defaults with a user's keys, and the native engine's own, laid over them.
 
     Raises `InputError` for a key that the workflow owns, an unknown key or a refused value.
     """
     _refuse_owned(overrides, where)
-    spec = merge(overrides, where)
+    spec = merge({**overrides, "native": dict(native or {})}, where)
     check(spec, where)
     return spec
 
@@ -447,8 +452,11 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
     except ConfigKeyError as error:
         parent, _, name = error.full_key.rpartition(".")
         known = OmegaConf.select(base, parent) if parent else base
+        own = error.full_key.startswith("native.")
         raise InputError(
-            "There is no such key in TAO's schema.",
+            "The native engine has no such key."
+            if own
+            else "There is no such key in TAO's schema.",
             where=f"{where}: {error.full_key}",
             found=name,
             allowed=list(known) if isinstance(known, DictConfig) else None,

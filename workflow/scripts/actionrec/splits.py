@@ -39,8 +39,8 @@ log = logging.getLogger(__name__)
 class Row:
     """One video of a split: its part (train, val or test), and what the manifest says of it.
 
-    The video's hash, the frames' format and the flow's label ("" where none is used) make the
-    table change whenever the images do.
+    The frames' hash and format and the flow's label ("" where none is used) make the table change
+    whenever the images do, and tell equal videos by different names.
     """
 
     part: str
@@ -97,7 +97,7 @@ def make_split(
             clip.video,
             clip.frames,
             clip.format,
-            clip.sha256,
+            clip.content or clip.sha256,
             labels.get((cls, clip.video), ""),
         )
         for cls, of_class in parts.items()
@@ -106,6 +106,7 @@ def make_split(
     ]
     _require_parts(rows, list(manifests), validation)
     _warn_of_leaks(rows)
+    _warn_of_shared_sources(rows, source)
     order = list(manifests)
     rows.sort(key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
     write_table(output, COLUMNS, (astuple(row) for row in rows))
@@ -337,7 +338,7 @@ def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: floa
 
 
 def _warn_of_leaks(rows: Sequence[Row]) -> None:
-    """Name the videos with equal files in different parts."""
+    """Name the videos with equal frames in different parts."""
     groups = defaultdict(list)
     for row in rows:
         groups[row.sha256].append(row)
@@ -345,6 +346,22 @@ def _warn_of_leaks(rows: Sequence[Row]) -> None:
         if len({row.part for row in group}) > 1:
             names = [f"{row.cls}/{row.video} ({row.part})" for row in group]
             log.warning("The same video in different parts: %s", " = ".join(names))
+
+
+def _warn_of_shared_sources(rows: Sequence[Row], source: Source) -> None:
+    """Name the source videos, such as films, that have clips in training and in test."""
+    parts = defaultdict(set)
+    for row in rows:
+        parts[row.cls, source(row.video, row.cls)].add(row.part)
+    shared = [f"{cls}/{film}" for (cls, film), of in parts.items() if {"train", "test"} <= of]
+    if shared:
+        log.warning(
+            "%d of %d source videos have clips in training and in test, whose score is then too "
+            "good: %s",
+            len(shared),
+            len(parts),
+            some(sorted(shared)),
+        )
 
 
 def read_split(table: Path) -> list[Row]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from actionrec import results, runners, splits
 from actionrec.errors import InputError
 from actionrec.files import same_file_system_link, sha256, write_text
@@ -77,6 +79,10 @@ def train(
     same_file_system_link(chosen.path, model)
     _keep_few(folder)
     shutil.rmtree(_previous(folder), ignore_errors=True)
+
+
+def _read(spec: Path) -> dict[str, Any]:
+    return yaml.safe_load(spec.read_text(encoding="utf-8"))
 
 
 def _fingerprint(version: str, files: Sequence[Path]) -> str:
@@ -174,7 +180,7 @@ def evaluate(
     folder, _ = _run("evaluate", spec, engine)
     scored = results.metrics(results.load_predictions(predictions), labels)
     reported = results.read_status(folder)[-1].get("kpi", {})
-    scored["evaluate"] = {key: reported.get(key) for key in ("accuracy", "m_accuracy")}
+    scored["evaluate"] = results.evaluate_figures(reported, _read(spec))
     write_text(metrics, json.dumps(scored, indent=2) + "\n")
 
 

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     spec.results_dir = spec[task].results_dir = str(folder)
-    write_text(folder / "experiment.yaml", OmegaConf.to_yaml(spec))
+    write_text(folder / "experiment.yaml", specs.written(spec))
     status = StatusLog(folder / "status.json")
     status.write(f"Starting Action Recognition {task}.", status="STARTED")
     try:

@@ -6,34 +6,35 @@ import numpy as np
 from omegaconf import DictConfig
 
 from actionrec import spec as specs
-from actionrec.native import checkpoints, data
-from actionrec.native.inference import score_videos
+from actionrec.native import checkpoints
+from actionrec.native.inference import clips_of, score_videos
 from actionrec.native.status import StatusLog
+from actionrec.native.videos import list_classes, refuse_small, warn_of_short
 
 
 def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     """Measure evaluate.checkpoint on evaluate.test_dataset_dir, and print and log as TAO does.
 
-    With several clips a video (video_eval_mode conv or all) the class of the highest mean
-    probability counts, one vote a video. TAO counts clips instead; its figures are logged
-    beside these, as clip_accuracy and clip_m_accuracy.
+    With several clips a video (video_eval_mode conv or all, native.test_segments) the class of
+    the highest mean probability counts, one vote a video. TAO counts clips instead; its figures
+    are logged beside these, as clip_accuracy and clip_m_accuracy.
     """
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
     root = Path(specs.require(spec, key, where))
-    videos = data.list_classes(root, labels, key, spec.model.model_type)
-    data.refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
-    data.warn_of_short(videos, spec)
+    videos = list_classes(root, labels, key, spec.model.model_type)
+    refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
+    warn_of_short(videos, spec)
     checkpoint = specs.require(spec, "evaluate.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = checkpoints.load_network(spec, checkpoint, "evaluate.checkpoint")
-    mode = spec.evaluate.video_eval_mode
+    mode, segments = clips_of(spec, spec.evaluate.video_eval_mode, spec.evaluate)
     scores = score_videos(
         network,
         videos,
         spec,
         mode=mode,
-        segments=spec.evaluate.video_num_segments,
+        segments=segments,
         batch_size=spec.evaluate.batch_size,
     )
     by_video = np.zeros((len(labels), len(labels)), np.int64)

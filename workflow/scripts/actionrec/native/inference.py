@@ -10,8 +10,12 @@ from torch import Tensor, nn
 
 from actionrec import spec as specs
 from actionrec.files import replacing
-from actionrec.native import checkpoints, data, progress, transforms
+from actionrec.native import checkpoints, progress, transforms
+from actionrec.native.clips import FixedClips, equal_batches, load
+from actionrec.native.frames import Memory, spare_memory
+from actionrec.native.loader import Loader, on_device
 from actionrec.native.status import StatusLog
+from actionrec.native.videos import Video, list_videos, refuse_small, warn_of_short
 
 LEAST_BATCH = 16  # clips at a time: results do not depend on it, so TAO's default of 1 is raised
 
@@ -25,18 +29,19 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     """
     key = "inference.inference_dataset_dir"
     root = Path(specs.require(spec, key, where))
-    videos = data.list_videos(root, key, spec.model.model_type)
-    data.refuse_small(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
-    data.warn_of_short(videos, spec)
+    videos = list_videos(root, key, spec.model.model_type)
+    refuse_small(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
+    warn_of_short(videos, spec)
     checkpoint = specs.require(spec, "inference.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = checkpoints.load_network(spec, checkpoint, "inference.checkpoint")
+    mode, segments = clips_of(spec, spec.inference.video_inf_mode, spec.inference)
     scores = score_videos(
         network,
         videos,
         spec,
-        mode=spec.inference.video_inf_mode,
-        segments=spec.inference.video_num_segments,
+        mode=mode,
+        segments=segments,
         batch_size=spec.inference.batch_size,
     )
     names = {index: name for name, index in spec.dataset.label_map.items()}
@@ -45,9 +50,19 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     _write_predictions(folder / "predictions.csv", videos, scores, names)
 
 
+def clips_of(spec: DictConfig, mode: str, task: DictConfig) -> tuple[str, int]:
+    """Return the mode and the number of segments by which a task chooses a video's clips.
+
+    `mode` is TAO's, in the spec's section `task`; native.test_segments goes before it.
+    """
+    if spec.native.test_segments:
+        return "segments", spec.native.test_segments
+    return mode, task.video_num_segments
+
+
 def score_videos(
     network: nn.Module,
-    videos: list[data.Video],
+    videos: list[Video],
     spec: DictConfig,
     *,
     mode: str,
@@ -55,11 +70,12 @@ def score_videos(
     batch_size: int,
 ) -> list[Tensor]:
     """Return for each video the class probabilities of its clips, (clips, classes)."""
-    clips = data.FixedClips(videos, spec, mode=mode, segments=segments)
-    batches = data.equal_batches(clips.lengths, max(batch_size, LEAST_BATCH))
+    memory = Memory(spare_memory())
+    clips = FixedClips(videos, spec, memory, mode=mode, segments=segments, once=True)
+    batches = equal_batches(clips.lengths, max(batch_size, LEAST_BATCH))
     scores: list[list[Tensor]] = [[] for _ in videos]
     with progress.bar(len(clips), "clips") as bar:
-        for numbers, logits in _logits(network, data.load(clips, batches, spec), spec):
+        for numbers, logits in _logits(network, load(clips, batches, spec), spec):
             for number, row in zip(numbers, logits.softmax(dim=1).cpu(), strict=True):
                 scores[number].append(row)
             bar.update(len(numbers))
@@ -68,16 +84,16 @@ def score_videos(
 
 @torch.inference_mode()
 def _logits(
-    network: nn.Module, loader: data.Loader, spec: DictConfig
+    network: nn.Module, loader: Loader, spec: DictConfig
 ) -> Iterator[tuple[list[int], Tensor]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device).eval()
-    for clips, _, numbers in loader:
-        yield numbers, network(transforms.normalise(clips.to(device), spec))
+    for batch in on_device(loader, device):
+        yield batch.videos.tolist(), network(transforms.normalise(batch, spec))
 
 
 def _write_predictions(
-    path: Path, videos: list[data.Video], scores: list[Tensor], names: dict[int, str]
+    path: Path, videos: list[Video], scores: list[Tensor], names: dict[int, str]
 ) -> None:
     labels = [names[index] for index in sorted(names)]
     with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:

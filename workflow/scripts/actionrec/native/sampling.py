@@ -43,8 +43,11 @@ def clip_ids(
 
     `mode` is "center" (one clip), "conv" (`segments` consecutive clips spread over the video) or
     "all" (clips that tile the video). Interval clips tile the video in "conv" too. 3D networks
-    take "all" as one `whole` clip: all frames, or the centre clip of interval sampling.
+    take "all" as one `whole` clip: all frames, or the centre clip of interval sampling. Beyond
+    TAO, "segments" spreads `segments` clips of either strategy over the video.
     """
+    if mode == "segments":
+        return _segments(n, length, strategy, rate, segments)
     if mode == "center" or (mode == "all" and whole and strategy != CONSECUTIVE):
         return [centre_ids(n, length, strategy, rate)]
     if strategy != CONSECUTIVE:
@@ -54,6 +57,16 @@ def clip_ids(
         firsts = _middles(starts, segments) if starts > 0 else [0]
         return [_stretch(first, n, length, rate) for first in firsts]
     return [np.arange(n)] if whole else _consecutive_tiles(n, length, rate)
+
+
+def _segments(n: int, length: int, strategy: str, rate: int, segments: int) -> list[np.ndarray]:
+    """Spread clips evenly; of a video that has not so many, return each that it has once."""
+    if strategy == CONSECUTIVE:
+        firsts = range(max(1, n - length * rate + 1))
+        tiles = [_stretch(first, n, length, rate) for first in firsts]
+    else:
+        tiles = _interval_tiles(n, length)
+    return [tiles[i] for i in _middles(len(tiles), min(segments, len(tiles)))]
 
 
 def _interval_tiles(n: int, length: int) -> list[np.ndarray]:

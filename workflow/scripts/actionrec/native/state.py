@@ -1,7 +1,8 @@
 """What a training is, and how it is put down in a checkpoint and taken up again."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from actionrec.errors import InputError
-from actionrec.native import checkpoints, data, sgd
+from actionrec.native import checkpoints, schedules, settings, sgd, stopping
+from actionrec.native.clips import TrainingBatches
+from actionrec.native.loader import Loader
 from actionrec.native.status import StatusLog
 
 
@@ -26,9 +29,11 @@ class Training:
     network: nn.Module
     optimizer: sgd.SGD
     scheduler: LRScheduler
-    order: data.TrainingBatches
-    clips: data.Loader
-    validation: data.Loader | None
+    scaler: torch.amp.GradScaler
+    mean: dict[str, Tensor] | None  # of the network's tensors, if that is to be published
+    order: TrainingBatches
+    clips: Loader
+    validation: Loader | None
     totals: Tensor  # of the epoch so far: loss summed over clips, clips right, clips seen
     epoch: int = 0
     step: int = 0
@@ -36,6 +41,7 @@ class Training:
     epoch_ended: bool = False  # validated, logged and the schedule stepped
     step_seconds: list[float] = field(default_factory=list)
     best: list[tuple[float, str]] = field(default_factory=list)  # (score, file), best first
+    record: stopping.Record = field(default_factory=stopping.Record)
 
 
 def save_step(training: Training) -> None:
@@ -52,7 +58,9 @@ def save_epoch(training: Training, metrics: dict[str, float]) -> None:
     if train.checkpointer.enable_topk and monitor_of(training.spec) in metrics:
         _save_best(training, metrics)
     due = (training.epoch + 1) % train.checkpoint_interval == 0
-    if due and train.checkpoint_interval_unit == "epoch" and not _only_best(training.spec):
+    due &= train.checkpoint_interval_unit == "epoch"
+    due |= stopping.is_due(training.record, training.spec.native.early_stopping)
+    if due and not _only_best(training.spec):
         _save(training, checkpoints.name_of(training.epoch, training.step))
 
 
@@ -111,14 +119,15 @@ def _save(
     training: Training, name: str, folder: Path | None = None, *, latest: bool = True
 ) -> None:
     path = (folder or training.folder) / name
-    state = training.network.state_dict(prefix=checkpoints.PREFIX)
+    own = training.network.state_dict()
+    published = own if training.mean is None else training.mean
     checkpoints.save(
         path,
         {
             "epoch": training.epoch,
             "global_step": training.step,
             "pytorch-lightning_version": checkpoints.LIGHTNING,
-            "state_dict": dict(state),
+            "state_dict": {checkpoints.PREFIX + name: value for name, value in published.items()},
             "loops": checkpoints.loops(
                 training.epoch, training.step, training.batch, len(training.order)
             ),
@@ -131,6 +140,9 @@ def _save(
                 "totals": training.totals.tolist(),
                 "epoch_ended": training.epoch_ended,
                 "best": [list(entry) for entry in training.best],
+                "record": asdict(training.record),
+                "scaler": training.scaler.state_dict(),
+                "weights": None if training.mean is None else dict(own),
                 "spec": _binding(training.spec),
             },
         },
@@ -153,15 +165,32 @@ def resume(training: Training) -> None:
     if not spec.train.resume_training_checkpoint_path:
         _refuse_changed(own.get("spec"), spec, training.folder)
     training.status.write(f"Resuming training from checkpoint: {path}")
-    training.network.load_state_dict(checkpoints.weights(checkpoint))
+    _restore_weights(training, checkpoints.weights(checkpoint), own.get("weights"))
     sgd.restore(training.optimizer, checkpoint["optimizer_states"][0])
-    training.scheduler.load_state_dict(checkpoint["lr_schedulers"][0])
+    schedules.restore(training.scheduler, checkpoint["lr_schedulers"][0], path)
     training.step = checkpoint["global_step"]
     batch, last = checkpoints.batch_of(checkpoint)
     ended = own.get("epoch_ended", last)
     training.epoch = checkpoint["epoch"] + ended
     training.batch = 0 if ended else batch
+    _restore_own(training, own, ended)
+
+
+def _restore_weights(
+    training: Training, published: Mapping[str, Tensor], trained: Mapping[str, Tensor] | None
+) -> None:
+    """Go on from the weights that were trained; their mean is what was published."""
+    training.network.load_state_dict(trained or published)
+    for name, value in (training.mean or {}).items():
+        value.copy_(published[name])
+
+
+def _restore_own(training: Training, own: Mapping[str, Any], ended: bool) -> None:
+    """Take up what TAO's checkpoints do not have."""
     training.best = [(score, name) for score, name in own.get("best", [])]
+    training.record = stopping.Record(**own.get("record", {}))
+    if own.get("scaler") and training.scaler.is_enabled():
+        training.scaler.load_state_dict(own["scaler"])
     if not ended and "totals" in own:
         training.totals.copy_(torch.tensor(own["totals"]))
     if "rng" in own:
@@ -177,6 +206,9 @@ def _binding(spec: DictConfig) -> dict[str, Any]:
     keys += [f"dataset.augmentation_config.{key}" for key in spec.dataset.augmentation_config]
     keys += [f"train.optim.{key}" for key in spec.train.optim]
     keys += ["train.seed", "train.clip_grad_norm"]
+    keys += [f"native.{key}" for key in spec.native if key not in settings.AT_TEST]
+    if spec.native.lr_schedule == "cosine":  # which has no end of its own
+        keys.append("train.num_epochs")
     plain = OmegaConf.to_container(spec, throw_on_missing=False)
     values: dict[str, Any] = {}
     for key in keys:
@@ -196,7 +228,7 @@ def _refuse_changed(saved: dict[str, Any] | None, spec: DictConfig, folder: Path
         return
     now = _binding(spec)
     changed = [
-        f"{key}: {saved[key]} is now {now[key]}" for key in now if saved.get(key) != now[key]
+        f"{key}: {saved.get(key)} is now {now[key]}" for key in now if saved.get(key) != now[key]
     ]
     if changed:
         raise InputError(

@@ -5,7 +5,6 @@ import logging
 import math
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,21 +12,33 @@ from pathlib import Path
 from statistics import mean
 
 import torch
-import torch.nn.functional as F
 from omegaconf import DictConfig
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, ReduceLROnPlateau
 from tqdm import tqdm
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import checkpoints, data, pretrained, progress, sgd, state, transforms
+from actionrec.native import (
+    balancing,
+    checkpoints,
+    ema,
+    precision,
+    pretrained,
+    progress,
+    schedules,
+    sgd,
+    state,
+    steps,
+    stopping,
+)
+from actionrec.native.clips import FixedClips, TrainingBatches, TrainingClips, equal_batches, load
+from actionrec.native.frames import Memory, spare_memory
+from actionrec.native.loader import Loader, on_device
+from actionrec.native.settings import METRICS
 from actionrec.native.state import Training
 from actionrec.native.status import StatusLog
+from actionrec.native.videos import Video, list_classes, refuse_small, warn_of_rare, warn_of_short
 
 log = logging.getLogger(__name__)
-
-METRICS = ("train_loss", "train_acc_1", "val_loss", "val_acc_1")
 
 
 def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> None:
@@ -65,62 +76,83 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     validation = _validation_videos(spec)
     _refuse_without_validation(spec, validation)
     videos = _training_videos(spec, where)
-    torch.manual_seed(spec.train.seed)
-    torch.backends.cudnn.benchmark = spec.train.cudnn.benchmark
-    torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
     if spec.train.num_gpus * spec.train.num_nodes > 1:
         log.warning("The native engine trains on one device; num_gpus and num_nodes are ignored.")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device(spec)
     network = pretrained.start_network(spec).to(device)
+    if spec.native.channels_last:
+        precision.channels_last(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    clips = data.TrainingClips(videos, spec)
-    order = data.TrainingBatches(len(clips), spec.dataset.batch_size, spec.train.seed)
+    memory = Memory(spare_memory())
+    clips = TrainingClips(videos, spec, memory)
+    order = TrainingBatches(
+        len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
+    )
     print(f"Train dataset samples: {len(clips)}")
     print(f"Validation dataset samples: {len(validation)}")
     return Training(
-        spec,
-        folder,
-        status,
-        device,
-        network,
-        optimizer,
-        _schedule(optimizer, spec.train.optim),
-        order,
-        data.load(clips, order, spec),
-        _validation_loader(validation, spec),
-        torch.zeros(3, device=device),
+        spec=spec,
+        folder=folder,
+        status=status,
+        device=device,
+        network=network,
+        optimizer=optimizer,
+        scheduler=schedules.make(optimizer, spec, len(order)),
+        scaler=precision.scaler(spec.native.precision, device),
+        mean=ema.start(network) if spec.native.ema_decay > 0 else None,
+        order=order,
+        clips=load(clips, order, spec),
+        validation=_validation_loader(validation, spec, memory),
+        totals=torch.zeros(3, device=device),
     )
 
 
-def _training_videos(spec: DictConfig, where: Path) -> list[data.Video]:
+def _device(spec: DictConfig) -> torch.device:
+    """Seed and set up PyTorch as the spec says; return the device to train on."""
+    torch.manual_seed(spec.train.seed)
+    torch.backends.cudnn.benchmark = spec.train.cudnn.benchmark
+    torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision.choose(spec.native.precision, device)
+    return device
+
+
+def _order(videos: list[Video], clips: int, spec: DictConfig) -> balancing.Order:
+    if spec.native.class_balanced:
+        return balancing.balanced([video.label for video in videos], clips)
+    return balancing.shuffled(clips)
+
+
+def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
     key = "dataset.train_dataset_dir"
     root = Path(specs.require(spec, key, where))
-    videos = data.list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
+    videos = list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
     size = len(videos) * spec.dataset.clips_per_video
-    data.refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size")
-    data.warn_of_short(videos, spec)
+    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size")
+    warn_of_short(videos, spec)
+    warn_of_rare(videos, spec)
     return videos
 
 
-def _validation_videos(spec: DictConfig) -> list[data.Video]:
+def _validation_videos(spec: DictConfig) -> list[Video]:
     root = spec.dataset.val_dataset_dir
     if not root:
         return []
-    videos = data.list_classes(
+    videos = list_classes(
         Path(root), spec.dataset.label_map, "dataset.val_dataset_dir", spec.model.model_type
     )
-    data.refuse_small(len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size")
+    refuse_small(len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size")
     return videos
 
 
-def _validation_loader(videos: list[data.Video], spec: DictConfig) -> data.Loader | None:
+def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) -> Loader | None:
     if not videos:
         return None
-    clips = data.FixedClips(videos, spec)
-    return data.load(clips, data.equal_batches(clips.lengths, spec.dataset.batch_size), spec)
+    clips = FixedClips(videos, spec, memory)
+    return load(clips, equal_batches(clips.lengths, spec.dataset.batch_size), spec)
 
 
-def _refuse_without_validation(spec: DictConfig, videos: list[data.Video]) -> None:
+def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:
     """Raise `InputError` if a key asks for a metric that will never be known."""
     keeper, optim = spec.train.checkpointer, spec.train.optim
     monitors = {}
@@ -128,6 +160,8 @@ def _refuse_without_validation(spec: DictConfig, videos: list[data.Video]) -> No
         monitors["train.checkpointer.monitor"] = state.monitor_of(spec)
     if optim.lr_scheduler == "AutoReduce":
         monitors["train.optim.lr_monitor"] = optim.lr_monitor
+    if spec.native.early_stopping.patience is not None:
+        monitors["native.early_stopping.monitor"] = spec.native.early_stopping.monitor
     for key, metric in monitors.items():
         if metric not in METRICS:
             raise InputError(
@@ -142,21 +176,14 @@ def _refuse_without_validation(spec: DictConfig, videos: list[data.Video]) -> No
             )
 
 
-def _schedule(optimizer: sgd.SGD, optim: DictConfig) -> LRScheduler:
-    if optim.lr_scheduler == "AutoReduce":
-        return ReduceLROnPlateau(
-            optimizer, "min", factor=optim.lr_decay, patience=optim.patience, min_lr=optim.min_lr
-        )
-    return MultiStepLR(optimizer, list(optim.lr_steps), gamma=optim.lr_decay)
-
-
 def _run(training: Training) -> None:
     """Train from the present epoch and batch to the last epoch."""
     epochs = training.spec.train.num_epochs
-    clips = len(training.clips.dataset)
+    patience = training.spec.native.early_stopping
+    clips = len(training.clips.clips)
     seen = training.epoch * clips + training.batch * training.spec.dataset.batch_size
     with progress.bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
-        while training.epoch < epochs:
+        while training.epoch < epochs and not stopping.is_due(training.record, patience):
             start = time.monotonic()
             bar.set_description(f"epoch {training.epoch + 1}/{epochs}", refresh=False)
             _train_epoch(training, bar)
@@ -166,15 +193,18 @@ def _run(training: Training) -> None:
             training.epoch, training.batch = training.epoch + 1, 0
             training.epoch_ended = False
             training.totals.zero_()
+    if training.epoch < epochs:
+        epoch = f"{training.epoch} of {epochs} epochs"
+        print(f"Stopped after {epoch}: {patience.monitor} was best {training.record.best:.4g}")
 
 
 def _train_epoch(training: Training, bar: tqdm) -> None:
     training.order.epoch, training.order.skip = training.epoch, training.batch
     training.network.train()
     shown = time.monotonic()
-    for clips, labels, _ in training.clips:
+    for batch in on_device(training.clips, training.device):
         start = time.monotonic()
-        _train_step(training, clips, labels)
+        steps.take(training, batch)
         now = time.monotonic()
         training.step_seconds.append(now - start)
         # Reading the loss waits for the GPU, so it is read when it is shown, and no oftener.
@@ -182,40 +212,8 @@ def _train_epoch(training: Training, bar: tqdm) -> None:
             shown = now
             loss, accuracy = _means(training)
             bar.set_postfix(loss=f"{loss:.4f}", acc=f"{accuracy:.3f}", refresh=False)
-        bar.update(len(labels))
+        bar.update(len(batch))
         state.save_step(training)
-
-
-def _train_step(training: Training, clips: Tensor, labels: Tensor) -> None:
-    inputs = transforms.normalise(clips.to(training.device, non_blocking=True), training.spec)
-    labels = labels.to(training.device, non_blocking=True)
-    try:
-        logits = training.network(inputs)
-    except ValueError as error:  # of batch normalisation
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise InputError(
-            "The last batch holds one clip, too few for batch normalisation at this input size.",
-            where="spec: dataset.batch_size",
-            found=training.spec.dataset.batch_size,
-            fix="choose a batch size that leaves no batch of one, or larger frames",
-        ) from error
-    loss = F.cross_entropy(logits, labels)
-    training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if training.spec.train.clip_grad_norm > 0:
-        nn.utils.clip_grad_norm_(training.network.parameters(), training.spec.train.clip_grad_norm)
-    training.optimizer.step()
-    _count(training.totals, loss, logits, labels)
-    training.step += 1
-    training.batch += 1
-
-
-@torch.no_grad()
-def _count(totals: Tensor, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-    totals[0] += loss * len(labels)
-    totals[1] += (logits.argmax(dim=1) == labels).sum()
-    totals[2] += len(labels)
 
 
 def _means(training: Training) -> tuple[float, float]:
@@ -241,43 +239,21 @@ def _end_epoch(training: Training, start: float) -> dict[str, float]:
     metrics = {"train_loss": loss, "train_acc_1": accuracy}
     train = training.spec.train
     if training.validation is not None and (training.epoch + 1) % train.validation_interval == 0:
-        metrics |= _validate(training)
+        loss, accuracy = steps.validate(training)
+        _refuse_infinite(training, loss)
+        metrics |= {"val_loss": loss, "val_acc_1": accuracy}
         kpi = {"val_loss": metrics["val_loss"], "val_acc": metrics["val_acc_1"]}
         training.status.write("Eval metrics generated.", kpi=kpi)
     _log_progress(training, time.monotonic() - start)
     training.status.write(
-        "Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy}
+        "Train metrics generated.",
+        kpi={"train_loss": metrics["train_loss"], "train_acc": metrics["train_acc_1"]},
     )
-    _step_schedule(training, metrics)
+    schedules.after_epoch(training.scheduler, metrics, train.optim.lr_monitor)
+    stopping.note(training.record, metrics, training.spec.native.early_stopping)
     training.epoch_ended = True
     state.save_epoch(training, metrics)
     return metrics
-
-
-def _step_schedule(training: Training, metrics: dict[str, float]) -> None:
-    if isinstance(training.scheduler, ReduceLROnPlateau):
-        monitor = training.spec.train.optim.lr_monitor
-        if monitor in metrics:
-            training.scheduler.step(metrics[monitor])
-        return
-    with warnings.catch_warnings():
-        # After a resumption at an epoch's last step this process has made no step of its own.
-        warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)`")
-        training.scheduler.step()
-
-
-@torch.inference_mode()
-def _validate(training: Training) -> dict[str, float]:
-    training.network.eval()
-    totals = torch.zeros(3, device=training.device)
-    for clips, labels, _ in training.validation:
-        inputs = transforms.normalise(clips.to(training.device, non_blocking=True), training.spec)
-        labels = labels.to(training.device, non_blocking=True)
-        logits = training.network(inputs)
-        _count(totals, F.cross_entropy(logits, labels), logits, labels)
-    loss, accuracy = (totals[:2] / totals[2]).tolist()
-    _refuse_infinite(training, loss)
-    return {"val_loss": loss, "val_acc_1": accuracy}
 
 
 def _log_progress(training: Training, seconds: float) -> None:

@@ -1,11 +1,10 @@
 """What happens to frames between the file and the network (TAO 7.3's transforms).
 
-A prepared frame is read and resized with Pillow, so that pixels equal TAO's. Clips stay uint8,
-(T, H, W, 3) of frames or (T, H, W, 2) of optical flow, until a batch is on its device.
+Frames stay uint8, (H, W, 3), or (H, W, 2) of optical flow, until a batch is on its device.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,25 @@ from PIL import Image
 from torch import Tensor
 
 from actionrec.errors import InputError
+from actionrec.native import precision
+from actionrec.native.loader import Batch
 
 
-def prepared_size(size: tuple[int, int], spec: Any, *, training: bool) -> tuple[int, int]:
+def prepared_size(
+    size: tuple[int, int], model: Any, augmentation: Any, *, training: bool
+) -> tuple[int, int]:
     """Return the (width, height) that a frame of `size` is resized to before any crop.
 
-    As in TAO, the multi-scale crops of a joint network are cut out of frames as they are.
+    `model` and `augmentation` are sections of the spec. As in TAO, the multi-scale crops of a
+    joint network are cut out of frames as they are.
     """
-    augmentation = spec.dataset.augmentation_config
     cropped = augmentation.val_center_crop
     if training:
         cropped = augmentation.train_crop_type != "no_crop"
-        if spec.model.model_type == "joint" and augmentation.train_crop_type == "multi_scale_crop":
+        if model.model_type == "joint" and augmentation.train_crop_type == "multi_scale_crop":
             return size
     if not cropped:
-        return spec.model.input_width, spec.model.input_height
+        return model.input_width, model.input_height
     width, height = size
     edge = augmentation.crop_smaller_edge
     if width <= height:
@@ -36,82 +39,46 @@ def prepared_size(size: tuple[int, int], spec: Any, *, training: bool) -> tuple[
     return int(edge * width / height), edge
 
 
-def read_frame(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarray:
-    """Read an image, resized bilinearly to `size` (width, height), uint8.
+Crop = Callable[[np.ndarray], np.ndarray]  # of one frame (H, W, channels)
 
-    `mode` "RGB" gives (H, W, 3), "L", which is grey, (H, W). Raises `InputError` that names the
-    file if it is damaged or of another mode.
+
+def draw(
+    size: tuple[int, int], model: Any, augmentation: Any, rng: np.random.Generator
+) -> tuple[Crop, bool]:
+    """Draw how a training clip is cropped, all its frames alike, and whether it is mirrored.
+
+    `size` is the (width, height) of its prepared frames. Raises `InputError` if they are too
+    small.
     """
-    try:
-        with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-            refuse_mode(image, path, mode)
-            return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(
-            "A frame cannot be read: the file is missing, damaged or no image.",
-            where=path,
-            found=error,
-            fix=f"extract the video's {_KIND[mode]} again",
-        ) from error
-
-
-_KIND = {"RGB": "frames", "L": "flow"}
-
-
-def refuse_mode(image: Image.Image, path: Path, mode: str) -> None:
-    """Raise `InputError` unless `image` is a frame ("RGB") or a part of flow ("L", grey)."""
-    if image.mode == mode:
-        return
-    if mode == "RGB":
-        problem = "A frame of the rgb folder is not an RGB image."
-        fix = "extract the video's frames again, as colour images without transparency"
-    else:
-        problem = "An image of optical flow is not grey."
-        fix = "extract the video's flow again, as grey images of 8 bits"
-    raise InputError(problem, where=path, found=f"mode {image.mode}", allowed=[mode], fix=fix)
-
-
-def augment(clip: np.ndarray, spec: Any, rng: np.random.Generator) -> np.ndarray:
-    """Crop and flip a training clip (T, H, W, channels), all frames alike, at random."""
-    return augment_alike((clip,), spec, rng)[0]
-
-
-def augment_alike(
-    clips: Sequence[np.ndarray], spec: Any, rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
-    """Crop and flip the streams of a training clip, (T, H, W, channels) each, all alike.
-
-    A flipped clip's flow is mirrored as an image and keeps its signs, as TAO has it.
-    """
-    augmentation = spec.dataset.augmentation_config
-    size = (spec.model.input_width, spec.model.input_height)
-    height, width = clips[0].shape[1:3]
+    wanted = (model.input_width, model.input_height)
+    crop = whole
     if augmentation.train_crop_type == "random_crop":
-        crop = _random_crop((width, height), size, rng)
-        clips = [crop(clip) for clip in clips]
+        crop = _random_crop(size, wanted, rng)
     elif augmentation.train_crop_type == "multi_scale_crop":
-        crop = _multi_scale_crop((width, height), size, augmentation.scales, rng)
-        clips = [crop(clip) for clip in clips]
-    if rng.random() < augmentation.horizontal_flip_prob:
-        clips = [clip[:, :, ::-1] for clip in clips]
-    return tuple(clips)
+        crop = _multi_scale_crop(size, wanted, augmentation.scales, rng)
+    return crop, bool(rng.random() < augmentation.horizontal_flip_prob)
 
 
-def centre_crop(clip: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Cut `size` (width, height) out of the middle of a clip, with black where it is smaller."""
+def whole(frame: np.ndarray) -> np.ndarray:
+    """Return a frame as it is."""
+    return frame
+
+
+def centre_crop(size: tuple[int, int]) -> Crop:
+    """Cut `size` (width, height) out of the middle of frames, with black where they are smaller."""
     width, height = size
-    short = [
-        max(0, want - have) for want, have in zip((height, width), clip.shape[1:3], strict=True)
-    ]
-    if any(short):
-        sides = [(0, 0), *((s // 2, (s + 1) // 2) for s in short), (0, 0)]
-        clip = np.pad(clip, sides)
-    top = round((clip.shape[1] - height) / 2)
-    left = round((clip.shape[2] - width) / 2)
-    return clip[:, top : top + height, left : left + width]
 
+    def crop(frame: np.ndarray) -> np.ndarray:
+        short = [
+            max(0, want - have) for want, have in zip((height, width), frame.shape[:2], strict=True)
+        ]
+        if any(short):
+            frame = np.pad(frame, [*((s // 2, (s + 1) // 2) for s in short), (0, 0)])
+        top = round((frame.shape[0] - height) / 2)
+        left = round((frame.shape[1] - width) / 2)
+        return frame[top : top + height, left : left + width]
 
-Crop = Callable[[np.ndarray], np.ndarray]
+    return crop
 
 
 def _random_crop(room: tuple[int, int], size: tuple[int, int], rng: np.random.Generator) -> Crop:
@@ -125,7 +92,7 @@ def _random_crop(room: tuple[int, int], size: tuple[int, int], rng: np.random.Ge
             fix="raise crop_smaller_edge, or lower model.input_width and model.input_height",
         )
     left, top = rng.integers(room_x + 1), rng.integers(room_y + 1)
-    return lambda clip: clip[:, top : top + height, left : left + width]
+    return lambda frame: frame[top : top + height, left : left + width]
 
 
 def _multi_scale_crop(
@@ -142,7 +109,7 @@ def _multi_scale_crop(
     step_x, step_y = (width - crop_w) // 4, (height - crop_h) // 4
     x, y = CROP_PLACES[rng.integers(len(CROP_PLACES))]
     box = (x * step_x, y * step_y, x * step_x + crop_w, y * step_y + crop_h)
-    return lambda clip: np.stack([_resized(frame, box, size) for frame in clip])
+    return lambda frame: _resized(frame, box, size)
 
 
 def _resized(
@@ -161,22 +128,31 @@ CROP_PLACES = [(x, y) for x in (0, 2, 4) for y in (0, 2, 4)]
 CROP_PLACES += [(x, y) for x in (1, 3) for y in (1, 3)]
 
 
-def normalise(clips: Any, spec: Any) -> Any:
-    """Map uint8 clips (N, T, H, W, C) of frames (C = 3) or flow (C = 2) to the network's input.
+def normalise(batch: Batch, spec: Any) -> Tensor | tuple[Tensor, ...]:
+    """Map a batch of clips to the network's input, float32; of two streams to a pair.
 
-    float32; 3d: (N, C, T, H, W); 2d: (N, C * T, H, W), all red frames first, then green, then
-    blue, and of flow all u, then all v. A `data.Pair` gives the tuple of both.
+    3d: (N, C, T, H, W); 2d: (N, C * T, H, W), all red frames first, then green, then blue, and of
+    flow all u, then all v. A mirrored clip's flow keeps its signs, as TAO has it.
     """
-    if not isinstance(clips, Tensor):
-        return normalise(clips.rgb, spec), normalise(clips.of, spec)
-    augmentation = spec.dataset.augmentation_config
-    mean, std = augmentation.rgb_input_mean, augmentation.rgb_input_std
-    if clips.shape[-1] == 2:
-        mean, std = augmentation.of_input_mean, augmentation.of_input_std
-    mean, std = (
-        torch.tensor(list(values), device=clips.device).view(1, -1, 1, 1, 1)
-        for values in (mean, std)
+    inputs = tuple(
+        _normalised(clips, batch.flips, stream, spec) for stream, clips in batch.streams.items()
     )
-    batch = clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
-    batch.div_(255).sub_(mean).div_(std)
-    return batch.flatten(1, 2) if spec.model.input_type == "2d" else batch
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
+    augmentation = spec.dataset.augmentation_config
+    mean, std = (
+        _constant(tuple(augmentation[f"{stream}_input_{part}"]), clips.device)
+        for part in ("mean", "std")
+    )
+    clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips)
+    clips = clips.to(torch.float32).div_(255).sub_(mean).div_(std).permute(0, 4, 1, 2, 3)
+    clips = clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
+    return precision.last(clips) if spec.native.channels_last else clips.contiguous()
+
+
+@cache
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return values on a device; made once, as each copy to a GPU would wait for it."""
+    return torch.tensor(values, device=device)

@@ -1,0 +1,240 @@
+"""Measure training clips a second on a GPU, against NVIDIA's own TAO on the same frames.
+
+Ways, all with ResNet18-3D at 224x224 on frames of 320x240 read from PNG files:
+
+- TAO: `action_recognition train` of nvidia-tao-pytorch, if --tao names that command;
+- ours, as TAO computes (float32 with TF32 convolutions): the same spec;
+- ours in fp16 with channels last;
+- the ceiling of each: the same training steps on one batch that stays on the GPU.
+
+Each training is a process of its own, without validation. The first epoch, in which frames are
+decoded, is stated apart.
+
+    python benchmarks/throughput.py --tao action_recognition
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+LABELS = {"across": 0, "down": 1}
+FAST = {
+    "native": {"precision": "fp16", "channels_last": True},
+    "train": {"cudnn": {"benchmark": True, "deterministic": False}},
+}
+CASES = {3: (32, 16), 32: (16, 4)}  # frames a clip: batch size, clips a video
+
+
+def draw_video(folder: Path, label: str, seed: int, frames: int) -> None:
+    """Write frames with the texture of real ones: blurred noise that moves, and grain."""
+    cv2.setNumThreads(1)
+    random = np.random.default_rng(seed)
+    scene = cv2.GaussianBlur(random.integers(0, 256, (420, 520, 3), np.uint8), (0, 0), 2)
+    scene = cv2.normalize(scene, None, 10, 245, cv2.NORM_MINMAX)
+    folder.mkdir(parents=True)
+    for number in range(frames):
+        left, top = (2 * number % 200, 0) if label == "across" else (0, 2 * number % 180)
+        grain = random.integers(0, 9, (240, 320, 3), np.uint8)
+        view = scene[top : top + 240, left : left + 320] + grain
+        cv2.imwrite(str(folder / f"{number + 1:06d}.png"), view)
+
+
+def draw_set(root: Path, videos: int, frames: int) -> None:
+    """Write a training set of two classes with all cores."""
+    with ProcessPoolExecutor() as pool:
+        for number in range(videos):
+            label = list(LABELS)[number % 2]
+            pool.submit(draw_video, root / label / f"{number:04d}" / "rgb", label, number, frames)
+
+
+def write_spec(path: Path, data: Path, frames: int, epochs: int, extra: dict) -> Path:
+    """Write the spec of one training."""
+    batch, clips = CASES[frames]
+    spec = {
+        "results_dir": str(path.with_suffix("")),
+        "model": {
+            "model_type": "rgb",
+            "input_type": "3d",
+            "backbone": "resnet_18",
+            "rgb_seq_length": frames,
+        },
+        "dataset": {
+            "train_dataset_dir": str(data),
+            "label_map": LABELS,
+            "batch_size": batch,
+            "clips_per_video": clips,
+            "workers": extra.pop("workers", 8),
+        },
+        "train": {"num_epochs": epochs, "checkpoint_interval": epochs, **extra.pop("train", {})},
+        **extra,
+    }
+    path.write_text(yaml.safe_dump(spec))
+    return path
+
+
+def seconds_of_epochs(spec: Path) -> list[float]:
+    """Return the duration of each epoch from a training's status.json."""
+    lines = (spec.with_suffix("") / "train/status.json").read_text().splitlines()
+    spent = [json.loads(line).get("time_per_epoch") for line in lines]
+    parts = [[float(part) for part in duration.split(":")] for duration in spent if duration]
+    return [3600 * h + 60 * m + s for h, m, s in parts]
+
+
+def train(command: Sequence[str], spec: Path) -> tuple[float, list[float]]:
+    """Run one training; return its wall time and the seconds of its epochs."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [*command, "train", "-e", str(spec)],
+        env={**os.environ, "PYTHONPATH": f"{SCRIPTS}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+    )
+    wall = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return wall, seconds_of_epochs(spec)
+
+
+def ceiling(spec: Path, batches: int = 60) -> float:
+    """Return clips a second of the engine's training steps on a batch that stays on the GPU."""
+    import torch
+
+    from actionrec import spec as specs
+    from actionrec.native import steps
+    from actionrec.native.loader import Batch, on_device
+    from actionrec.native.status import StatusLog
+    from actionrec.native.train import _prepare
+
+    folder = spec.with_suffix("") / "ceiling"
+    folder.mkdir(parents=True)
+    training = _prepare(specs.load(spec), spec, StatusLog(folder / "status.json"), folder)
+    training.network.train()
+    batch = next(iter(on_device(training.clips, training.device)))
+    assert isinstance(batch, Batch)
+    for number in range(20 + batches):
+        if number == 20:
+            torch.cuda.synchronize()
+            start = time.perf_counter()
+        steps.take(training, batch)
+    torch.cuda.synchronize()
+    return batches * len(batch) / (time.perf_counter() - start)
+
+
+def measure(data: Path, work: Path, frames: int, options: argparse.Namespace) -> list[dict]:
+    """Run all ways on one clip length."""
+    clips = CASES[frames][1]
+    size = options.videos * clips
+    ours = [sys.executable, "-m", "actionrec.native"]
+    rows = []
+
+    def add(way: str, command: Sequence[str], epochs: int, **extra) -> None:
+        for repeat in range(options.repeats):
+            name = f"{frames}_{len(rows)}.yaml"
+            wall, spent = train(command, write_spec(work / name, data, frames, epochs, dict(extra)))
+            later = [size / seconds for seconds in spent[1:]]
+            rows.append(
+                {
+                    "frames": frames,
+                    "way": way,
+                    "repeat": repeat,
+                    "first": size / spent[0],
+                    "later": statistics.median(later),
+                    "least": min(later),
+                    "most": max(later),
+                    "start_s": wall - sum(spent),
+                }
+            )
+            print(json.dumps(rows[-1]), flush=True)
+
+    if options.tao:
+        add("TAO", [options.tao], 1 + options.tao_epochs)
+    for way, extra in (("ours, TF32 as TAO", {}), ("ours, fp16", FAST)):
+        for workers in options.workers:
+            add(f"{way}, {workers} workers", ours, options.epochs, workers=workers, **extra)
+        spec = write_spec(work / f"{frames}_ceiling_{len(rows)}.yaml", data, frames, 1, dict(extra))
+        done = subprocess.run(
+            [sys.executable, __file__, "--ceiling", str(spec)], capture_output=True, text=True
+        )
+        if done.returncode:
+            sys.exit(done.stderr[-3000:])
+        rows.append(
+            {"frames": frames, "way": f"ceiling, {way}", "later": float(done.stdout.split()[-1])}
+        )
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def report(rows: Sequence[dict]) -> None:
+    """Print a Markdown table; ratios are against TAO's median and against the ceiling."""
+    titles = (
+        "frames",
+        "way",
+        "first epoch",
+        "later (min-max)",
+        "times TAO",
+        "of the ceiling",
+        "start, s",
+    )
+    print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
+    for row in rows:
+        same = [other for other in rows if other["frames"] == row["frames"]]
+        peers = [other["later"] for other in same if other["way"] == "TAO"]
+        tops = [
+            other["later"]
+            for other in same
+            if other["way"].startswith("ceiling") and row["way"].rsplit(", ", 1)[0] in other["way"]
+        ]
+        times = f"{row['later'] / statistics.median(peers):.1f}" if peers else ""
+        share = f"{row['later'] / tops[0]:.0%}" if tops and "first" in row else ""
+        spread = f"{row['later']:.0f}" + (
+            f" ({row['least']:.0f}-{row['most']:.0f})" if "least" in row else ""
+        )
+        first = f"{row['first']:.0f}" if "first" in row else ""
+        start = f"{row['start_s']:.1f}" if "start_s" in row else ""
+        print(
+            f"| {row['frames']} | {row['way']} | {first} | {spread} | {times} | {share} | {start} |"
+        )
+
+
+def main() -> None:
+    """Parse the command line, measure and report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--tao", help="NVIDIA's action_recognition command")
+    parser.add_argument("--tao-epochs", type=int, default=1, help="epochs after the first")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--videos", type=int, default=216)
+    parser.add_argument("--video-frames", type=int, default=90)
+    parser.add_argument("--frames", type=int, nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--workers", type=int, nargs="+", default=[8])
+    parser.add_argument("--ceiling", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.ceiling:
+        print(ceiling(options.ceiling))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        data, work = Path(folder) / "data", Path(folder) / "work"
+        work.mkdir()
+        draw_set(data, options.videos, options.video_frames)
+        report([row for frames in options.frames for row in measure(data, work, frames, options)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Images of frames and of optical flow, read from files.
+
+OpenCV decodes and Pillow resizes, both without Python's lock. The pixels equal those of TAO, which
+decodes with Pillow too.
+"""
+
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from actionrec.errors import InputError
+
+FLAGS = {"RGB": cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, "L": cv2.IMREAD_GRAYSCALE}
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_TYPES = {"RGB": b"\x08\x02", "L": b"\x08\x00"}  # bits a channel and colour type, at byte 24
+KINDS = {"RGB": "frames", "L": "flow"}
+
+
+def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarray:
+    """Read an image, resized bilinearly to `size` (width, height), uint8.
+
+    `mode` "RGB" gives (H, W, 3), "L", which is grey, (H, W). Raises `InputError` that names the
+    file if it is damaged or of another mode.
+    """
+    try:
+        data = path.read_bytes()
+        if not (data.startswith(PNG) and data[24:26] == PNG_TYPES[mode]):
+            with Image.open(BytesIO(data), formats=("PNG", "JPEG", "BMP")) as image:
+                refuse_mode(image, path, mode)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS[mode])
+        if pixels is None:
+            raise ValueError("it ends too early, or a checksum is wrong")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error) as error:
+        raise InputError(
+            "A frame cannot be read: the file is missing, damaged or no image.",
+            where=path,
+            found=error,
+            fix=f"extract the video's {KINDS[mode]} again",
+        ) from error
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+
+
+def refuse_mode(image: Image.Image, path: Path, mode: str) -> None:
+    """Raise `InputError` unless `image` is a frame ("RGB") or a part of flow ("L", grey)."""
+    if image.mode == mode:
+        return
+    if mode == "RGB":
+        problem = "A frame of the rgb folder is not an RGB image."
+        fix = "extract the video's frames again, as colour images without transparency"
+    else:
+        problem = "An image of optical flow is not grey."
+        fix = "extract the video's flow again, as grey images of 8 bits"
+    raise InputError(problem, where=path, found=f"mode {image.mode}", allowed=[mode], fix=fix)
