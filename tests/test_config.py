@@ -198,3 +198,21 @@ def test_flow_settings_that_cannot_work(demo, flow, key, allowed):
     message = refusal(demo)
     assert key in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"ngc": "nvidia/tao/../../net:v1", "file": "a.tlt"},
+        {"ngc": "nvidia/tao/net", "file": "a.tlt"},
+        {"ngc": "nvidia/tao/net:v1", "file": "../a.tlt"},
+        {"ngc": "nvidia/tao/net:v1", "file": "a.onnx"},
+        {"ngc": "nvidia/tao/net:v1"},
+    ],
+)
+def test_sources_on_ngc_name_a_model_a_version_and_weights(demo, source):
+    demo["experiments"]["rgb_3d_ptm"]["pretrained"] = source
+    assert "{ngc: ORG/TEAM/MODEL:VERSION" in refusal(demo)
+    source.update(ngc="nvidia/tao/net:v1", file="a.tlt")
+    settings.check(demo, SCHEMA, "config.yaml")
+    assert settings.ngc_checksums(demo) == {("nvidia/tao/net:v1", "a.tlt"): None}

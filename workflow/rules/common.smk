@@ -138,12 +138,20 @@ def pretrained_source(wildcards):
     source = settings.pretrained(config, wildcards.exp)[wildcards.stream]
     if "experiment" in source:
         return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
+    if "ngc" in source:
+        return f"<resources>/pretrained/ngc/{source['ngc'].replace(':', '/')}/{source['file']}"
     return source.get("path", [])
 
 
 def stream_source(wildcards):
     """Return where the config says that the weights of {stream} come from."""
     return settings.pretrained(config, wildcards.exp)[wildcards.stream]
+
+
+def ngc_checksum(wildcards):
+    """Return the SHA-256 that the config gives for a file of NGC, if it does."""
+    target = f"{wildcards.model}:{wildcards.version}"
+    return settings.ngc_checksums(config).get((target, wildcards.file))
 
 
 def pretrained_weights(wildcards):

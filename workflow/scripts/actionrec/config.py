@@ -254,6 +254,17 @@ def pretrained(config: Mapping[str, Any], experiment: str) -> dict[str, Mapping[
     return {stream: source for stream, source in chosen.items() if source}
 
 
+def ngc_checksums(config: Mapping[str, Any]) -> dict[tuple[str, str], str | None]:
+    """Return the SHA-256, if given, of each (model:version, file) that comes from NGC."""
+    files: dict[tuple[str, str], str | None] = {}
+    for experiment in config["experiments"]:
+        for source in pretrained(config, experiment).values():
+            if "ngc" in source:
+                key = source["ngc"], source["file"]
+                files[key] = source.get("sha256") or files.get(key)
+    return files
+
+
 def base_experiments(config: Mapping[str, Any], experiment: str) -> dict[str, str]:
     """Return the experiments whose models this one starts from, by stream."""
     sources = pretrained(config, experiment)

@@ -4,7 +4,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,22 +39,50 @@ class Patience:
     pause: float = 1.0
 
 
+Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What proves that a file is the right one: its SHA-256, its size in bytes, or both."""
+
+    sha256: str | None
+    size: int | None
+
+    def mismatch(self, path: Path) -> str | None:
+        """Say what is wrong with the file, if anything is."""
+        found = _size(path)
+        if self.size is not None and found != self.size:
+            return f"wrong size: expected {self.size} bytes, found {found}"
+        if self.sha256 is not None and (found := sha256(path)) != self.sha256:
+            return f"wrong checksum: expected {self.sha256}, found {found}"
+        return None
+
+
 def download(
-    urls: Sequence[str], target: Path, sha256: str, *, patience: Patience | None = None
+    urls: Sequence[str],
+    target: Path,
+    sha256: str | None,
+    *,
+    size: int | None = None,
+    auth: Auth | None = None,
+    patience: Patience | None = None,
 ) -> None:
-    """Fetch `target` from the first of `urls` that gives a file with this SHA-256.
+    """Fetch `target` from the first of `urls` that gives a file with this SHA-256 and size.
 
     A URL may be a local path. Bytes gather in `<target>.part`, which outlives a killed job:
-    the next one goes on from there. Raises `InputError` when no URL gives the file, or the
+    the next one goes on from there. `auth` signs a request; a redirect to another host is
+    followed without its signature. Raises `InputError` when no URL gives the file, or the
     disk is full.
     """
+    wanted = _Wanted(sha256.lower() if sha256 else None, size)
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in urls:
         try:
             with explained_disk_errors(target):
-                _fetch_checked(url, target, sha256.lower(), patience or Patience())
+                _fetch_checked(url, target, wanted, auth, patience or Patience())
         except Unavailable as error:
             log.warning("%s: %s", url, error)
             failures.append(f"{url}: {error}")
@@ -64,39 +92,41 @@ def download(
         f"Could not get {target.name}.",
         where=target,
         found=("\n" + " " * 11).join(failures) or "no URL",
-        fix=f"check the network, or put the file at {target} yourself (sha256 {sha256})",
+        fix=f"check the network, or put the file at {target} yourself"
+        + (f" (sha256 {sha256})" if sha256 else ""),
     )
 
 
-def _fetch_checked(url: str, target: Path, expected: str, patience: Patience) -> None:
+def _fetch_checked(
+    url: str, target: Path, wanted: _Wanted, auth: Auth | None, patience: Patience
+) -> None:
     part = _part(target)
     resumed = part.exists()
-    _fetch(url, part, patience)
-    found = sha256(part)
-    if found != expected:
+    _fetch(url, part, auth, patience)
+    if problem := wanted.mismatch(part):
         _forget(part)
         if resumed:  # the bytes that were there may be the wrong ones
-            log.warning("%s: wrong checksum after resuming, starting again", url)
-            return _fetch_checked(url, target, expected, patience)
-        raise Unavailable(f"wrong checksum: expected {expected}, found {found}")
+            log.warning("%s: %s, after resuming: starting again", url, problem)
+            return _fetch_checked(url, target, wanted, auth, patience)
+        raise Unavailable(problem)
     part.replace(target)
     _forget(part)
 
 
-def _fetch(url: str, part: Path, patience: Patience) -> None:
+def _fetch(url: str, part: Path, auth: Auth | None, patience: Patience) -> None:
     if urlsplit(url).scheme not in ("http", "https"):
         return _copy(url, part)
     failures = 0
     while True:
         before = _size(part)
         try:
-            return _transfer(url, part, patience)
+            return _transfer(url, part, auth, patience)
         except requests.RequestException as error:
             failures = 1 if _size(part) > before else failures + 1
             if not _is_passing(error) or failures >= patience.attempts:
-                raise Unavailable(_reason(error)) from error
+                raise Unavailable(reason(error)) from error
             wait = patience.pause * 2 ** (failures - 1)
-            log.warning("%s: %s; trying again in %.0f s", url, _reason(error), wait)
+            log.warning("%s: %s; trying again in %.0f s", url, reason(error), wait)
             time.sleep(wait)
 
 
@@ -108,14 +138,14 @@ def _copy(url: str, part: Path) -> None:
     shutil.copyfile(source, part)
 
 
-def _transfer(url: str, part: Path, patience: Patience) -> None:
+def _transfer(url: str, part: Path, auth: Auth | None, patience: Patience) -> None:
     """Get what is missing of `part` in one request; the server may choose to send all."""
     start = _size(part)
     headers = {"User-Agent": f"actionrec/{__version__}", "Accept-Encoding": "identity"}
     if start:
         headers |= {"Range": f"bytes={start}-"} | _condition(url, part)
     timeout = (patience.connect, patience.read)
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+    with requests.get(url, headers=headers, auth=auth, stream=True, timeout=timeout) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
             return _finish_or_restart(response, part)
         response.raise_for_status()
@@ -199,7 +229,8 @@ def _is_passing(error: requests.RequestException) -> bool:
     )
 
 
-def _reason(error: requests.RequestException) -> str:
+def reason(error: requests.RequestException) -> str:
+    """Say in some words why a request failed, without the query of a signed address."""
     if isinstance(error, requests.HTTPError):
         return f"HTTP {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout):
@@ -207,7 +238,9 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return "the connection broke off"
     cause = re.search(r"\[Errno -?\d+\] [\w ]+", str(error))
-    return f"no connection, {cause[0]}" if cause else str(error) or type(error).__name__
+    if cause:
+        return f"no connection, {cause[0]}"
+    return re.sub(r"\?\S+", "?...", str(error)) or type(error).__name__
 
 
 def _part(target: Path) -> Path:
