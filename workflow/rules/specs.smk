@@ -12,6 +12,7 @@ rule render_spec:
     params:
         classes=experiment(settings.classes),
         overrides=spec_keys,
+        encrypt=config["tao"]["encrypt"],
         pretrained_classes=experiment(settings.pretrained_classes),
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:

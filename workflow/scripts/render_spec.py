@@ -14,5 +14,6 @@ with job(snakemake):
         labels=snakemake.params.classes,
         run=Path(snakemake.output[0]).parents[1],
         validation=snakemake.params.validation,
+        encrypt=snakemake.params.encrypt,
         pretrained=with_class_counts(snakemake.input, snakemake.params.pretrained_classes),
     )
