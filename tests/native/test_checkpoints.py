@@ -8,7 +8,7 @@ from engine import LABELS
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import checkpoints, networks
+from actionrec.native import checkpoints, networks, pretrained
 
 
 def spec_of(**model):
@@ -32,7 +32,7 @@ def test_a_declared_number_of_classes_replaces_the_head(declared, tmp_path):
     path = tmp_path / "base.pth"
     network = saved(path, declared)
     spec = spec_of(rgb_pretrained_model_path=str(path), rgb_pretrained_num_classes=declared)
-    started = checkpoints.start_network(spec)
+    started = pretrained.start_network(spec)
     assert same(started, network, "layer4.1.conv2.weight")
     assert started.fc_cls.weight.shape == (2, 512)
     assert declared != 2 or not same(started, network, "fc_cls.weight")
@@ -41,7 +41,7 @@ def test_a_declared_number_of_classes_replaces_the_head(declared, tmp_path):
 def test_zero_keeps_the_head(tmp_path):
     path = tmp_path / "base.pth"
     network = saved(path, 2)
-    started = checkpoints.start_network(spec_of(rgb_pretrained_model_path=str(path)))
+    started = pretrained.start_network(spec_of(rgb_pretrained_model_path=str(path)))
     assert all(same(started, network, name) for name in network.state_dict())
 
 
@@ -52,14 +52,14 @@ def test_a_wrong_number_of_classes_is_refused_with_the_right_one(declared, said,
     assert checkpoints.num_classes_of(path) == 5
     spec = spec_of(rgb_pretrained_model_path=str(path), rgb_pretrained_num_classes=declared)
     with pytest.raises(InputError, match=r"set model\.rgb_pretrained_num_classes to 5") as error:
-        checkpoints.start_network(spec)
+        pretrained.start_network(spec)
     assert said in str(error.value)
 
 
 def test_a_2d_network_takes_other_channels_by_their_mean(tmp_path):
     path = tmp_path / "base.pth"
     network = saved(path, 2, rgb_seq_length=3)
-    started = checkpoints.start_network(
+    started = pretrained.start_network(
         spec_of(rgb_pretrained_model_path=str(path), rgb_seq_length=2)
     )
     mean = network.conv1.weight.mean(dim=1, keepdim=True)
@@ -71,7 +71,7 @@ def test_a_2d_network_takes_imagenet_weights_without_their_classifier(tmp_path):
     network = networks.build(spec_of(rgb_seq_length=1).model, 1000)
     state = {name.replace("fc_cls", "fc"): value for name, value in network.state_dict().items()}
     torch.save(state, path)
-    started = checkpoints.start_network(spec_of(rgb_pretrained_model_path=str(path)))
+    started = pretrained.start_network(spec_of(rgb_pretrained_model_path=str(path)))
     assert same(started, network, "layer1.0.conv1.weight")
     assert started.fc_cls.weight.shape == (2, 512)
 
@@ -80,10 +80,10 @@ def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "base.pth"
     saved(path, 2, input_type="3d")
     with pytest.raises(InputError, match=r"another network[\s\S]*tensors differ: conv1.weight"):
-        checkpoints.start_network(spec_of(rgb_pretrained_model_path=str(path)))
+        pretrained.start_network(spec_of(rgb_pretrained_model_path=str(path)))
     saved(path, 2, backbone="resnet_34")
     with pytest.raises(InputError, match="instead of nothing"):
-        checkpoints.start_network(spec_of(rgb_pretrained_model_path=str(path)))
+        pretrained.start_network(spec_of(rgb_pretrained_model_path=str(path)))
 
 
 class Harm:

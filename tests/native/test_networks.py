@@ -42,7 +42,7 @@ def test_logits_are_nvidias(name):
     model, classes = model_section(**{k: v for k, v in values.items() if k != "classes"}), values
     network = networks.build(model, classes["classes"]).eval()
     fill(network)
-    shape = (2, *networks.input_shape(model))
+    shape = (2, *networks.input_shapes(model)["rgb"])
     clips = torch.from_numpy(noise(int(np.prod(shape)), 0)).float().reshape(shape)
     with torch.no_grad():
         logits = network(clips).numpy()

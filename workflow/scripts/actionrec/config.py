@@ -206,7 +206,7 @@ def _refuse_unfit_base(
             "A joint network takes weights of its own number of classes only.",
             where=where,
             found=f"{base} has {counts[0]} classes, {name} {counts[1]}",
-            fix="start its streams instead, with the native runner: pretrained: {rgb: ..., of: ...}",
+            fix="with the native runner, start its streams: pretrained: {rgb: ..., of: ...}",
         )
 
 

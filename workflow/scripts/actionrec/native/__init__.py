@@ -7,28 +7,44 @@ from typing import Any
 
 from actionrec.errors import InputError
 
-MODEL_TYPES = ("rgb",)
-BACKBONES = ("resnet_18", "resnet_34", "resnet_50", "resnet_101", "resnet_152")
+I3D_FRAMES, I3D_SIDE = 9, 193  # the shortest and smallest clip that I3D's last pooling leaves
+
+
+def streams(model: Any) -> dict[str, int]:
+    """Return what the network of the spec's `model` section sees, with the frames of a clip.
+
+    The keys are "rgb", "of" (optical flow), or both in this order.
+    """
+    lengths = {"rgb": model.rgb_seq_length, "of": model.of_seq_length}
+    if model.model_type == "joint":
+        return lengths
+    return {model.model_type: lengths[model.model_type]}
 
 
 def refuse_unknown(model: Any, where: str = "spec") -> None:
-    """Raise `InputError` unless this engine has the network of the spec's `model` section.
+    """Raise `InputError` unless there is a network as the spec's `model` section describes it.
 
     `where` names the spec in the message.
     """
-    for key, known in (("model_type", MODEL_TYPES), ("backbone", BACKBONES)):
-        if model[key] not in known:
+    if model.backbone != "i3d":
+        return
+    if model.input_type != "3d":
+        raise InputError(
+            "The backbone i3d takes clips, not stacked frames.",
+            where=f"{where}: model.input_type",
+            found=model.input_type,
+            allowed=["3d"],
+            fix='set model.input_type: "3d", or choose a resnet backbone',
+        )
+    least = {f"{stream}_seq_length": I3D_FRAMES for stream in streams(model)}
+    least |= {"input_height": I3D_SIDE, "input_width": I3D_SIDE}
+    for key, bound in least.items():
+        if model[key] < bound:
             raise InputError(
-                "The native engine does not have this network yet.",
+                "The clips are too short or too small for the backbone i3d.",
                 where=f"{where}: model.{key}",
                 found=model[key],
-                allowed=known,
-                fix="choose one of these, or run NVIDIA's own code with tao.runner: direct",
+                allowed=[f"{bound} or more"],
+                fix=f"raise model.{key} (the public weights were trained at 224 x 224 pixels), "
+                "or choose a resnet backbone",
             )
-    if model.imagenet_pretrained:
-        raise InputError(
-            "The native engine downloads no ImageNet weights.",
-            where=f"{where}: model.imagenet_pretrained",
-            found=True,
-            fix="give a file in model.rgb_pretrained_model_path",
-        )

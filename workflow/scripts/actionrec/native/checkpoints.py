@@ -89,17 +89,24 @@ def weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def num_classes_of(path: Path | str) -> int:
     """Return the number of classes that a checkpoint's classifier tells apart.
 
-    Raises `InputError` if there is none.
+    0 for ImageNet weights of torchvision, whose classifier is of no use. Raises `InputError` if
+    there is no classifier.
     """
     state = weights(read(path, str(path)))
-    classes = _classes(state)
-    if classes is None:
+    classes = classes_of(state)
+    if classes is None and not is_imagenet(state):
         raise InputError("The checkpoint has no classifier.", where=path, allowed=HEADS)
-    return classes
+    return classes or 0
 
 
-def _classes(state: Mapping[str, Tensor]) -> int | None:
+def classes_of(state: Mapping[str, Tensor]) -> int | None:
+    """Return the number of classes of a network's classifier, or None if there is none."""
     return next((state[head].shape[0] for head in HEADS if head in state), None)
+
+
+def is_imagenet(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether weights are those of a ResNet as torchvision stores them."""
+    return "fc.weight" in state and "conv1.weight" in state
 
 
 def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
@@ -110,7 +117,7 @@ def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
     labels = spec.dataset.label_map
     network = networks.build(spec.model, len(labels))
     state = weights(read(path, where))
-    classes = _classes(state)
+    classes = classes_of(state)
     if classes is not None and classes != len(labels):
         raise InputError(
             "The checkpoint's number of classes is not the label map's.",
@@ -118,64 +125,14 @@ def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
             found=f"{path} has {classes} classes, dataset.label_map {len(labels)}",
             fix="give the label map that the checkpoint was trained with",
         )
+    load_exactly(network, state, path, where)
+    return network
+
+
+def load_exactly(network: nn.Module, state: Mapping[str, Any], path: str, where: str) -> None:
+    """Load weights whose names and shapes must be the network's; else raise `InputError`."""
     _refuse_other(network, state, path, where)
     network.load_state_dict(state)
-    return network
-
-
-def start_network(spec: DictConfig) -> nn.Module:
-    """Return the spec's network as a training starts it: fresh, or from pretrained weights.
-
-    As in TAO 7.3, rgb_pretrained_num_classes is the file's number of classes; a fresh classifier
-    then replaces the file's. With 0 the file's classifier is kept, and must have the label map's
-    number of classes. A 2D network takes a file of another number of input channels by their
-    mean; TAO ignores tensors that have no place in a 2D network, here they are refused, except
-    an ImageNet classifier (`fc`).
-    """
-    model, classes = spec.model, len(spec.dataset.label_map)
-    path = model.rgb_pretrained_model_path
-    if not path:
-        return networks.build(model, classes)
-    key = "model.rgb_pretrained_model_path"
-    state = weights(read(path, key))
-    declared = model.rgb_pretrained_num_classes or classes
-    found = _classes(state)
-    if found is not None and found != declared:
-        _refuse_classes(path, found, model.rgb_pretrained_num_classes, classes)
-    network = networks.build(model, found or classes)
-    if model.input_type == "2d":
-        state = _fit_2d(state, network)
-    _refuse_other(network, state, path, key)
-    network.load_state_dict(state)
-    if model.rgb_pretrained_num_classes:
-        network.replace_head(classes)
-    return network
-
-
-def _refuse_classes(path: str, found: int, declared: int, classes: int) -> None:
-    said = f"rgb_pretrained_num_classes is {declared}"
-    if declared == 0:
-        said += f", which stands for the {classes} of dataset.label_map"
-    raise InputError(
-        "The pretrained weights have another number of classes than the spec says.",
-        where="spec: model.rgb_pretrained_num_classes",
-        found=f"{path} has {found} classes; {said}",
-        fix=f"set model.rgb_pretrained_num_classes to {found}",
-    )
-
-
-def _fit_2d(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Adapt the first layer to the network's channels and leave out an ImageNet classifier."""
-    own = network.state_dict()
-    state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-    for name, value in own.items():
-        if name.startswith("fc_cls.") or name.endswith("num_batches_tracked"):
-            state.setdefault(name, value)
-    first = state.get("conv1.weight")
-    channels = own["conv1.weight"].shape[1]
-    if first is not None and first.dim() == 4 and first.shape[1] != channels:
-        state["conv1.weight"] = first.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
-    return state
 
 
 def _refuse_other(network: nn.Module, state: Mapping[str, Any], path: str, where: str) -> None:
@@ -194,7 +151,7 @@ def _refuse_other(network: nn.Module, state: Mapping[str, Any], path: str, where
         "The weights are of another network than the spec's model section names.",
         where=f"spec: {where}",
         found=f"{path}: {len(differences)} tensors differ: {shown}",
-        fix="make model_type, backbone, input_type and rgb_seq_length those of the weights",
+        fix="make model_type, backbone, input_type and the seq_lengths those of the weights",
     )
 
 

@@ -1,6 +1,7 @@
 """Videos as folders of frames, and the clips that loaders make of them.
 
-The layout is TAO's: <root>/<class>/<video>/rgb/<frame>.png; for inference <root>/<video>/rgb.
+The layout is TAO's: <root>/<class>/<video>/rgb/<frame>.png, for inference <root>/<video>/rgb.
+Optical flow lies beside it, in u (motion to the right) and v (downwards): pairs of grey images.
 """
 
 import logging
@@ -18,29 +19,42 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from actionrec.errors import InputError
-from actionrec.native import sampling, transforms
+from actionrec.native import sampling, streams, transforms
 
 log = logging.getLogger(__name__)
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
-CACHE_BYTES = 2**30  # of resized frames, per dataset
+CACHE_BYTES = 2**30  # of resized frames, per dataset and stream
 
 
 @dataclass(frozen=True)
 class Video:
-    """A folder of frames: `size` is the (width, height) of the first, `label` the class id."""
+    """A folder of images: `size` is the (width, height) of the first, `label` the class id.
+
+    `frames` are the files in rgb, `flow` those in u and in v; a stream that is not asked for has
+    none.
+    """
 
     folder: Path
     frames: tuple[str, ...]
     size: tuple[int, int]
     label: int = -1
+    flow: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """The number of frames that clips are made of: where flow is seen, those that have it."""
+        return len(self.flow or self.frames)
 
 
-def list_classes(root: Path, labels: Mapping[str, int], where: str) -> list[Video]:
+def list_classes(
+    root: Path, labels: Mapping[str, int], where: str, model_type: str = "rgb"
+) -> list[Video]:
     """Return the videos under <root>/<class>, by class id and name.
 
-    `where` is the spec's key for `root`. Raises `InputError` for stray files, a class that is
-    not in the label map, folders without frames and an empty root.
+    `where` is the spec's key for `root`; `model_type` says whether frames ("rgb"), flow ("of") or
+    both ("joint") are needed. Raises `InputError` for stray files, a class that is not in the
+    label map, folders without frames or flow, flow that is not in pairs, and an empty root.
     """
     classes = {folder.name: folder for folder in _subfolders(root, where)}
     for name, folder in classes.items():
@@ -55,7 +69,7 @@ def list_classes(root: Path, labels: Mapping[str, int], where: str) -> list[Vide
     if missing and classes:
         log.warning("%s has no folder of class %s", root, ", ".join(missing))
     videos = [
-        _video(folder, label)
+        _video(folder, model_type, label)
         for name, label in sorted(labels.items(), key=lambda item: item[1])
         if name in classes
         for folder in _subfolders(classes[name], where)
@@ -63,9 +77,9 @@ def list_classes(root: Path, labels: Mapping[str, int], where: str) -> list[Vide
     return _some(videos, root, where)
 
 
-def list_videos(root: Path, where: str) -> list[Video]:
+def list_videos(root: Path, where: str, model_type: str = "rgb") -> list[Video]:
     """Return the videos <root>/<video>, by name; errors as in `list_classes`."""
-    return _some([_video(folder) for folder in _subfolders(root, where)], root, where)
+    return _some([_video(folder, model_type) for folder in _subfolders(root, where)], root, where)
 
 
 def _some(videos: list[Video], root: Path, where: str) -> list[Video]:
@@ -89,33 +103,74 @@ def _subfolders(folder: Path, where: str) -> list[Path]:
     return entries
 
 
-def _video(folder: Path, label: int = -1) -> Video:
-    rgb = folder / "rgb"
-    if not rgb.is_dir():
+def _video(folder: Path, model_type: str, label: int = -1) -> Video:
+    frames = () if model_type == "of" else _images(folder, "rgb", "frames")
+    flow = () if model_type == "rgb" else _flow(folder)
+    if frames and len(frames) < len(flow):
         raise InputError(
-            "A video's folder has no rgb folder inside.",
+            "A video has more flow than frames.",
             where=folder,
-            allowed=["<class>/<video>/rgb for training and evaluation, <video>/rgb for inference"],
+            found=f"{len(frames)} images in rgb, {len(flow)} in u",
+            fix="extract the video's flow again, from these frames",
         )
-    frames = sorted(entry.name for entry in rgb.iterdir())
-    if not frames:
-        raise InputError("A video has no frames.", where=rgb)
-    for frame in frames:
-        if not frame.lower().endswith(IMAGES):
+    if frames:
+        size = _image_size(folder / "rgb" / frames[0], "RGB")
+    else:
+        size = _image_size(folder / "u" / flow[0], "L")
+    return Video(folder, frames, size, label, flow)
+
+
+def _flow(folder: Path) -> tuple[str, ...]:
+    u, v = (_images(folder, part, "flow") for part in ("u", "v"))
+    if len(u) != len(v):
+        raise InputError(
+            "The flow of a video is not in pairs.",
+            where=folder,
+            found=f"{len(u)} images in u, {len(v)} in v",
+            fix="extract the video's flow again",
+        )
+    for first, second in zip(u, v, strict=True):
+        if first != second:
             raise InputError(
-                "There is a stray file among the frames.",
-                where=rgb,
-                found=frame,
+                "The two images of a pair of flow must have one name.",
+                where=folder,
+                found=f"u/{first} beside v/{second}",
+                fix="extract the video's flow again",
+            )
+    return u
+
+
+def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
+    """Return the names of the images in a video's folder `part`, which hold its `what`."""
+    images = folder / part
+    if not images.is_dir():
+        raise InputError(
+            f"A video's folder has no {part} folder inside.",
+            where=folder,
+            allowed=[
+                f"<class>/<video>/{part} for training and evaluation, <video>/{part} for inference"
+            ],
+            fix="make its flow first, or set model.model_type: rgb" if what == "flow" else None,
+        )
+    names = sorted(entry.name for entry in images.iterdir())
+    if not names:
+        raise InputError(f"A video has no {what}.", where=images)
+    for name in names:
+        if not name.lower().endswith(IMAGES):
+            raise InputError(
+                f"There is a stray file among the {what}.",
+                where=images,
+                found=name,
                 allowed=IMAGES,
                 fix="remove it",
             )
-    return Video(folder, tuple(frames), _image_size(rgb / frames[0]), label)
+    return tuple(names)
 
 
-def _image_size(path: Path) -> tuple[int, int]:
+def _image_size(path: Path, mode: str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
-            transforms.refuse_mode(image, path)
+            transforms.refuse_mode(image, path, mode)
             return image.size
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError("A frame is no image.", where=path, found=error) from error
@@ -135,12 +190,10 @@ def refuse_small(size: int, batch: int, purpose: str, where: str) -> None:
 
 def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
     """Log the videos that have fewer frames than one clip, which will repeat frames."""
-    needed = spec.model.rgb_seq_length
+    needed = max(streams(spec.model).values())
     if spec.model.sample_strategy == sampling.CONSECUTIVE:
         needed *= spec.model.sample_rate
-    short = [
-        f"{video.folder} ({len(video.frames)})" for video in videos if len(video.frames) < needed
-    ]
+    short = [f"{video.folder} ({video.length})" for video in videos if video.length < needed]
     if short:
         log.warning(
             "%d videos have fewer than %d frames, so their clips repeat frames: %s",
@@ -151,16 +204,21 @@ def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
 
 
 class FrameReader:
-    """Reads frames of videos, resized, and remembers as many as fit into `CACHE_BYTES`.
+    """Reads one stream of videos, resized, and remembers as much as fits into `CACHE_BYTES`.
 
     The memory is shared with the worker processes that a loader forks, so that a frame is
     decoded once however many they are.
     """
 
-    def __init__(self, videos: Sequence[Video], spec: Any, *, training: bool) -> None:
-        self._videos = videos
+    def __init__(
+        self, videos: Sequence[Video], spec: Any, *, training: bool, stream: str = "rgb"
+    ) -> None:
+        self._videos, self._of = videos, stream == "of"
         self._sizes = [transforms.prepared_size(v.size, spec, training=training) for v in videos]
-        shapes = [(len(v.frames), h, w, 3) for v, (w, h) in zip(videos, self._sizes, strict=True)]
+        shapes = [
+            (len(v.flow), h, w, 2) if self._of else (len(v.frames), h, w, 3)
+            for v, (w, h) in zip(videos, self._sizes, strict=True)
+        ]
         ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in shapes])
         self._cached = int(np.searchsorted(ends, CACHE_BYTES, side="right"))
         self._pixels = _shared_arrays(shapes[: self._cached])
@@ -168,7 +226,7 @@ class FrameReader:
         self._lock = multiprocessing.get_context("fork").Lock()
 
     def read(self, video: int, ids: np.ndarray) -> np.ndarray:
-        """Return the frames `ids` of a video, (T, H, W, 3) uint8."""
+        """Return the images `ids` of a video: (T, H, W, 3) RGB or (T, H, W, 2) flow, uint8."""
         if video >= self._cached:
             frames = {i: self._decode(video, i) for i in np.unique(ids)}
             return np.stack([frames[i] for i in ids])
@@ -181,9 +239,12 @@ class FrameReader:
             self._ready[video][ids] = 1
         return self._pixels[video][ids]
 
-    def _decode(self, video: int, frame: int) -> np.ndarray:
-        path = self._videos[video].folder / "rgb" / self._videos[video].frames[frame]
-        return transforms.read_frame(path, self._sizes[video])
+    def _decode(self, number: int, index: int) -> np.ndarray:
+        video, size = self._videos[number], self._sizes[number]
+        if not self._of:
+            return transforms.read_frame(video.folder / "rgb" / video.frames[index], size)
+        parts = (video.folder / part / video.flow[index] for part in ("u", "v"))
+        return np.stack([transforms.read_frame(path, size, "L") for path in parts], axis=-1)
 
 
 def _shared_arrays(shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
@@ -194,8 +255,29 @@ def _shared_arrays(shapes: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
-# What a dataset gives for one clip: frames (T, H, W, 3) uint8, class id, index of the video.
-Clip = tuple[np.ndarray, int, int]
+# What a dataset gives for one clip: of each stream the images (T, H, W, channels) uint8; the
+# class id; the index of the video.
+Clip = tuple[tuple[np.ndarray, ...], int, int]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Clips of frames (N, T, H, W, 3) and, of the same videos, of flow (N, T, H, W, 2), uint8."""
+
+    rgb: torch.Tensor
+    of: torch.Tensor
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> "Pair":
+        """Return the clips on a device."""
+        return Pair(*(clips.to(device, non_blocking=non_blocking) for clips in self._both))
+
+    def pin_memory(self) -> "Pair":
+        """Return the clips in memory from which a GPU can fetch them."""
+        return Pair(*(clips.pin_memory() for clips in self._both))
+
+    @property
+    def _both(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.rgb, self.of
 
 
 class TrainingClips(Dataset):
@@ -207,7 +289,7 @@ class TrainingClips(Dataset):
 
     def __init__(self, videos: Sequence[Video], spec: Any) -> None:
         self._videos, self._spec = videos, spec
-        self._reader = FrameReader(videos, spec, training=True)
+        self._readers = _readers(videos, spec, training=True)
 
     def __len__(self) -> int:
         return len(self._videos) * self._spec.dataset.clips_per_video
@@ -218,11 +300,13 @@ class TrainingClips(Dataset):
         rng = np.random.default_rng((self._spec.train.seed, 1, epoch, index))
         model = self._spec.model
         video = self._videos[number]
-        ids = sampling.training_ids(
-            len(video.frames), model.rgb_seq_length, model.sample_strategy, model.sample_rate, rng
+        lengths = tuple(streams(model).values())
+        ids = sampling.stream_training_ids(
+            video.length, lengths, model.sample_strategy, model.sample_rate, rng
         )
         try:
-            clip = transforms.augment(self._reader.read(number, ids), self._spec, rng)
+            clip = _read(self._readers, number, ids)
+            clip = transforms.augment_alike(clip, self._spec, rng)
         except InputError as error:  # a worker's exception would come with its traceback
             return error
         return clip, video.label, number
@@ -235,14 +319,14 @@ class FixedClips(Dataset):
         self, videos: Sequence[Video], spec: Any, *, mode: str = "center", segments: int = 1
     ) -> None:
         self._videos, self._spec = videos, spec
-        self._reader = FrameReader(videos, spec, training=False)
+        self._readers = _readers(videos, spec, training=False)
         model = spec.model
         self._items = [
             (number, ids)
             for number, video in enumerate(videos)
-            for ids in sampling.clip_ids(
-                len(video.frames),
-                model.rgb_seq_length,
+            for ids in sampling.stream_clip_ids(
+                video.length,
+                tuple(streams(model).values()),
                 model.sample_strategy,
                 model.sample_rate,
                 mode=mode,
@@ -256,19 +340,33 @@ class FixedClips(Dataset):
 
     @property
     def lengths(self) -> list[int]:
-        """The number of frames of each clip."""
-        return [len(ids) for _, ids in self._items]
+        """The number of images of each clip, in its first stream."""
+        return [len(ids[0]) for _, ids in self._items]
 
     def __getitem__(self, index: int) -> Clip | InputError:
         number, ids = self._items[index]
         model = self._spec.model
         try:
-            clip = self._reader.read(number, ids)
+            clip = _read(self._readers, number, ids)
         except InputError as error:
             return error
         if self._spec.dataset.augmentation_config.val_center_crop:
-            clip = transforms.centre_crop(clip, (model.input_width, model.input_height))
+            size = (model.input_width, model.input_height)
+            clip = tuple(transforms.centre_crop(images, size) for images in clip)
         return clip, self._videos[number].label, number
+
+
+def _readers(videos: Sequence[Video], spec: Any, *, training: bool) -> list[FrameReader]:
+    return [
+        FrameReader(videos, spec, training=training, stream=stream)
+        for stream in streams(spec.model)
+    ]
+
+
+def _read(
+    readers: Sequence[FrameReader], video: int, ids: Sequence[np.ndarray]
+) -> tuple[np.ndarray, ...]:
+    return tuple(reader.read(video, i) for reader, i in zip(readers, ids, strict=True))
 
 
 class TrainingBatches:
@@ -302,11 +400,14 @@ def equal_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return batches
 
 
-Batch = tuple[torch.Tensor, torch.Tensor, list[int]]
+Batch = tuple[torch.Tensor | Pair, torch.Tensor, list[int]]
 
 
 def load(dataset: Dataset, batches: Any, spec: Any) -> "Loader":
-    """Return an iterable of batches: clips (N, T, H, W, 3) uint8, class ids, video indices."""
+    """Return an iterable of batches: clips, class ids, video indices.
+
+    Clips are (N, T, H, W, 3) of frames or (N, T, H, W, 2) of flow, uint8, or a `Pair` of both.
+    """
     workers = min(spec.dataset.workers, os.cpu_count() or 1)
     return Loader(
         dataset,
@@ -338,4 +439,6 @@ def _collate(items: list[Clip | InputError]) -> Batch | InputError:
         if isinstance(item, InputError):
             return item
     clips, labels, numbers = zip(*items, strict=True)
-    return torch.from_numpy(np.stack(clips)), torch.tensor(labels), list(numbers)
+    batch = [torch.from_numpy(np.stack(images)) for images in zip(*clips, strict=True)]
+    clips = Pair(*batch) if len(batch) == 2 else batch[0]
+    return clips, torch.tensor(labels), list(numbers)

@@ -20,7 +20,8 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
     """
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
-    videos = data.list_classes(Path(specs.require(spec, key, where)), labels, key)
+    root = Path(specs.require(spec, key, where))
+    videos = data.list_classes(root, labels, key, spec.model.model_type)
     data.refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
     data.warn_of_short(videos, spec)
     checkpoint = specs.require(spec, "evaluate.checkpoint", where)

@@ -25,7 +25,7 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     """
     key = "inference.inference_dataset_dir"
     root = Path(specs.require(spec, key, where))
-    videos = data.list_videos(root, key)
+    videos = data.list_videos(root, key, spec.model.model_type)
     data.refuse_small(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
     data.warn_of_short(videos, spec)
     checkpoint = specs.require(spec, "inference.checkpoint", where)

@@ -5,6 +5,8 @@ every `rate`-th frame of a stretch, "random_interval" one frame from each of `le
 parts of the video. Videos that are too short repeat frames.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 CONSECUTIVE = "consecutive"
@@ -80,3 +82,63 @@ def _middles(n: int, parts: int) -> np.ndarray:
     """Return the middle of each of `parts` equal parts of `n` frames."""
     part = n / parts
     return np.array([int(part / 2 + part * index) for index in range(parts)])
+
+
+Ids = tuple[np.ndarray, ...]  # of each stream
+
+
+def stream_training_ids(
+    n: int, lengths: tuple[int, ...], strategy: str, rate: int, rng: np.random.Generator
+) -> Ids:
+    """Draw the frame ids of each stream of a training clip, of `lengths` frames.
+
+    Of two streams the longer is drawn as `training_ids` does, and the shorter takes some of its
+    frames: the middle of a stretch, every `rate`-th again, or one of each equal part.
+    """
+    ids = training_ids(n, max(lengths), strategy, rate, rng)
+    if strategy == CONSECUTIVE:
+        return _share(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))
+    return _share(ids, lengths, lambda m, part: _drawn_from_parts(m, part, rng))
+
+
+def stream_clip_ids(
+    n: int,
+    lengths: tuple[int, ...],
+    strategy: str,
+    rate: int,
+    *,
+    mode: str,
+    segments: int,
+    whole: bool = False,
+) -> list[Ids]:
+    """Return the frame ids of each stream of each clip, as `clip_ids` does for one stream.
+
+    Two streams share frames as in `stream_training_ids`, the shorter taking the middle of each
+    part. As in TAO 7.3, a centre clip of two equal lengths ignores `rate`, and in the modes conv
+    and all the shorter stream always takes the middle of each part.
+    """
+    longest = max(lengths)
+    centre = mode == "center" or (mode == "all" and whole and strategy != CONSECUTIVE)
+    if len(lengths) == 2 and centre and strategy == CONSECUTIVE:
+        own = rate if lengths[0] != lengths[1] else 1
+        ids = centre_ids(n, longest, strategy, own)
+        return [_share(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))]
+    clips = clip_ids(n, longest, strategy, rate, mode=mode, segments=segments, whole=whole)
+    if mode == "all" and whole and strategy == CONSECUTIVE:
+        return [(ids,) * len(lengths) for ids in clips]
+    return [_share(ids, lengths, _middles) for ids in clips]
+
+
+def _share(
+    ids: np.ndarray, lengths: tuple[int, ...], pick: Callable[[int, int], np.ndarray]
+) -> Ids:
+    """Give the longer streams all `ids`, and a shorter one those that `pick` takes."""
+    return tuple(ids if part == len(ids) else ids[pick(len(ids), part)] for part in lengths)
+
+
+def _drawn_from_parts(n: int, parts: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw one of each of `parts` equal parts of `n`; the last part has what is left over too."""
+    part = n // parts
+    starts = np.arange(parts) * part
+    ends = np.append(starts[1:], n)
+    return rng.integers(starts, ends)

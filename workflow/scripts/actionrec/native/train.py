@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import checkpoints, data, progress, sgd, state, transforms
+from actionrec.native import checkpoints, data, pretrained, progress, sgd, state, transforms
 from actionrec.native.state import Training
 from actionrec.native.status import StatusLog
 
@@ -71,7 +71,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     if spec.train.num_gpus * spec.train.num_nodes > 1:
         log.warning("The native engine trains on one device; num_gpus and num_nodes are ignored.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = checkpoints.start_network(spec).to(device)
+    network = pretrained.start_network(spec).to(device)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
     clips = data.TrainingClips(videos, spec)
     order = data.TrainingBatches(len(clips), spec.dataset.batch_size, spec.train.seed)
@@ -95,7 +95,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
 def _training_videos(spec: DictConfig, where: Path) -> list[data.Video]:
     key = "dataset.train_dataset_dir"
     root = Path(specs.require(spec, key, where))
-    videos = data.list_classes(root, spec.dataset.label_map, key)
+    videos = data.list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
     size = len(videos) * spec.dataset.clips_per_video
     data.refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size")
     data.warn_of_short(videos, spec)
@@ -106,7 +106,9 @@ def _validation_videos(spec: DictConfig) -> list[data.Video]:
     root = spec.dataset.val_dataset_dir
     if not root:
         return []
-    videos = data.list_classes(Path(root), spec.dataset.label_map, "dataset.val_dataset_dir")
+    videos = data.list_classes(
+        Path(root), spec.dataset.label_map, "dataset.val_dataset_dir", spec.model.model_type
+    )
     data.refuse_small(len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size")
     return videos
 
