@@ -12,7 +12,7 @@ import torch
 from engine import command, curve, environment, read_golden, run, statuses, write_spec
 from omegaconf import OmegaConf
 
-from actionrec import encryption
+from actionrec import encryption, pretrained
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import checkpoints, encrypted
@@ -49,6 +49,15 @@ def test_only_the_weights_are_encrypted_and_come_back_equal(key, tmp_path):
     assert back.keys() == checkpoint.keys()
     for name, tensor in checkpoint["state_dict"].items():
         assert torch.equal(back["state_dict"][name], tensor)
+
+
+def test_nvidias_code_is_given_no_encrypted_weights_without_the_key(key, tmp_path):
+    clear, secret = str(tmp_path / "a.pth"), str(tmp_path / "b.pth")
+    checkpoints.save(Path(clear), small())
+    checkpoints.save(Path(secret), small(), encrypt=True)
+    pretrained.refuse_encrypted([clear])
+    with pytest.raises(InputError, match=r"b\.pth is encrypted"):
+        pretrained.refuse_encrypted([clear, secret])
 
 
 def test_a_wrong_key_is_told(key, tmp_path, monkeypatch):

@@ -26,6 +26,14 @@ def is_encrypted(checkpoint: Mapping[str, Any]) -> bool:
     return bool(checkpoint.get(KIND))
 
 
+def is_encrypted_file(path: Path | str) -> bool:
+    """Tell whether a file is an encrypted checkpoint."""
+    try:
+        return is_encrypted(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception:  # no checkpoint at all, which whoever reads it will tell
+        return False
+
+
 def encrypted(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return a checkpoint with its state_dict encrypted.
 
