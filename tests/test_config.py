@@ -173,6 +173,14 @@ def test_every_key_is_documented(repository):
             assert re.search(rf"`{key}[`.]", manual), f"{section}.{key} is not in config/README.md"
 
 
+def test_a_container_needs_an_image(demo):
+    demo["tao"] = {"runner": "docker", "toolkit": "7.3.0"}
+    with pytest.raises(InputError, match=r"not known to have an image[\s\S]*tao\.image"):
+        settings.check(demo, SCHEMA, "demo.yaml")
+    demo["tao"]["image"] = "nvcr.io/nvidia/tao/tao-toolkit@sha256:" + 64 * "0"
+    settings.check(demo, SCHEMA, "demo.yaml")
+
+
 def test_flow_is_needed_by_the_networks_that_see_it(demo):
     assert not settings.needs_flow(demo, "rgb_3d_base")
     demo["experiments"]["rgb_3d_ptm"]["spec"]["model"] = {"model_type": "joint"}

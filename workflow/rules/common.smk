@@ -7,7 +7,7 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, flow_manifest, manifest, native, spec
+from actionrec import __version__, encryption, flow_manifest, manifest, native, runners, spec
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -34,7 +34,7 @@ CLASSES = config["dataset"]["classes"]
 FROM_FOLDER = config["dataset"]["source"] == "folder"
 SPLITS = settings.splits(config)
 RUNS = list(settings.runs(config))
-ENGINE = f"{config['tao']['runner']} {config['tao']['toolkit']} actionrec {__version__}"
+ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 
 
 wildcard_constraints:

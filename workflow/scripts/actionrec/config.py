@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from actionrec.errors import InputError
+from actionrec.runners.images import IMAGES
 
 DRY_RUN = "correct it, then look at the plan: snakemake -n"
 
@@ -29,6 +30,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
         raise _explained(error, source)
     _check_source(config["dataset"], source)
     _check_splits(config, source)
+    _check_tao(config.get("tao") or {}, source)
     _check_flow(config.get("flow") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
@@ -109,6 +111,18 @@ def _check_splits(config: Mapping[str, Any], source: str) -> None:
         allowed=["fraction"],
         fix="set splits.method: fraction, or add dataset.archives.splits",
     )
+
+
+def _check_tao(tao: Mapping[str, Any], source: str) -> None:
+    in_container = tao.get("runner", "native") not in ("native", "direct")
+    if in_container and not tao.get("image") and tao.get("toolkit") not in IMAGES:
+        raise InputError(
+            "This toolkit is not known to have an image.",
+            where=f"{source}, tao.toolkit",
+            found=tao.get("toolkit"),
+            allowed=IMAGES,
+            fix="name an image in tao.image, or choose another toolkit",
+        )
 
 
 def _check_flow(flow: Mapping[str, Any], source: str) -> None:
