@@ -148,6 +148,25 @@ def stream_source(wildcards):
     return settings.pretrained(config, wildcards.exp)[wildcards.stream]
 
 
+def preflight_keys(wildcards):
+    """Return the sections of the config that say what the machine must have."""
+    return {key: config[key] for key in ("dataset", "frames", "tao", "export")}
+
+
+def refuse_unready_machine():
+    """Stop a run before its first job if its containers could not run here.
+
+    A cluster's jobs run elsewhere: there the first task tells what is missing.
+    """
+    if config["tao"]["runner"] not in runners.IN_CONTAINERS or not workflow.local_exec:
+        return
+    if any("gpu" in job.rule.resources for job in workflow.dag.needrun_jobs()):
+        from actionrec import preflight
+
+        ngc = bool(settings.ngc_checksums(config))
+        preflight.require(preflight.look(preflight_keys(None), ngc))
+
+
 def ngc_checksum(wildcards):
     """Return the SHA-256 that the config gives for a file of NGC, if it does."""
     target = f"{wildcards.model}:{wildcards.version}"
