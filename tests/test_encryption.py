@@ -8,7 +8,7 @@ from actionrec.errors import InputError
 
 def test_an_etlt_is_made_by_nvidias_code_and_is_not_plain(tmp_path):
     if not encryption.is_ready() and encryption.find_python() is None:
-        pytest.skip("no Python 3.12 on this machine: uv python install 3.12")
+        pytest.skip("no Python 3.12 or 3.10 on this machine: uv python install 3.12")
     plain = bytes(range(256)) * 64
     (tmp_path / "model.onnx").write_bytes(plain)
     encryption.encrypt_onnx(tmp_path / "model.onnx", tmp_path / "model.etlt")
@@ -52,3 +52,23 @@ def test_a_python_that_cannot_make_the_environment_leaves_none_behind(bare):
         encryption.prepare()
     assert not encryption.is_ready()
     assert [path for path in bare.iterdir() if "encryption" in path.name] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", encryption.PYTHONS)
+def test_each_python_reads_what_the_other_wrote(version, tmp_path, monkeypatch):
+    """NVIDIA's packages for the two differ in their own version."""
+    monkeypatch.setattr(encryption, "PYTHONS", (version,))
+    if encryption.find_python() is None:
+        pytest.skip(f"no Python {version} on this machine: uv python install {version}")
+    kind, secret = encryption.encrypt(b"some weights" * 1000)
+    assert len(kind) == 10 and b"weights" not in secret
+    monkeypatch.setattr(encryption, "ENVIRONMENT", tmp_path / "encryption")
+    assert encryption.decrypt(secret, kind) == b"some weights" * 1000
+    assert (tmp_path / "encryption" / "bin" / f"python{version}").exists()
+
+
+def test_an_empty_key_is_refused(monkeypatch):
+    monkeypatch.setenv("TAO_KEY", "")
+    with pytest.raises(InputError, match="unset TAO_KEY"):
+        encryption.key()
