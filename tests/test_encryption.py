@@ -68,6 +68,15 @@ def test_each_python_reads_what_the_other_wrote(version, tmp_path, monkeypatch):
     assert (tmp_path / "encryption" / "bin" / f"python{version}").exists()
 
 
+def test_modules_of_this_python_do_not_reach_the_other(tmp_path, monkeypatch):
+    """A PYTHONPATH set for the one would give the other packages that it cannot load."""
+    if not encryption.is_ready() and encryption.find_python() is None:
+        pytest.skip("no Python 3.12 or 3.10 on this machine: uv python install 3.12")
+    (tmp_path / "cryptography.py").write_text("raise ImportError('of another Python')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert encryption.decrypt(*reversed(encryption.encrypt(b"weights" * 99))) == b"weights" * 99
+
+
 def test_an_empty_key_is_refused(monkeypatch):
     monkeypatch.setenv("TAO_KEY", "")
     with pytest.raises(InputError, match="unset TAO_KEY"):

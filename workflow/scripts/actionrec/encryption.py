@@ -128,7 +128,8 @@ def _codec(
     """Run NVIDIA's code; what passes through the pipes touches no disk."""
     prepare()
     done = subprocess.run(
-        [ENVIRONMENT / "bin" / "python", CODEC, *arguments],
+        # isolated (-I): a PYTHONPATH here is meant for another Python
+        [ENVIRONMENT / "bin" / "python", "-I", CODEC, *arguments],
         env={**os.environ, "TAO_KEY": key()},
         input=given,
         capture_output=True,
