@@ -105,6 +105,15 @@ def answers(socket: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def is_public(socket: Path) -> bool:
+    """Tell whether the engine at a socket is the one at Docker's default socket, too."""
+    ids = [
+        docker(f"--host=unix://{path}", "info", "--format={{.ID}}")
+        for path in (socket, PUBLIC_SOCKET)
+    ]
+    return ids[0] == ids[1]
+
+
 def docker(*arguments: str) -> str:
     """Run Docker's command on the engine that the environment names; return what it prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)

@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from actionrec.runners.request import Request
 PACKAGES = Path(__file__).resolve().parents[2]
 PROGRESS = re.compile(rb"\d+%\|")
 SECONDS_BETWEEN_LINES = 15
+TERMINAL_SIZE = (40, 120)
 # torchrun's variables make TAO rewrite the spec file in place; Slurm's make Lightning wait for
 # the other ranks of a job step.
 FOREIGN_VARIABLES = (
@@ -105,6 +107,7 @@ def _start(
         )
         return process, process.stdout
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, TERMINAL_SIZE)
     try:
         process = subprocess.Popen(
             command,
