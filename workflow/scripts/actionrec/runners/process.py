@@ -12,9 +12,11 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from actionrec.runners import watchdog
 from actionrec.runners.request import Request
 
 PACKAGES = Path(__file__).resolve().parents[2]
@@ -83,7 +85,7 @@ def execute(
     with log_file.open("ab") as copy:
         start = copy.tell()
         process, output = _start(command, variables, terminal)
-        with process, output:
+        with process, output, _ending_with_this(process):
             show = _terminal()
             for piece in _pieces(output, copy):
                 show(piece)
@@ -104,6 +106,7 @@ def _start(
             stderr=subprocess.STDOUT,
             env=variables,
             preexec_fn=_die_with_parent,
+            start_new_session=True,
         )
         return process, process.stdout
     ours, theirs = pty.openpty()
@@ -121,6 +124,17 @@ def _start(
     finally:
         os.close(theirs)
     return process, os.fdopen(ours, "rb")
+
+
+@contextmanager
+def _ending_with_this(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let nothing that a command has started outlive this process, nor an exception within."""
+    with watchdog.watching("group", str(process.pid)):
+        try:
+            yield
+        except BaseException:
+            watchdog.kill_group(process.pid)
+            raise
 
 
 def _die_with_parent() -> None:
