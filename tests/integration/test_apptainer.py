@@ -11,11 +11,11 @@ from pathlib import Path
 import dockerd
 import pytest
 from apptainer_package import require_apptainer
-from projects import project
+from projects import train
 
 from actionrec import runners
 from actionrec.runners import Container, Request
-from helpers import snakemake, start_python, wait_for
+from helpers import start_python, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -114,12 +114,10 @@ def test_a_killed_job_leaves_nothing_running(image, tmp_path, number):
     wait_for(silent)
 
 
-def test_the_workflow_trains_through_it(image, tmp_path):
-    folder = project(tmp_path / "project", "apptainer", str(image))
-    snakemake(folder, "--cores", "2", "train")
-    run = folder / "results/rgb_2d/split1"
-    assert (run / "model.pth").stat().st_size > 0
-    assert "uid" in (folder / "logs/train_model/rgb_2d.split1.log").read_text()
+def test_it_trains(image, prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(prepared)
+    assert train(tmp_path, "apptainer", str(image)).stat().st_size > 0
+    assert f"uid {os.getuid()} GPUs 0" in (tmp_path / "log").read_text()
 
 
 def test_what_is_needed_is_there(image):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import dockerd
 import pytest
-from projects import project
+from projects import SPLIT, train
 
 from actionrec import runners
 from actionrec.errors import InputError
 from actionrec.isolated import prepare
 from actionrec.launcher import LAUNCHER
 from actionrec.runners import Container, Request
-from helpers import snakemake, start_python, wait_for
+from helpers import start_python, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -104,17 +104,16 @@ def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, numb
     wait_for(lambda: dockerd.containers() == [])
 
 
-def test_a_training_by_snakemake(engine_of_the_launcher, tmp_path):
-    folder = project(tmp_path / "project", "launcher")
-    run = folder / "results/rgb_2d/split1"
-    (folder / "misbehave").write_text("exits_with_0")
-    said = snakemake(folder, "--cores", "2", "train", check=False)
-    assert "RuntimeError: CUDA error" in said
-    assert not (run / "model.pth").exists()
-    (folder / "misbehave").unlink()
-    snakemake(folder, "--cores", "2", "train")
-    assert (run / "model.pth").stat().st_size > 0
-    mounts = json.loads((run / "runner/train/mounts.json").read_text())
-    assert {"source": str(folder), "destination": str(folder)} in mounts["Mounts"]
+def test_a_training_is_judged_by_what_it_left(
+    engine_of_the_launcher, prepared, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(prepared)
+    Path("misbehave").write_text("exits_with_0")
+    with pytest.raises(InputError, match="RuntimeError: CUDA error"):
+        train(tmp_path, "launcher")
+    Path("misbehave").unlink()
+    assert train(tmp_path, "launcher").stat().st_size > 0
+    mounts = json.loads(Path(SPLIT, "runner/train/mounts.json").read_text())
+    assert {"source": str(prepared), "destination": str(prepared)} in mounts["Mounts"]
     assert mounts["DockerOptions"]["user"] == f"{os.getuid()}:{os.getgid()}"
     assert dockerd.containers() == []

@@ -111,7 +111,7 @@ def script(request: Request, workdir: Path) -> str:
 def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the task through the launcher; raise `InputError` if the launcher never ran it."""
     prepare(LAUNCHER)
-    _require_default_engine()
+    require_default_engine()
     room, workdir = request.room.absolute(), Path.cwd()
     folders = mounts.needed(request.paths, workdir, request.container.mounts)
     content = mounts_file(request, gpus, folders, containers.user())
@@ -129,7 +129,8 @@ def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
     return _task_code(room / "code", code, output), output
 
 
-def _require_default_engine() -> None:
+def require_default_engine() -> None:
+    """Raise `InputError` where Docker's own settings name an engine that the launcher ignores."""
     host = os.environ.get("DOCKER_HOST", SOCKET)
     if host != SOCKET:
         raise InputError(
