@@ -181,6 +181,12 @@ def test_a_container_needs_an_image(demo):
     settings.check(demo, SCHEMA, "demo.yaml")
 
 
+def test_the_launcher_takes_no_options(demo):
+    demo["tao"] = {"runner": "launcher", "image": "a:b", "container": {"options": ["--rm"]}}
+    with pytest.raises(InputError, match=r"tao\.runner: docker"):
+        settings.check(demo, SCHEMA, "demo.yaml")
+
+
 def test_flow_is_needed_by_the_networks_that_see_it(demo):
     assert not settings.needs_flow(demo, "rgb_3d_base")
     demo["experiments"]["rgb_3d_ptm"]["spec"]["model"] = {"model_type": "joint"}

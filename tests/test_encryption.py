@@ -1,8 +1,11 @@
 """Encryption with NVIDIA's package, where a Python for it is found."""
 
+import sys
+from dataclasses import replace
+
 import pytest
 
-from actionrec import encryption
+from actionrec import encryption, isolated
 from actionrec.errors import InputError
 
 
@@ -22,7 +25,7 @@ def test_an_etlt_is_made_by_nvidias_code_and_is_not_plain(tmp_path):
 @pytest.fixture
 def bare(tmp_path, monkeypatch):
     """Return a folder that is home and PATH, in which no environment has been made."""
-    monkeypatch.setattr(encryption, "ENVIRONMENT", tmp_path / "encryption")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -55,15 +58,16 @@ def test_a_python_that_cannot_make_the_environment_leaves_none_behind(bare):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", encryption.PYTHONS)
+@pytest.mark.parametrize("version", encryption.ENVIRONMENT.pythons)
 def test_each_python_reads_what_the_other_wrote(version, tmp_path, monkeypatch):
     """NVIDIA's packages for the two differ in their own version."""
-    monkeypatch.setattr(encryption, "PYTHONS", (version,))
-    if encryption.find_python() is None:
+    alone = replace(encryption.ENVIRONMENT, pythons=(version,))
+    if isolated.find_python(alone.pythons) is None:
         pytest.skip(f"no Python {version} on this machine: uv python install {version}")
     kind, secret = encryption.encrypt(b"some weights" * 1000)
     assert len(kind) == 10 and b"weights" not in secret
-    monkeypatch.setattr(encryption, "ENVIRONMENT", tmp_path / "encryption")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(encryption, "ENVIRONMENT", alone)
     assert encryption.decrypt(secret, kind) == b"some weights" * 1000
     assert (tmp_path / "encryption" / "bin" / f"python{version}").exists()
 

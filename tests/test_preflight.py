@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrec import encryption, preflight
+from actionrec import preflight
 from actionrec.errors import InputError
 from helpers import clone, edit, snakemake
 
@@ -41,7 +41,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}")
-    monkeypatch.setattr(encryption, "ENVIRONMENT", tmp_path / "encryption")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
 
     def have(**answers: str) -> None:
         install(tmp_path / "bin", "nvidia-smi", SMI)

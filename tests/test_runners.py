@@ -1,6 +1,7 @@
 """Runners: real processes that print, fail, and die with their parent."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,18 @@ import pytest
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.runners import Container, Request, direct, docker, gpus, mounts, native, process
+from actionrec.runners import (
+    Container,
+    Request,
+    apptainer,
+    direct,
+    docker,
+    gpus,
+    launcher,
+    mounts,
+    native,
+    process,
+)
 
 
 @pytest.fixture
@@ -92,6 +104,15 @@ def test_the_task_dies_with_a_killed_parent(tmp_path, command):
         f"pathlib.Path({str(tmp_path)!r}, 'pid').write_text(str(os.getpid()))\n"
         "time.sleep(60)"
     )
+    parent = start_parent(tmp_path)
+    pid = int((tmp_path / "pid").read_text())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_until(lambda: not alive(pid))
+
+
+def start_parent(tmp_path) -> subprocess.Popen:
+    """Start a process that runs the command on PATH; wait until that has written a pid."""
     code = (
         "from pathlib import Path; from actionrec import runners; "
         f"room = Path({str(tmp_path)!r}); "
@@ -101,9 +122,7 @@ def test_the_task_dies_with_a_killed_parent(tmp_path, command):
     parent = subprocess.Popen([sys.executable, "-c", code], env=variables)
     pid = tmp_path / "pid"
     wait_until(lambda: pid.exists() and pid.read_text())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    wait_until(lambda: not alive(int(pid.read_text())))
+    return parent
 
 
 def alive(pid: int) -> bool:
@@ -113,7 +132,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -174,6 +193,116 @@ def test_the_command_line_of_podman(tmp_path):
     assert "--userns=keep-id" in line
     assert not [word for word in line if word.startswith("--gpus")]
     assert line[-6:-4] == ["--tls", "image@sha256:" + 64 * "0"]
+
+
+def test_the_command_line_of_apptainer(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAO_KEY", "secret")
+    task = request(tmp_path, container=Container("nvcr.io/a/b:1", options=["--no-mount=tmp"]))
+    line = apptainer.command(
+        task,
+        ("1", "2"),
+        program="singularity",
+        folders={Path("/p"): Path("/p"), Path("/links/a,b"): Path("/disk/a,b")},
+        workdir=Path("/p"),
+    )
+    assert line == [
+        "singularity",
+        "exec",
+        "--nv",
+        "--pid",
+        "--cleanenv",
+        "--no-eval",
+        f"--home={tmp_path}/results/exp/split1/runner/train/user",
+        "--mount",
+        "type=bind,source=/p,destination=/p",
+        "--mount",
+        'type=bind,"source=/disk/a,b","destination=/links/a,b"',
+        "--pwd=/p",
+        "--no-mount=tmp",
+        "docker://nvcr.io/a/b:1",
+        "action_recognition",
+        "train",
+        "-e",
+        "/p/spec.yaml",
+    ]
+    passed = apptainer.variables(task, ("1", "2"))
+    assert passed["APPTAINERENV_TAO_KEY"] == passed["SINGULARITYENV_TAO_KEY"] == "secret"
+    assert passed["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
+    file = request(tmp_path, container=Container("/images/tao.sif"))
+    line = apptainer.command(file, (), program="apptainer", folders={}, workdir=Path("/p"))
+    assert "/images/tao.sif" in line
+    assert "--nv" not in line
+
+
+def test_what_the_launcher_is_told(tmp_path):
+    task = request(tmp_path, container=Container("nvcr.io/nvidia/tao/tao-toolkit:5.5.0-pyt"))
+    inside = launcher.room_inside(task)
+    assert re.fullmatch(r"/actionrec/[0-9a-f]{8}", inside)
+    assert launcher.command(inside)[1:] == [
+        "model",
+        "action_recognition",
+        "run",
+        "sh",
+        f"{inside}/job.sh",
+    ]
+    assert launcher.configuration(task.container.image)["task_group"]["model"]["dockers"] == {
+        "nvidia/tao/tao-toolkit": {
+            "5.5.0-pyt": {"docker_registry": "nvcr.io", "tasks": ["action_recognition"]}
+        }
+    }
+    content = launcher.mounts_file(task, ("1",), {Path("/p"): Path("/p")}, "1000:1001")
+    variables = {each["variable"]: each["value"] for each in content["Envs"]}
+    assert content["Mounts"] == [
+        {"source": "/p", "destination": "/p"},
+        {"source": str(task.room), "destination": inside},
+    ]
+    assert content["DockerOptions"] == {
+        "user": "1000:1001",
+        "shm_size": "16g",
+        "ulimits": {"memlock": -1, "stack": 67108864},
+    }
+    assert variables == {
+        "OMP_NUM_THREADS": "3",
+        "PYTHONUNBUFFERED": "1",
+        "TELEMETRY_OPT_OUT": "yes",
+        "HOME": f"{inside}/user",
+        "USER": "tao",
+        "CUDA_VISIBLE_DEVICES": "1",
+    }
+
+
+@pytest.mark.parametrize("image", ["nvcr.io/a/b@sha256:0", "nvcr.io/a/b:1@sha256:0", "b"])
+def test_the_launcher_needs_a_tag(image):
+    with pytest.raises(InputError, match="by its tag only"):
+        launcher.configuration(image)
+
+
+@pytest.mark.parametrize(("at", "source"), [("/link", "/real"), ("/a:b", "/a:b")])
+def test_the_launcher_refuses_folders_that_it_would_mount_elsewhere(tmp_path, at, source):
+    with pytest.raises(InputError, match=r"tao\.runner: docker"):
+        launcher.mounts_file(request(tmp_path), (), {Path(at): Path(source)}, "0:0")
+
+
+def test_the_launcher_refuses_another_socket(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    with pytest.raises(InputError, match="default socket only"):
+        launcher.require_default_engine()
+
+
+def test_nothing_that_a_task_started_outlives_a_killed_parent(tmp_path, command):
+    """As TAO's command does, which has a child do the work."""
+    command(
+        "import pathlib, subprocess, sys\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f"pathlib.Path({str(tmp_path)!r}, 'pid').write_text(str(child.pid))\n"
+        "child.wait()"
+    )
+    parent = start_parent(tmp_path)
+    child = int((tmp_path / "pid").read_text())
+    assert alive(child)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not alive(child))
 
 
 @pytest.mark.parametrize(

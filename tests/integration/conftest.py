@@ -5,6 +5,9 @@ from pathlib import Path
 
 import dockerd
 import pytest
+from projects import SPLIT, make_project
+
+from helpers import snakemake
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,15 @@ def engine() -> Iterator[Path]:
         patch.setenv("CUDA_VISIBLE_DEVICES", "0")
         dockerd.import_image()
         yield socket
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project in which everything is made but what needs an engine.
+
+    Its path has a quote in it, and its frames lie elsewhere, behind a link.
+    """
+    folder = make_project(tmp_path_factory.mktemp("docker") / "it's a project")
+    (folder / "resources").symlink_to(tmp_path_factory.mktemp("disk"))
+    snakemake(folder, "--cores", "2", f"{SPLIT}/data", f"{SPLIT}/specs/train.yaml")
+    return folder

@@ -26,6 +26,11 @@ PUBLIC_SOCKET = Path("/var/run/docker.sock")
 SEARCH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 # What the stand-in runs on: the same folders in every kind of container.
 MOUNTS = sorted({"/usr", sys.prefix, sys.base_prefix} - {"/usr/local"})
+ENVIRONMENT = (
+    f"PATH=/opt/tao/bin:{Path(sys.executable).parent}:/usr/bin:/usr/sbin",
+    "PYTHONPATH=/opt/tao/lib",
+    "PYTHONDONTWRITEBYTECODE=1",
+)
 FOLDERS = ("dev", "etc", "home", "opt/tao/lib", "proc", "root", "sbin", "sys", "tmp", "usr", "var")
 
 
@@ -105,6 +110,15 @@ def answers(socket: Path) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def is_public(socket: Path) -> bool:
+    """Tell whether the engine at a socket is the one at Docker's default socket, too."""
+    ids = [
+        docker(f"--host=unix://{path}", "info", "--format={{.ID}}")
+        for path in (socket, PUBLIC_SOCKET)
+    ]
+    return ids[0] == ids[1]
+
+
 def docker(*arguments: str) -> str:
     """Run Docker's command on the engine that the environment names; return what it prints."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
@@ -144,11 +158,10 @@ def root_archive() -> bytes:
 
 def import_image(tag: str = IMAGE) -> None:
     """Put the stand-in's image into the engine that the environment names."""
-    path = f"/opt/tao/bin:{Path(sys.executable).parent}:/usr/bin:/usr/sbin"
     changes = [
         'ENTRYPOINT ["/opt/tao/bin/nvidia_entrypoint.sh"]',
         'CMD ["/bin/bash"]',
-        f"ENV PATH={path} PYTHONPATH=/opt/tao/lib PYTHONDONTWRITEBYTECODE=1",
+        f"ENV {' '.join(ENVIRONMENT)}",
     ]
     command = ["docker", "import", *(f"--change={change}" for change in changes), "-", tag]
     subprocess.run(command, input=root_archive(), check=True, stdout=subprocess.DEVNULL)

@@ -5,11 +5,15 @@ from pathlib import Path
 import yaml
 from dockerd import IMAGE, MOUNTS
 
+from actionrec import tasks
+from actionrec.runners import Container
 from helpers import clone, write_video
 
+SPLIT = "results/rgb_2d/split1"
 
-def project(folder: Path, runner: str, image: str = IMAGE) -> Path:
-    """Return a clone with tiny videos of two classes, configured for a runner with containers."""
+
+def make_project(folder: Path) -> Path:
+    """Return a clone with tiny videos of two classes, configured for the runner `docker`."""
     folder = clone(folder)
     for cls in ("clap", "wave"):
         for index in range(8):
@@ -23,8 +27,8 @@ def project(folder: Path, runner: str, image: str = IMAGE) -> Path:
         },
         "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
         "tao": {
-            "runner": runner,
-            "image": image,
+            "runner": "docker",
+            "image": IMAGE,
             "container": {"mounts": MOUNTS, "shm_size": "64m"},
         },
         "export": {"etlt": "never"},
@@ -37,3 +41,28 @@ def project(folder: Path, runner: str, image: str = IMAGE) -> Path:
     }
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
     return folder
+
+
+def train(outputs: Path, runner: str, image: str = IMAGE) -> Path:
+    """Train in the project that is the working directory; return the model, one of `outputs`.
+
+    Another folder of outputs stands for another engine: it trains anew.
+    """
+    model = outputs / "model.pth"
+    tasks.train(
+        Path(SPLIT, "specs/train.yaml"),
+        Path(SPLIT, "split.tsv"),
+        None,
+        model=model,
+        choice=outputs / "model.json",
+        history=outputs / "history.csv",
+        select="best",
+        engine=tasks.Engine(
+            runner,
+            str(outputs),
+            threads=1,
+            log=outputs / "log",
+            container=Container(image, mounts=MOUNTS, ulimits={}),
+        ),
+    )
+    return model

@@ -10,9 +10,9 @@ from pathlib import Path
 import dockerd
 import psutil
 import pytest
-from projects import project
+from projects import SPLIT, train
 
-from actionrec import runners, tasks
+from actionrec import runners
 from actionrec.errors import InputError
 from actionrec.runners import Container, Request, containers
 from helpers import snakemake, start_python, wait_for
@@ -188,50 +188,40 @@ class TestKilledJob:
 
 
 @pytest.fixture(scope="module")
-def done(engine, tmp_path_factory):
-    """Run a small project whole, with its frames elsewhere; return its folder and what was said."""
-    folder = project(tmp_path_factory.mktemp("docker") / "it's a project", "docker")
-    disk = tmp_path_factory.mktemp("disk")
-    (folder / "resources").symlink_to(disk)
-    return folder, snakemake(folder, "--cores", "2")
-
-
-RUN = "results/rgb_2d/split1"
+def done(engine, prepared):
+    """Run the prepared project to its end."""
+    snakemake(prepared, "--cores", "2")
+    return prepared
 
 
 class TestWorkflow:
     def test_every_task_ran_in_a_container(self, done):
-        folder, _ = done
-        metrics = json.loads((folder / RUN / "metrics.json").read_text())
+        metrics = json.loads((done / SPLIT / "metrics.json").read_text())
         assert metrics["videos"] == 4
-        assert (folder / RUN / "export/model.onnx").stat().st_size > 0
+        assert (done / SPLIT / "export/model.onnx").stat().st_size > 0
         for task in ("train", "evaluate", "inference", "export"):
-            record = json.loads((folder / RUN / f"runner/{task}/container.json").read_text())
+            record = json.loads((done / SPLIT / f"runner/{task}/container.json").read_text())
             assert record["image"] == dockerd.IMAGE
             assert record["gpus"] == ["0"]
-        log = (folder / "logs/train_model/rgb_2d.split1.log").read_text()
+        log = (done / "logs/train_model/rgb_2d.split1.log").read_text()
         assert record["name"].replace("export", "train")[:20] in log
         assert f"uid {os.getuid()} GPUs 0" in log
         assert dockerd.containers() == []
 
     def test_a_second_run_does_nothing_and_a_new_image_trains_anew(self, done):
-        folder, _ = done
-        assert "Nothing to be done" in snakemake(folder, "--cores", "2")
-        config = (folder / "config/config.yaml").read_text()
-        shm = folder / "shm.yaml"
+        assert "Nothing to be done" in snakemake(done, "--cores", "2")
+        config = (done / "config/config.yaml").read_text()
+        shm = done / "shm.yaml"
         shm.write_text(config.replace("shm_size: 64m", "shm_size: 32m"))
-        assert "Nothing to be done" in snakemake(folder, "-n", "--configfile", str(shm))
-        image = folder / "image.yaml"
+        assert "Nothing to be done" in snakemake(done, "-n", "--configfile", str(shm))
+        image = done / "image.yaml"
         image.write_text(config.replace("6.26.3-pyt", "6.26.4-pyt"))
-        assert "train_model" in snakemake(folder, "-n", "--configfile", str(image))
+        assert "train_model" in snakemake(done, "-n", "--configfile", str(image))
 
     def test_a_killed_snakemake_leaves_no_container(self, done):
-        folder, _ = done
-        (folder / "misbehave").write_text("sleeps")
+        (done / "misbehave").write_text("sleeps")
         command = [sys.executable, "-m", "snakemake", "--cores", "1", "--forcerun", "train_model"]
-        run = psutil.Popen(
-            command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        run = psutil.Popen(command, cwd=done, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_for(dockerd.containers, 60)
             tree = [run, *run.children(recursive=True)]
@@ -240,36 +230,20 @@ class TestWorkflow:
             run.wait()
             wait_for(lambda: dockerd.containers() == [])
         finally:
-            (folder / "misbehave").unlink()
-            snakemake(folder, "--unlock")
+            (done / "misbehave").unlink()
+            snakemake(done, "--unlock")
 
 
 @pytest.fixture
 def misbehaving(done, tmp_path, monkeypatch):
     """Return a function that trains in a container that misbehaves in a given way."""
-    folder, _ = done
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(done)
 
-    def train(how: str | None) -> None:
+    def misbehave(how: str | None) -> Path:
         Path("misbehave").write_text(how or "")
-        outputs = {name: tmp_path / name for name in ("model", "choice", "history")}
-        tasks.train(
-            Path(RUN, "specs/train.yaml"),
-            Path(RUN, "split.tsv"),
-            None,
-            **outputs,
-            select="best",
-            engine=tasks.Engine(
-                "docker",
-                str(tmp_path),
-                1,
-                tmp_path / "log",
-                container=Container(dockerd.IMAGE, mounts=dockerd.MOUNTS, ulimits={}),
-            ),
-        )
-        return outputs["model"]
+        return train(tmp_path, "docker")
 
-    yield train
+    yield misbehave
     Path("misbehave").unlink()
 
 
@@ -283,11 +257,11 @@ def misbehaving(done, tmp_path, monkeypatch):
 def test_a_task_that_fails_as_tao_does_is_noticed(misbehaving, tmp_path, how, said):
     with pytest.raises(InputError, match=said):
         misbehaving(how)
-    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "model.pth").exists()
 
 
 def test_a_killed_task_goes_on_where_it_was(misbehaving):
-    status = Path(RUN, "train/status.json")
+    status = Path(SPLIT, "train/status.json")
     with pytest.raises(InputError, match="exit code 137"):
         misbehaving("killed")
     assert misbehaving(None).stat().st_size > 0
@@ -298,4 +272,4 @@ def test_nothing_is_resumed_from_a_bogus_checkpoint(misbehaving):
     with pytest.raises(InputError, match="exit code 1"):
         misbehaving("bogus_checkpoint")
     assert misbehaving(None).stat().st_size > 0
-    assert "Resuming training" not in Path(RUN, "train/status.json").read_text()
+    assert "Resuming training" not in Path(SPLIT, "train/status.json").read_text()

@@ -128,6 +128,15 @@ def experiment(question):
     return get
 
 
+def gpus_of(task):
+    """Return a resources function: how many GPUs a task of {exp} uses, by its spec."""
+
+    def count(wildcards):
+        return settings.overrides(config, wildcards.exp).get(task, {}).get("num_gpus", 1)
+
+    return count
+
+
 def spec_keys(wildcards):
     """Return the user's TAO keys that the spec of {task} depends on."""
     return spec.relevant(settings.overrides(config, wildcards.exp), wildcards.task)

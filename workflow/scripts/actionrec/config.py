@@ -123,6 +123,14 @@ def _check_tao(tao: Mapping[str, Any], source: str) -> None:
             allowed=IMAGES,
             fix="name an image in tao.image, or choose another toolkit",
         )
+    container = tao.get("container") or {}
+    if tao.get("runner") == "launcher" and container.get("options"):
+        raise InputError(
+            "NVIDIA's launcher takes no options for its containers.",
+            where=f"{source}, tao.container.options",
+            found=container["options"],
+            fix="remove them, or set tao.runner: docker",
+        )
 
 
 def _check_flow(flow: Mapping[str, Any], source: str) -> None:

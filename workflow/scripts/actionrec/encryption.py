@@ -4,21 +4,24 @@
 """
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from actionrec import isolated
 from actionrec.errors import InputError
 from actionrec.files import replacing
 
 CODEC = Path(__file__).with_name("eff_codec.py")
-LOCK = Path(__file__).resolve().parents[3] / "envs" / "encryption.lock"
-ENVIRONMENT = Path(sys.prefix) / "encryption"
-PYTHONS = ("3.12", "3.10")
 PUBLIC_KEY = "nvidia_tao"
-PREPARE = "python -m actionrec.encryption"
+ENVIRONMENT = isolated.Environment(
+    "encryption",
+    pythons=("3.12", "3.10"),
+    purpose="NVIDIA's encryption",
+    prepare="python -m actionrec.encryption",
+    otherwise="do without it, by export.etlt: never and tao.encrypt: false",
+)
 
 
 def wanted(mode: str) -> bool:
@@ -28,60 +31,17 @@ def wanted(mode: str) -> bool:
 
 def is_ready() -> bool:
     """Tell whether the environment for the encryption has been made."""
-    return (ENVIRONMENT / "bin" / "python").exists()
+    return isolated.is_ready(ENVIRONMENT)
 
 
 def prepare() -> None:
-    """Make the environment for the encryption, whole or not at all.
-
-    Raises `InputError` without one of the Pythons or without a package index.
-    """
-    if is_ready():
-        return
-    python = find_python()
-    if python is None:
-        raise InputError(
-            f"NVIDIA's encryption needs Python {' or '.join(PYTHONS)}, and there is none here.",
-            where="configuration, export.etlt and tao.encrypt",
-            fix=f"uv python install {PYTHONS[0]}, then {PREPARE}; or do without the encryption",
-        )
-    from uv import find_uv_bin
-
-    with replacing(ENVIRONMENT) as part:
-        _run([find_uv_bin(), "venv", "--quiet", "--relocatable", "--python", python, part])
-        install = ["pip", "install", "--quiet", "--system-certs", "--no-deps", "--python", part]
-        _run([find_uv_bin(), *install, "--requirements", LOCK])
-
-
-def _run(command: Sequence[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise InputError(
-            f"The environment for NVIDIA's encryption could not be made: {done.stderr.strip()}",
-            where=ENVIRONMENT,
-            fix=f"once PyPI can be reached: {PREPARE}; or do without the encryption",
-        )
+    """Make the environment for the encryption; raise `InputError` where that cannot be done."""
+    isolated.prepare(ENVIRONMENT)
 
 
 def find_python() -> Path | None:
-    """Return a Python 3.12 or 3.10 that starts, from PATH, uv's or pyenv's folders, or None."""
-    found = (python for version in PYTHONS for python in _candidates(version))
-    return next((python for python in found if _starts(python)), None)
-
-
-def _candidates(version: str) -> Iterator[Path]:
-    home = Path.home()
-    data = Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-    for root in (home / ".pyenv" / "versions", data / "uv" / "python"):
-        yield from sorted(root.glob(f"*{version}*/bin/python{version}"))
-    if found := shutil.which(f"python{version}"):
-        yield Path(found)
-
-
-def _starts(python: Path) -> bool:
-    """Tell whether this is a Python and not a version manager's shim for one that is missing."""
-    done = subprocess.run([python, "-c", "import ctypes"], capture_output=True, check=False)
-    return done.returncode == 0
+    """Return a Python that NVIDIA's package runs on, or None."""
+    return isolated.find_python(ENVIRONMENT.pythons)
 
 
 def key() -> str:
@@ -129,7 +89,7 @@ def _codec(
     prepare()
     done = subprocess.run(
         # isolated (-I): a PYTHONPATH here is meant for another Python
-        [ENVIRONMENT / "bin" / "python", "-I", CODEC, *arguments],
+        [ENVIRONMENT.program("python"), "-I", CODEC, *arguments],
         env={**os.environ, "TAO_KEY": key()},
         input=given,
         capture_output=True,
@@ -139,7 +99,7 @@ def _codec(
         raise InputError(
             f"NVIDIA's encryption failed: {done.stderr.decode(errors='replace').strip()[-500:]}",
             where=where,
-            fix=f"remove {ENVIRONMENT} and run the same command again",
+            fix=f"remove {ENVIRONMENT.folder} and run the same command again",
         )
     return done.stdout
 

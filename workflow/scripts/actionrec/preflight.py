@@ -83,7 +83,7 @@ def _runner(tao: Mapping[str, Any]) -> Iterator[Check]:
         optional = row.what.startswith("login") and registry(container.image) != "nvcr.io"
         yield Check(row.what, row.state, row.fix, required=not optional)
     absent = any(row.what == container.image and row.state != "there" for row in rows)
-    if tao["runner"] == "docker" and absent and all(row.fine for row in rows):
+    if tao["runner"] in ("docker", "launcher") and absent and all(row.fine for row in rows):
         yield from _pull(container.engine, container.image)
 
 
@@ -164,13 +164,12 @@ def _encryption(tao: Mapping[str, Any], etlt: str) -> Iterator[Check]:
     if etlt == "never" and not own:
         return
     required = own or etlt == "always"
+    name, environment = "Python for the encryption", encryption.ENVIRONMENT
     if encryption.is_ready():
-        yield Check("Python for the encryption", str(encryption.ENVIRONMENT))
+        yield Check(name, str(environment.folder))
     elif python := encryption.find_python():
-        fix = encryption.PREPARE
-        state = f"{python}, environment not made yet"
-        yield Check("Python for the encryption", state, None if required else fix, required=False)
+        fix = None if required else environment.prepare
+        yield Check(name, f"{python}, environment not made yet", fix, required=False)
     else:
-        install = f"uv python install {encryption.PYTHONS[0]}, then {encryption.PREPARE}"
-        versions = " or ".join(encryption.PYTHONS)
-        yield Check("Python for the encryption", f"no {versions} here", install, required)
+        fix = f"uv python install {environment.pythons[0]}, then {environment.prepare}"
+        yield Check(name, f"no {' or '.join(environment.pythons)} here", fix, required)

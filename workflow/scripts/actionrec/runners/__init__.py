@@ -4,14 +4,20 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from actionrec.runners import direct, docker, gpus, native
+from actionrec.runners import apptainer, direct, docker, gpus, launcher, native
 from actionrec.runners.images import IMAGES
 from actionrec.runners.needs import Need
 from actionrec.runners.request import Container, Request
 
-RUNNERS: Mapping[str, ModuleType] = {"native": native, "direct": direct, "docker": docker}
+RUNNERS: Mapping[str, ModuleType] = {
+    "native": native,
+    "direct": direct,
+    "docker": docker,
+    "apptainer": apptainer,
+    "launcher": launcher,
+}
 
-IN_CONTAINERS = ("docker",)
+IN_CONTAINERS = ("docker", "apptainer", "launcher")
 
 __all__ = ["IN_CONTAINERS", "RUNNERS", "Container", "Need", "Request", "execute", "needs"]
 

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,18 +57,12 @@ def guarded(container: Container, wanted: str) -> Iterator[None]:
 
     The latter also when this process is killed within.
     """
-    watchdog.remove(container.engine, wanted)
-    with subprocess.Popen(
-        [sys.executable, "-I", watchdog.__file__, container.engine, wanted],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as guard:
+    watchdog.remove_containers(container.engine, wanted)
+    with watchdog.watching("containers", container.engine, wanted):
         try:
             yield
         finally:
-            watchdog.remove(container.engine, wanted)
-            guard.stdin.write(b"done")
+            watchdog.remove_containers(container.engine, wanted)
 
 
 def csv(fields: Sequence[str]) -> str:

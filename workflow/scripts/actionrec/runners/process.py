@@ -9,16 +9,20 @@ import shlex
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from actionrec.runners import watchdog
 from actionrec.runners.request import Request
 
 PACKAGES = Path(__file__).resolve().parents[2]
 PROGRESS = re.compile(rb"\d+%\|")
 SECONDS_BETWEEN_LINES = 15
+TERMINAL_SIZE = (40, 120)
 # torchrun's variables make TAO rewrite the spec file in place; Slurm's make Lightning wait for
 # the other ranks of a job step.
 FOREIGN_VARIABLES = (
@@ -81,7 +85,7 @@ def execute(
     with log_file.open("ab") as copy:
         start = copy.tell()
         process, output = _start(command, variables, terminal)
-        with process, output:
+        with process, output, _ending_with_this(process):
             show = _terminal()
             for piece in _pieces(output, copy):
                 show(piece)
@@ -102,9 +106,11 @@ def _start(
             stderr=subprocess.STDOUT,
             env=variables,
             preexec_fn=_die_with_parent,
+            start_new_session=True,
         )
         return process, process.stdout
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, TERMINAL_SIZE)
     try:
         process = subprocess.Popen(
             command,
@@ -118,6 +124,17 @@ def _start(
     finally:
         os.close(theirs)
     return process, os.fdopen(ours, "rb")
+
+
+@contextmanager
+def _ending_with_this(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let nothing that a command has started outlive this process, nor an exception within."""
+    with watchdog.watching("group", str(process.pid)):
+        try:
+            yield
+        except BaseException:
+            watchdog.kill_group(process.pid)
+            raise
 
 
 def _die_with_parent() -> None:

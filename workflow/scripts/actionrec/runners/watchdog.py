@@ -1,8 +1,9 @@
-"""Remove a task's containers when the job that started them is gone, however it went.
+"""End what a job has started when the job is gone, however it went.
 
-A program of its own: `watchdog.py ENGINE FILTER`, with a pipe from the job as its input. A
-container is a child of the engine's daemon and outlives a killed job. The end of the pipe says that
-the job has ended: after a word the watchdog leaves too, without one it cleans up first.
+A program of its own: `watchdog.py group ID` kills the processes of a group, `watchdog.py containers
+ENGINE FILTER` removes containers, which are children of the engine's daemon and outlive a killed
+job. Its input is a pipe from the job, whose end says that the job has ended: after a word the
+watchdog leaves too, without one it acts first.
 """
 
 import os
@@ -10,38 +11,62 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 TRIES = 5
 SECONDS_BETWEEN_TRIES = 1
 
 
-def remove(engine: str, wanted: str) -> bool:
-    """Remove the containers that the filter `wanted` finds; tell whether that went well."""
+@contextmanager
+def watching(*arguments: str) -> Iterator[None]:
+    """Have a watchdog with these arguments act if this process dies within."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", __file__, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as watchdog:
+        try:
+            yield
+        finally:
+            watchdog.stdin.write(b"done")
+
+
+def kill_group(number: int) -> None:
+    """Kill all processes of a group, if there are any."""
+    with suppress(ProcessLookupError):
+        os.killpg(number, signal.SIGKILL)
+
+
+def remove_containers(engine: str, wanted: str) -> None:
+    """Remove all containers that the filter `wanted` finds, running or not."""
     found = subprocess.run(
         [engine, "ps", "--all", "--quiet", "--no-trunc", "--filter", wanted],
         capture_output=True,
         text=True,
         check=False,
     )
-    ids = found.stdout.split()
-    if not ids:
-        return found.returncode == 0
-    done = subprocess.run([engine, "rm", "--force", *ids], capture_output=True, check=False)
-    return done.returncode == 0
+    if ids := found.stdout.split():
+        subprocess.run([engine, "rm", "--force", *ids], capture_output=True, check=False)
 
 
-def main(engine: str, wanted: str) -> None:
+def main(action: str, *arguments: str) -> None:
     """Wait for the job's end; detached from it, so that what kills its processes misses this."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     if os.fork():
         os._exit(0)
     os.setsid()
-    if not sys.stdin.buffer.read():
-        for _ in range(TRIES):  # a container may yet appear that was asked for at the last moment
-            remove(engine, wanted)
-            time.sleep(SECONDS_BETWEEN_TRIES)
+    if sys.stdin.buffer.read():
+        return
+    if action == "group":
+        kill_group(int(arguments[0]))
+        return
+    for _ in range(TRIES):  # a container may yet appear that was asked for at the last moment
+        remove_containers(*arguments)
+        time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])
