@@ -104,6 +104,19 @@ def test_an_absent_image_is_looked_for_in_its_registry(machine, tmp_path):
     assert found["image can be pulled"] == "ok" and "disk for the image" in found
 
 
+def test_a_gpu_runtime_that_is_not_seen_is_tried(machine, tmp_path):
+    machine(version="28.2", info="{}", image_inspect="[]", run="started")
+    (tmp_path / "bin" / "nvidia-container-runtime-hook").unlink()
+    assert verdicts(preflight.look(config(runner="docker"), ngc=False))["GPU runtime"] == "ok"
+    machine(version="28.2", info="{}", image_inspect="[]")
+    (tmp_path / "bin" / "nvidia-container-runtime-hook").unlink()
+    engine = tmp_path / "bin" / "docker"
+    refusal = 'could not select device driver "" with capabilities: [[gpu]].'
+    engine.write_text(engine.read_text().replace("No such object: ", refusal))
+    with pytest.raises(InputError, match="nvidia-container-toolkit"):
+        preflight.require(preflight.look(config(runner="docker"), ngc=False))
+
+
 def test_other_registries_need_no_login(machine):
     machine(version="28.2", info="{}", manifest_inspect="{}")
     checks = preflight.look(config(runner="docker", image="docker.io/me/tao:1"), ngc=False)

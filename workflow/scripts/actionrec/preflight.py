@@ -10,7 +10,7 @@ from typing import Any
 from actionrec import encryption, runners
 from actionrec.errors import InputError
 from actionrec.ngc import KEY_PAGE
-from actionrec.runners.needs import ask, registry
+from actionrec.runners.needs import Need, ask, registry
 
 GB = 10**9
 # Measured on HMDB51 (51 classes, 2.1 GB): bytes of frames for each byte of video, and a class.
@@ -76,15 +76,32 @@ def require(checks: Sequence[Check]) -> None:
 
 
 def _runner(tao: Mapping[str, Any]) -> Iterator[Check]:
-    """Yield what the runner says that it needs; a login only where the image comes from NVIDIA."""
+    """Yield what the runner says that it needs."""
     container = runners.container(tao)
     rows = runners.needs(tao["runner"], container)
+    by_engine = tao["runner"] in ("docker", "launcher")
+    present = any(row.what == container.image and row.state == "there" for row in rows)
     for row in rows:
-        optional = row.what.startswith("login") and registry(container.image) != "nvcr.io"
-        yield Check(row.what, row.state, row.fix, required=not optional)
-    absent = any(row.what == container.image and row.state != "there" for row in rows)
-    if tao["runner"] in ("docker", "launcher") and absent and all(row.fine for row in rows):
+        if row.what.startswith("login"):
+            # Other registries may want none, and Apptainer may have the image in its cache.
+            required = by_engine and registry(container.image) == "nvcr.io"
+            yield Check(row.what, row.state, row.fix, required)
+        elif row.what == "GPU runtime" and not row.fine and by_engine:
+            yield _gpu_runtime(container.engine, container.image if present else None, row)
+        else:
+            yield Check(row.what, row.state, row.fix)
+    if by_engine and not present and all(row.fine for row in rows):
         yield from _pull(container.engine, container.image)
+
+
+def _gpu_runtime(engine: str, image: str | None, row: Need) -> Check:
+    """Return what starting a container proves: the daemon may have what is not seen from here."""
+    if image is None or engine != "docker":
+        return Check(row.what, row.state, row.fix, required=engine != "docker")
+    started, said = ask(engine, "run", "--rm", "--gpus=all", "--entrypoint=true", image)
+    if started or not any(word in said.lower() for word in ("device driver", "nvidia")):
+        return Check(row.what, "containers start with GPUs")
+    return Check(row.what, said.splitlines()[-1], row.fix)
 
 
 def _pull(engine: str, image: str) -> Iterator[Check]:
