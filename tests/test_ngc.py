@@ -132,6 +132,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.site.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
+        if start:
+            size = len(self.site.content)
+            self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         self.send_header("ETag", '"v1"')
         self.end_headers()
         end = self.site.cuts.pop(0) if self.site.cuts else None
