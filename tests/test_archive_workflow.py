@@ -12,6 +12,7 @@ from typing import ClassVar
 import pytest
 import yaml
 
+from actionrec.files import sha256
 from helpers import clone, edit, snakemake, write_video
 
 CLASSES = ("play guitar", "Übung", "jump")
@@ -22,6 +23,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
     """Give files of a folder and count what was asked for."""
 
     asked: ClassVar[Counter] = Counter()
+    folder: ClassVar[str] = ""
 
     def log_message(self, *_arguments) -> None:
         pass
@@ -48,6 +50,7 @@ def site(tmp_path_factory):
     with zipfile.ZipFile(folder / "lists.zip", "w") as zipped:
         for number, text in lists(names).items():
             zipped.writestr(f"ucfTrainTestlist/{number}", text)
+    Server.folder = str(folder)
     handler = partial(Server, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -126,6 +129,22 @@ def test_archives_go_and_come_again_only_when_needed(project):
     assert Server.asked["/set.zip"] == 2
     assert not list(archives.glob("*.zip"))
     assert len(list((project / "resources/small/videos/jump").iterdir())) == 10
+
+
+@pytest.mark.slow
+def test_another_mirror_is_no_reason_to_download_again(project):
+    videos = "results/small/videos/jump.tsv"
+
+    def known(config, *mirrors):
+        config["dataset"] |= {"classes": list(CLASSES), "keep_archives": True}
+        entry = config["dataset"]["archives"]["videos"]
+        entry["sha256"] = sha256(Path(Server.folder, "set.zip"))
+        entry["urls"] = [*mirrors, *entry["urls"]]
+
+    edit(project / "config/config.yaml", known)
+    snakemake(project, "--cores", "1", videos)
+    edit(project / "config/config.yaml", lambda config: known(config, "https://mirror.invalid/a"))
+    assert planned(project, videos) == {}
 
 
 @pytest.mark.slow

@@ -131,6 +131,8 @@ def test_archives_that_are_here_already(hmdb51, tmp_path):
     assert settings.archives(hmdb51)["videos"]["file"] == "videos.gz"
     hmdb51["dataset"]["archives"]["videos"]["path"] = str(tmp_path)
     assert "set dataset.source: folder" in refusal(hmdb51)
+    hmdb51["dataset"]["archives"]["videos"]["path"] = "resources/hmdb51/archives/videos.rar"
+    assert "leave `path` out" in refusal(hmdb51)
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,7 @@ def zip_lists(path: Path, texts: dict[str, str]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_ucf101_whole(tmp_path):
     videos = ucf101_videos()
     lists = zip_lists(tmp_path / "lists.zip", ucf101_lists(videos))
@@ -184,7 +185,7 @@ def test_ucf101_whole(tmp_path):
         version=4,
     )
     unpack_splits(lists, UCF101, tmp_path / "splits")
-    for cls in UCF101[::25]:
+    for cls in UCF101[::50]:
         unpack_class(archive, cls, tmp_path / "videos" / cls, tmp_path / f"tables/{cls}.tsv")
         there = {path.name: path.read_text() for path in (tmp_path / "videos" / cls).iterdir()}
         assert there == {name: name for name in videos[cls]}
@@ -224,7 +225,7 @@ def refusal(tmp_path: Path, texts: dict[str, str], classes=UCF101[:3]) -> str:
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
-        ("trainlist01.txt", "Archery/v_Archery_g01_c01.avi 3", "is there twice"),
+        ("trainlist02.txt", "Archery/v_Archery_g01_c01.avi 3", "is there twice"),
         ("testlist02.txt", "Archery/v_Archery_g01_c01.avi", "is there twice"),
         ("trainlist03.txt", "Archery/new.avi 2", "has the id of ApplyLipstick"),
         ("testlist01.txt", "new.avi", "is not a class, a video and perhaps an id"),

@@ -60,13 +60,13 @@ def archive_path(role):
     return found.get("folder") or f"<resources>/<dataset>/archives/{found.get('file')}"
 
 
-def archive(key):
-    """Return a params function that looks up `key` of the archive with the file {archive}."""
+def archive_identity(wildcards):
+    """Return what tells the archive {archive} from another: its checksum, or else its addresses.
 
-    def get(wildcards):
-        return next(a[key] for a in ARCHIVES.values() if a.get("file") == wildcards.archive)
-
-    return get
+    With a checksum, another mirror gives the same file and is no reason to download it again.
+    """
+    found = settings.archive_of_file(config, wildcards.archive)
+    return found["sha256"] or found["urls"]
 
 
 def perhaps_temporary(output):

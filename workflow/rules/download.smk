@@ -10,8 +10,7 @@ rule download_archive:
     resources:
         download=1,
     params:
-        urls=archive("urls"),
-        sha256=archive("sha256"),
+        identity=archive_identity,
     message:
         "Downloading {wildcards.archive}"
     script:

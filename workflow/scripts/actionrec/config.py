@@ -114,6 +114,14 @@ def _check_archives(dataset: Mapping[str, Any], where: str) -> None:
                 allowed=["file", "urls", "sha256", "path"],
                 fix="add it; config/README.md explains every key",
             )
+        own = Path("resources", dataset["name"], "archives", _archive(role, entry).get("file", ""))
+        if entry.get("path") and Path(entry["path"]).expanduser().absolute() == own.absolute():
+            raise InputError(
+                "An archive is named by the path where the workflow puts it.",
+                where=f"{where}.{role}.path",
+                found=entry["path"],
+                fix="leave `path` out: a file that is there is used; or move the file elsewhere",
+            )
     if entries.get("videos") and Path(entries["videos"].get("path") or "-").is_dir():
         raise InputError(
             "dataset.archives.videos.path is a folder, not an archive.",
@@ -162,6 +170,11 @@ def archives(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         role: _archive(role, entry)
         for role, entry in (config["dataset"].get("archives") or {}).items()
     }
+
+
+def archive_of_file(config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the archive with this file name, as `archives` has it."""
+    return next(found for found in archives(config).values() if found.get("file") == file)
 
 
 def _archive(role: str, entry: Mapping[str, Any]) -> dict[str, Any]:
