@@ -10,7 +10,8 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
@@ -49,6 +50,7 @@ class Row:
 
 
 COLUMNS = ("part", "class", "video", "frames", "format", "sha256", "flow")
+_CELLS = attrgetter(*(field.name for field in fields(Row)))
 
 
 def make_split(
@@ -104,7 +106,7 @@ def make_split(
     _warn_of_leaks(rows)
     order = list(manifests)
     rows.sort(key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
-    write_table(output, COLUMNS, (astuple(row) for row in rows))
+    write_table(output, COLUMNS, map(_CELLS, rows))
 
 
 def _usable(cls: str, manifest: Path) -> list[Clip]:
