@@ -32,12 +32,15 @@ for name in config["experiments"]:
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]
 FROM_FOLDER = config["dataset"]["source"] == "folder"
+ARCHIVES = settings.archives(config)
+ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
 SPLITS = settings.splits(config)
 RUNS = list(settings.runs(config))
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 
 
 wildcard_constraints:
+    archive=settings.alternatives(ARCHIVE_FILES or ["none"]),
     cls=settings.alternatives(CLASSES),
     exp=settings.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),
@@ -51,21 +54,25 @@ def of_every_run(artifact):
 
 
 def archive_path(role):
-    """Return where the archive of videos or of split files lies."""
+    """Return where the archive of videos or of split files lies, or the folder of split files."""
     if config["dataset"]["source"] == "demo":
         return f"<resources>/demo/archives/demo_{role}.rar"
-    file = config["dataset"].get("archives", {}).get(role, {}).get("file", "none")
-    return f"<resources>/<dataset>/archives/{file}"
+    found = ARCHIVES.get(role, {})
+    return found.get("folder") or f"<resources>/<dataset>/archives/{found.get('file')}"
 
 
-def archive(key):
-    """Return a params function that looks up `key` of the archive with the file {archive}.rar."""
+def archive_identity(wildcards):
+    """Return what tells the archive {archive} from another: its checksum, or else its addresses.
 
-    def get(wildcards):
-        archives = config["dataset"].get("archives", {}).values()
-        return next(a[key] for a in archives if a["file"] == f"{wildcards.archive}.rar")
+    With a checksum, another mirror gives the same file and is no reason to download it again.
+    """
+    found = settings.archive_of_file(config, wildcards.archive)
+    return found["sha256"] or found["urls"]
 
-    return get
+
+def perhaps_temporary(output):
+    """Let Snakemake remove an output after its last use, if archives are not to be kept."""
+    return output if config["dataset"]["keep_archives"] else temp(output)
 
 
 def frame_manifests(wildcards):
