@@ -155,7 +155,8 @@ def pretrained_source(wildcards):
     if "experiment" in source:
         return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
     if "ngc" in source:
-        return f"<resources>/pretrained/ngc/{source['ngc'].replace(':', '/')}/{source['file']}"
+        model, _, version = source["ngc"].partition(":")
+        return f"<resources>/pretrained/ngc/{model}/{version}/{source['file']}"
     return source.get("path", [])
 
 
