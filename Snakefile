@@ -24,11 +24,13 @@ resource_scopes:
 
 
 include: "workflow/rules/common.smk"
-include: ("workflow/rules/folder.smk" if FROM_FOLDER else "workflow/rules/download.smk")
+include: "workflow/rules/download.smk"
+include: ("workflow/rules/folder.smk" if FROM_FOLDER else "workflow/rules/archives.smk")
 include: "workflow/rules/frames.smk"
 include: "workflow/rules/splits.smk"
 include: "workflow/rules/pretrained.smk"
 include: "workflow/rules/specs.smk"
+include: "workflow/rules/preflight.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"

@@ -146,7 +146,7 @@ def test_stray_files_are_left_out_with_a_warning(walk, caplog):
 
 
 def test_thousands_of_members_take_several_commands(walk, monkeypatch):
-    monkeypatch.setattr(unrar, "BATCH", 4)
+    monkeypatch.setattr(unrar, "NAMES_BYTES", 90)
     walk.unpack(nest({"walk": clips("walk", 10, 10)}, solid=True))
     assert walk.holds(clips("walk", 10, 10))
 
@@ -329,7 +329,7 @@ def test_damage_names_the_tool_and_the_file(walk):
 
 def test_not_an_archive(walk):
     for content in (b"", b"<html>404</html>", b"PK\x03\x04" + bytes(100)):
-        assert "no RAR archive" in walk.error(content)
+        assert "of no known format" in walk.error(content)
 
 
 # Tools

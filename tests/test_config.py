@@ -138,9 +138,84 @@ def test_a_folder_needs_a_path_and_no_official_splits(demo):
     demo["dataset"] |= {"name": "mine", "source": "folder"}
     assert "dataset.path" in refusal(demo)
     demo["dataset"]["path"] = "videos"
-    assert "no official split files" in refusal(demo)
+    assert "The official splits need their split files" in refusal(demo)
+    demo["dataset"]["archives"] = {"splits": {"path": "lists"}}
+    settings.check(demo, SCHEMA, "mine.yaml")
+    assert settings.splits({**demo, "splits": {}})["method"] == "official"
+    del demo["dataset"]["archives"]
     demo["splits"]["method"] = "fraction"
     settings.check(demo, SCHEMA, "mine.yaml")
+
+
+@pytest.fixture
+def hmdb51(repository):
+    return yaml.safe_load((repository / "config/hmdb51_2class.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({}, "it has no `file`"),
+        ({"file": "a.rar"}, "it has no `urls`"),
+        ({"file": "../a.rar", "urls": ["x"]}, "dataset.archives.videos.file"),
+        ({"file": "a.7z", "urls": ["x"]}, "dataset.archives.videos.file"),
+        ({"file": "a.rar", "urls": ["x"], "sha256": "abc"}, "dataset.archives.videos.sha256"),
+        ({"file": "a.rar", "ulrs": ["x"]}, "did you mean 'urls'?"),
+    ],
+)
+def test_archives_that_cannot_be_found(hmdb51, entry, message):
+    hmdb51["dataset"]["archives"]["videos"] = entry
+    assert message in refusal(hmdb51)
+
+
+def test_archives_source_without_videos(hmdb51):
+    del hmdb51["dataset"]["archives"]["videos"]
+    assert "needs dataset.archives.videos" in refusal(hmdb51)
+
+
+def test_archives_that_are_here_already(hmdb51, tmp_path):
+    """A path takes the place of the addresses; the checksum of the story still holds."""
+    sha = hmdb51["dataset"]["archives"]["videos"]["sha256"]
+    hmdb51["dataset"]["archives"]["videos"]["path"] = "/data/my copy.rar"
+    hmdb51["dataset"]["archives"]["splits"] = {"path": str(tmp_path)}
+    settings.check(hmdb51, SCHEMA, "mine.yaml")
+    assert settings.archives(hmdb51) == {
+        "videos": {"file": "hmdb51_org.rar", "urls": ["/data/my copy.rar"], "sha256": sha},
+        "splits": {"folder": str(tmp_path), "sha256": None},
+    }
+    hmdb51["dataset"]["archives"]["videos"] = {"path": "/data/set.tar.gz", "sha256": None}
+    assert settings.archives(hmdb51)["videos"]["file"] == "videos.gz"
+    hmdb51["dataset"]["archives"]["videos"]["path"] = str(tmp_path)
+    assert "set dataset.source: folder" in refusal(hmdb51)
+    hmdb51["dataset"]["archives"]["videos"]["path"] = "resources/hmdb51/archives/videos.rar"
+    assert "leave `path` out" in refusal(hmdb51)
+
+
+@pytest.mark.parametrize(
+    "pair", [("Clap", "clap"), ("STRASSE", "Straße"), ("caf\u00e9", "cafe\u0301")]
+)
+def test_classes_that_look_alike(hmdb51, pair):
+    hmdb51["dataset"]["classes"] += pair
+    message = refusal(hmdb51)
+    assert "Two classes differ in capitals or in how accents are stored" in message
+    assert "dataset.classes" in message
+
+
+@pytest.mark.parametrize("name", ["play guitar", "Übung", "跑步", "go(left)!", "a+b [c]"])
+def test_classes_of_any_script_with_spaces(hmdb51, name):
+    hmdb51["dataset"]["classes"].append(name)
+    settings.check(hmdb51, SCHEMA, "mine.yaml")
+
+
+@pytest.mark.parametrize(("story", "classes"), [("hmdb51_full", 51), ("ucf101", 101)])
+def test_the_standard_protocols(repository, story, classes):
+    """All training videos train and the last epoch counts, so the test side chooses nothing."""
+    config = yaml.safe_load((repository / f"config/{story}.yaml").read_text())
+    assert len(config["dataset"]["classes"]) == len(set(config["dataset"]["classes"])) == classes
+    assert settings.splits(config)["numbers"] == [1, 2, 3]
+    assert settings.splits(config)["validation"] == "test"
+    assert config["tao"]["checkpoint"] == "last"
+    assert config["spec"]["train"]["optim"]["lr_scheduler"] == "MultiStep"
 
 
 def test_only_the_demo_is_called_demo(demo):
@@ -171,6 +246,20 @@ def test_every_key_is_documented(repository):
         assert f"## {section}" in manual
         for key in content.get("properties", {}):
             assert re.search(rf"`{key}[`.]", manual), f"{section}.{key} is not in config/README.md"
+
+
+def test_a_container_needs_an_image(demo):
+    demo["tao"] = {"runner": "docker", "toolkit": "7.3.0"}
+    with pytest.raises(InputError, match=r"not known to have an image[\s\S]*tao\.image"):
+        settings.check(demo, SCHEMA, "demo.yaml")
+    demo["tao"]["image"] = "nvcr.io/nvidia/tao/tao-toolkit@sha256:" + 64 * "0"
+    settings.check(demo, SCHEMA, "demo.yaml")
+
+
+def test_the_launcher_takes_no_options(demo):
+    demo["tao"] = {"runner": "launcher", "image": "a:b", "container": {"options": ["--rm"]}}
+    with pytest.raises(InputError, match=r"tao\.runner: docker"):
+        settings.check(demo, SCHEMA, "demo.yaml")
 
 
 def test_flow_is_needed_by_the_networks_that_see_it(demo):
@@ -215,3 +304,21 @@ def test_flow_settings_that_cannot_work(demo, flow, key, allowed):
     message = refusal(demo)
     assert key in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"ngc": "nvidia/tao/../../net:v1", "file": "a.tlt"},
+        {"ngc": "nvidia/tao/net", "file": "a.tlt"},
+        {"ngc": "nvidia/tao/net:v1", "file": "../a.tlt"},
+        {"ngc": "nvidia/tao/net:v1", "file": "a.onnx"},
+        {"ngc": "nvidia/tao/net:v1"},
+    ],
+)
+def test_sources_on_ngc_name_a_model_a_version_and_weights(demo, source):
+    demo["experiments"]["rgb_3d_ptm"]["pretrained"] = source
+    assert "{ngc: ORG/TEAM/MODEL:VERSION" in refusal(demo)
+    source.update(ngc="nvidia/tao/net:v1", file="a.tlt")
+    settings.check(demo, SCHEMA, "config.yaml")
+    assert settings.ngc_checksums(demo) == {("nvidia/tao/net:v1", "a.tlt"): None}

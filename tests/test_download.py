@@ -18,14 +18,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actionrec.download import CHUNK, Patience, download
+from actionrec import checksums
+from actionrec.download import Patience, download
 from actionrec.errors import InputError
 
 CONTENT = np.random.default_rng(1).integers(0, 256, 700_001, dtype=np.uint8).tobytes()
 HURRIED = Patience(connect=1, read=0.5, attempts=3, pause=0.01)
 
 
-CUT = 18 * CHUNK
+CUT = 300_000
 
 
 def sha(content: bytes) -> str:
@@ -43,6 +44,11 @@ class Site:
     cuts: list[int] = field(default_factory=list)  # bytes after which the first answers break off
     stall: bool = False  # instead of breaking off
     slow: float = 0.0  # seconds after each 10 kB
+    length: int | None = None  # stated in place of the true one
+    shift: int = 0  # between the part asked for and the part sent
+    headers: dict[str, str] = field(default_factory=dict)
+    location: str = ""  # where the content is instead
+    paths: list[str] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
     address: str = ""
 
@@ -58,9 +64,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site = self.site
         site.requests.append(dict(self.headers))
+        site.paths.append(self.path)
+        if site.location:
+            self.send_response(302)
+            self.send_header("Location", site.location)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         status = site.statuses.pop(0) if site.statuses else 200
         if status != 200:
-            return self.send_error(status)
+            return self.refuse(status)
         start = self.asked_start()
         if start > 0 and start >= len(site.content):
             self.send_response(416)
@@ -68,14 +80,23 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             return self.end_headers()
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(site.content) - start))
+        stated = len(site.content) - start if site.length is None else site.length
+        self.send_header("Content-Length", str(stated))
+        for name, value in site.headers.items():
+            self.send_header(name, value)
         if start:
-            size = len(site.content)
+            start, size = start + site.shift, len(site.content)
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         if site.etag:
             self.send_header("ETag", site.etag)
         self.end_headers()
         self.send_body(site.content[start:])
+
+    def refuse(self, status: int) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": "0", **self.site.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
 
     def asked_start(self) -> int:
         match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
@@ -91,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(self.site.slow)
         if end is not None and self.site.stall:
             time.sleep(2)
-        elif end is not None:
+        elif end is not None or self.site.length is not None:
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -125,10 +146,9 @@ def fetch(target: Path, *sites: Site | str, content: bytes = CONTENT) -> None:
 
 
 def fetched(target: Path) -> bool:
-    """Tell whether the target is whole and nothing else is there."""
-    return [p.name for p in target.parent.iterdir()] == [target.name] and (
-        target.read_bytes() == CONTENT
-    )
+    """Tell whether the target is whole, and nothing else is there but the note of its checksum."""
+    there = sorted(path.name for path in target.parent.iterdir())
+    return there == [target.name, f"{target.name}.sha256"] and target.read_bytes() == CONTENT
 
 
 def ranges(site: Site) -> list[str | None]:
@@ -158,10 +178,10 @@ def test_checksum_may_be_in_capitals(serve, target):
 
 
 def test_cut_connection_goes_on_where_it_stopped(serve, target):
-    site = serve(cuts=[CUT, 6 * CHUNK])
+    site = serve(cuts=[CUT, 100_000])
     fetch(target, site)
     assert fetched(target)
-    assert ranges(site) == [None, f"bytes={CUT}-", f"bytes={CUT + 6 * CHUNK}-"]
+    assert ranges(site) == [None, f"bytes={CUT}-", f"bytes={CUT + 100_000}-"]
     assert site.requests[1]["If-Range"] == '"v1"'
 
 
@@ -276,6 +296,14 @@ def test_local_file(tmp_path, target, as_url):
     source.write_bytes(CONTENT)
     fetch(target, source.as_uri() if as_url else str(source))
     assert fetched(target) and source.read_bytes() == CONTENT
+    assert target.is_symlink(), "gigabytes are not copied"
+
+
+def test_local_file_of_another_sum_is_spared(tmp_path, serve, target):
+    source = tmp_path / "mine.rar"
+    source.write_bytes(b"mine")
+    fetch(target, str(source), serve())
+    assert fetched(target) and not target.is_symlink() and source.read_bytes() == b"mine"
 
 
 def test_missing_local_file(tmp_path, target):
@@ -286,6 +314,176 @@ def test_missing_local_file(tmp_path, target):
 def test_no_url(target):
     with pytest.raises(InputError, match="no URL"):
         fetch(target)
+
+
+# Servers that lie
+
+
+def test_server_that_promises_more_than_it_has(serve, target):
+    """The part looks cut off, but when asked for the rest the server has none."""
+    site = serve(length=len(CONTENT) + 5000)
+    fetch(target, site)
+    assert fetched(target) and ranges(site) == [None, f"bytes={len(CONTENT)}-"]
+
+
+def test_server_that_promises_less_than_it_has(serve, target):
+    with pytest.raises(InputError, match="wrong checksum"):
+        fetch(target, serve(length=50_000))
+    fetch(target, serve(length=50_000), serve())
+    assert fetched(target)
+
+
+def test_server_that_sends_another_part_than_asked_for(serve, target):
+    site = serve(cuts=[CUT], shift=-1000)
+    fetch(target, site)
+    assert fetched(target) and ranges(site) == [None, f"bytes={CUT}-", None]
+
+
+def test_server_that_calls_its_bytes_compressed(serve, target):
+    fetch(target, serve(headers={"Content-Encoding": "gzip"}))
+    assert fetched(target)
+
+
+def test_server_that_drips_is_as_good_as_silent(serve, target):
+    patience = Patience(connect=1, read=0.3, attempts=2, pause=0.01, rate=10**6)
+    with pytest.raises(InputError, match="bytes a second"):
+        download([serve(slow=0.1).address], target, sha(CONTENT), patience=patience)
+    download([serve(slow=0.1).address, serve().address], target, sha(CONTENT), patience=patience)
+    assert fetched(target)
+
+
+def test_server_that_says_when_to_come_again(serve, target):
+    site = serve(statuses=[429, 503], headers={"Retry-After": "1"})
+    started = time.monotonic()
+    fetch(target, site)
+    assert fetched(target) and 2 <= time.monotonic() - started < 10
+    patient = Patience(connect=1, read=1, attempts=2, longest=0.1)
+    site = serve(statuses=[503], headers={"Retry-After": "86400"})
+    download([site.address], target, sha(CONTENT), patience=patient)
+    assert len(site.requests) == 2
+
+
+# Redirects and proxies
+
+
+def test_redirects_are_followed_and_the_rest_is_asked_of_the_same_place(serve, target):
+    store = serve(cuts=[CUT])
+    front = serve(location=store.address + "?signature=secret")
+    fetch(target, front)
+    assert fetched(target)
+    assert ranges(front) == ranges(store) == [None, f"bytes={CUT}-"]
+
+
+def test_redirects_in_a_circle(serve, target):
+    first, mirror = serve(), serve()
+    first.location = first.address
+    with pytest.raises(InputError, match="redirects"):
+        fetch(target, first)
+    fetch(target, first, mirror)
+    assert fetched(target)
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/set.rar", "/etc/passwd"])
+def test_redirects_do_not_lead_to_files_of_this_machine(serve, target, place):
+    with pytest.raises(InputError):
+        fetch(target, serve(location=place))
+    assert not target.exists() and not part_of(target).exists()
+
+
+@pytest.fixture
+def proxy(serve, monkeypatch) -> Site:
+    """Return a proxy, named by the environment, that answers every request itself."""
+    site = serve()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("http_proxy", site.address.removesuffix("/set.rar"))
+    return site
+
+
+def test_the_proxy_of_the_environment_is_used(proxy, target):
+    fetch(target, "http://archives.invalid/set.rar")
+    assert fetched(target) and proxy.paths == ["http://archives.invalid/set.rar"]
+
+
+def test_hosts_without_proxy_are_asked_directly(proxy, serve, target, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    site = serve()
+    fetch(target, site)
+    assert fetched(target) and proxy.paths == [] and len(site.paths) == 1
+
+
+def test_proxy_that_is_not_there(proxy, target, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:1")
+    with pytest.raises(InputError) as caught:
+        fetch(target, "http://archives.invalid/set.rar")
+    assert "the proxy does not answer" in str(caught.value) and "secret" not in str(caught.value)
+
+
+def test_without_a_network_the_manual_way_is_told(target):
+    with pytest.raises(InputError) as caught:
+        fetch(target, "http://archives.invalid/set.rar")
+    message = str(caught.value)
+    assert "http://archives.invalid/set.rar: no connection" in message
+    assert "HTTPS_PROXY" in message and f"put the file at {target} yourself" in message
+
+
+def test_no_message_holds_a_secret(serve, target, caplog):
+    site = serve(statuses=[503, 404])
+    address = site.address.replace("http://", "http://me:password@") + "?token=hidden"
+    with pytest.raises(InputError) as caught:
+        fetch(target, address)
+    assert site.address in str(caught.value)
+    for secret in ("password", "hidden"):
+        assert secret not in str(caught.value) + caplog.text
+    site.cuts, site.statuses = [CUT], [200, 404]
+    with pytest.raises(InputError):
+        fetch(target, address)
+    assert part_of(target).stat().st_size == CUT
+    assert all(b"hidden" not in path.read_bytes() for path in target.parent.iterdir())
+
+
+# Files whose checksum nobody published
+
+
+def test_the_first_sum_is_told_noted_and_holds(serve, target, caplog):
+    download([serve().address], target, None, patience=HURRIED)
+    assert fetched(target)
+    assert f"No checksum of {target} is known. This one has sha256 {sha(CONTENT)}" in caplog.text
+    check = ["sha256sum", "--check", f"{target.name}.sha256"]
+    assert subprocess.run(check, cwd=target.parent, capture_output=True).returncode == 0
+    target.unlink()
+    other = serve(content=b"something else")
+    with pytest.raises(InputError) as caught:
+        download([other.address], target, None, patience=HURRIED)
+    assert f"sha256 as the first time, {sha(CONTENT)}" in str(caught.value)
+    assert f"delete {target}.sha256 to take another" in str(caught.value)
+    target.with_name("set.rar.sha256").unlink()
+    download([other.address], target, None, patience=HURRIED)
+    assert target.read_bytes() == b"something else"
+
+
+def test_a_file_put_there_by_hand_is_checked_once(target, monkeypatch):
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    checksums.verify(target, sha(CONTENT).upper())
+    monkeypatch.setattr(checksums, "sha256", None)  # must not be read again
+    checksums.verify(target, sha(CONTENT))
+    with pytest.raises(InputError, match="not the one that its checksum tells"):
+        checksums.verify(target, sha(b"other"))
+
+
+def test_a_file_that_was_replaced_is_checked_again(serve, target):
+    fetch(target, serve())
+    target.write_bytes(CONTENT[::-1])
+    with pytest.raises(InputError) as caught:
+        checksums.verify(target, sha(CONTENT))
+    assert f"found:   sha256 {sha(CONTENT[::-1])}" in str(caught.value)
+    target.write_bytes(CONTENT)
+    checksums.verify(target, sha(CONTENT))
+    target.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        checksums.verify(target, sha(CONTENT))
 
 
 KILLED = """

@@ -1,9 +1,11 @@
 """Runners: real processes that print, fail, and die with their parent."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +13,18 @@ import pytest
 
 from actionrec import runners
 from actionrec.errors import InputError
+from actionrec.runners import (
+    Container,
+    Request,
+    apptainer,
+    direct,
+    docker,
+    gpus,
+    launcher,
+    mounts,
+    native,
+    process,
+)
 
 
 @pytest.fixture
@@ -28,16 +42,25 @@ def command(tmp_path, monkeypatch):
     return install
 
 
-def run(tmp_path, task="train"):
-    return runners.execute(
-        "direct", task, tmp_path / "spec.yaml", threads=3, log_file=tmp_path / "logs/task.log"
+def request(tmp_path, **more) -> Request:
+    return Request(
+        ["train", "-e", "/p/spec.yaml"],
+        room=tmp_path / "results/exp/split1/runner/train",
+        log=tmp_path / "logs/task.log",
+        threads=3,
+        **more,
     )
 
 
+def run(tmp_path, **more):
+    return runners.execute("direct", request(tmp_path, **more))
+
+
 def test_the_command_is_taos(tmp_path):
-    spec = tmp_path / "spec.yaml"
-    native = runners.native_command("evaluate", spec)
-    assert native == [sys.executable, "-m", "actionrec.native", "evaluate", "-e", str(spec)]
+    task = request(tmp_path)
+    assert direct.command(task) == ["action_recognition", "train", "-e", "/p/spec.yaml"]
+    engine = [sys.executable, "-m", "actionrec.native"]
+    assert native.command(task) == [*engine, "train", "-e", "/p/spec.yaml"]
 
 
 def test_output_is_kept_in_the_log_and_returned(tmp_path, command):
@@ -60,7 +83,7 @@ def test_the_environment_is_clean_and_bounded(tmp_path, command, monkeypatch):
 def test_progress_reaches_the_terminal_and_other_lines_do_not(
     tmp_path, command, monkeypatch, capfd
 ):
-    monkeypatch.setattr(runners, "SECONDS_BETWEEN_LINES", -1)
+    monkeypatch.setattr(process, "SECONDS_BETWEEN_LINES", -1)
     command(r"import sys; sys.stderr.write('\rEpoch 1:  50%|##  | 1/2'); print('\nmodel text')")
     run(tmp_path)
     shown = capfd.readouterr().err
@@ -81,18 +104,25 @@ def test_the_task_dies_with_a_killed_parent(tmp_path, command):
         f"pathlib.Path({str(tmp_path)!r}, 'pid').write_text(str(os.getpid()))\n"
         "time.sleep(60)"
     )
+    parent = start_parent(tmp_path)
+    pid = int((tmp_path / "pid").read_text())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    wait_until(lambda: not alive(pid))
+
+
+def start_parent(tmp_path) -> subprocess.Popen:
+    """Start a process that runs the command on PATH; wait until that has written a pid."""
     code = (
-        "import sys; from pathlib import Path; from actionrec import runners; "
-        f"runners.execute('direct', 'train', Path('s.yaml'), threads=1, "
-        f"log_file=Path({str(tmp_path)!r}, 'log'))"
+        "from pathlib import Path; from actionrec import runners; "
+        f"room = Path({str(tmp_path)!r}); "
+        "runners.execute('direct', runners.Request(['train'], room, room / 'log'))"
     )
-    variables = os.environ | {"PYTHONPATH": str(runners.PACKAGES)}
+    variables = os.environ | {"PYTHONPATH": str(process.PACKAGES)}
     parent = subprocess.Popen([sys.executable, "-c", code], env=variables)
     pid = tmp_path / "pid"
     wait_until(lambda: pid.exists() and pid.read_text())
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    wait_until(lambda: not alive(int(pid.read_text())))
+    return parent
 
 
 def alive(pid: int) -> bool:
@@ -102,8 +132,317 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
+
+
+def docker_line(tmp_path, container=None, gpu_ids=("1",), **more) -> list[str]:
+    container = container or Container("nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt")
+    return docker.command(
+        request(tmp_path, container=container, **more),
+        gpu_ids,
+        name="actionrec-it",
+        folders={Path("/p"): Path("/p"), Path("/links/a,b"): Path("/disk/a,b")},
+        workdir=Path("/p"),
+        user="1000:1001",
+        variables=["TAO_KEY"],
+    )
+
+
+def test_the_command_line_of_docker(tmp_path):
+    line = docker_line(tmp_path)
+    label = next(word for word in line if word.startswith("--label=actionrec.task="))
+    assert line == [
+        "docker",
+        "run",
+        "--rm",
+        "--init",
+        "--name=actionrec-it",
+        label,
+        "--gpus=device=1",
+        "--user=1000:1001",
+        "--tmpfs=/home/tao:rw,exec,mode=1777",
+        "--env=HOME=/home/tao",
+        "--env=USER=tao",
+        "--env=LOGNAME=tao",
+        "--shm-size=16g",
+        "--ulimit=memlock=-1",
+        "--ulimit=stack=67108864",
+        "--mount=type=bind,source=/p,target=/p",
+        '--mount=type=bind,"source=/disk/a,b","target=/links/a,b"',
+        "--workdir=/p",
+        "--env=OMP_NUM_THREADS=3",
+        "--env=PYTHONUNBUFFERED=1",
+        "--env=TELEMETRY_OPT_OUT=yes",
+        "--env=TAO_KEY",
+        "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt",
+        "action_recognition",
+        "train",
+        "-e",
+        "/p/spec.yaml",
+    ]
+
+
+def test_the_command_line_of_podman(tmp_path):
+    line = docker_line(tmp_path, Container("image@sha256:" + 64 * "0", "podman", options=["--tls"]))
+    assert line[0] == "podman"
+    assert "--device=nvidia.com/gpu=1" in line
+    assert "--userns=keep-id" in line
+    assert not [word for word in line if word.startswith("--gpus")]
+    assert line[-6:-4] == ["--tls", "image@sha256:" + 64 * "0"]
+
+
+def test_the_command_line_of_apptainer(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAO_KEY", "secret")
+    task = request(tmp_path, container=Container("nvcr.io/a/b:1", options=["--no-mount=tmp"]))
+    line = apptainer.command(
+        task,
+        ("1", "2"),
+        program="singularity",
+        folders={Path("/p"): Path("/p"), Path("/links/a,b"): Path("/disk/a,b")},
+        workdir=Path("/p"),
+    )
+    assert line == [
+        "singularity",
+        "exec",
+        "--nv",
+        "--pid",
+        "--cleanenv",
+        "--no-eval",
+        f"--home={tmp_path}/results/exp/split1/runner/train/user",
+        "--mount",
+        "type=bind,source=/p,destination=/p",
+        "--mount",
+        'type=bind,"source=/disk/a,b","destination=/links/a,b"',
+        "--pwd=/p",
+        "--no-mount=tmp",
+        "docker://nvcr.io/a/b:1",
+        "action_recognition",
+        "train",
+        "-e",
+        "/p/spec.yaml",
+    ]
+    passed = apptainer.variables(task, ("1", "2"))
+    assert passed["APPTAINERENV_TAO_KEY"] == passed["SINGULARITYENV_TAO_KEY"] == "secret"
+    assert passed["APPTAINERENV_CUDA_VISIBLE_DEVICES"] == "1,2"
+    file = request(tmp_path, container=Container("/images/tao.sif"))
+    line = apptainer.command(file, (), program="apptainer", folders={}, workdir=Path("/p"))
+    assert "/images/tao.sif" in line
+    assert "--nv" not in line
+
+
+def test_what_the_launcher_is_told(tmp_path):
+    task = request(tmp_path, container=Container("nvcr.io/nvidia/tao/tao-toolkit:5.5.0-pyt"))
+    inside = launcher.room_inside(task)
+    assert re.fullmatch(r"/actionrec/[0-9a-f]{8}", inside)
+    assert launcher.command(inside)[1:] == [
+        "model",
+        "action_recognition",
+        "run",
+        "sh",
+        f"{inside}/job.sh",
+    ]
+    assert launcher.configuration(task.container.image)["task_group"]["model"]["dockers"] == {
+        "nvidia/tao/tao-toolkit": {
+            "5.5.0-pyt": {"docker_registry": "nvcr.io", "tasks": ["action_recognition"]}
+        }
+    }
+    content = launcher.mounts_file(task, ("1",), {Path("/p"): Path("/p")}, "1000:1001")
+    variables = {each["variable"]: each["value"] for each in content["Envs"]}
+    assert content["Mounts"] == [
+        {"source": "/p", "destination": "/p"},
+        {"source": str(task.room), "destination": inside},
+    ]
+    assert content["DockerOptions"] == {
+        "user": "1000:1001",
+        "shm_size": "16g",
+        "ulimits": {"memlock": -1, "stack": 67108864},
+    }
+    assert variables == {
+        "OMP_NUM_THREADS": "3",
+        "PYTHONUNBUFFERED": "1",
+        "TELEMETRY_OPT_OUT": "yes",
+        "HOME": f"{inside}/user",
+        "USER": "tao",
+        "CUDA_VISIBLE_DEVICES": "1",
+    }
+
+
+@pytest.mark.parametrize("image", ["nvcr.io/a/b@sha256:0", "nvcr.io/a/b:1@sha256:0", "b"])
+def test_the_launcher_needs_a_tag(image):
+    with pytest.raises(InputError, match="by its tag only"):
+        launcher.configuration(image)
+
+
+@pytest.mark.parametrize(("at", "source"), [("/link", "/real"), ("/a:b", "/a:b")])
+def test_the_launcher_refuses_folders_that_it_would_mount_elsewhere(tmp_path, at, source):
+    with pytest.raises(InputError, match=r"tao\.runner: docker"):
+        launcher.mounts_file(request(tmp_path), (), {Path(at): Path(source)}, "0:0")
+
+
+def test_the_launcher_refuses_another_socket(tmp_path, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    with pytest.raises(InputError, match="default socket only"):
+        launcher.require_default_engine()
+
+
+def test_nothing_that_a_task_started_outlives_a_killed_parent(tmp_path, command):
+    """As TAO's command does, which has a child do the work."""
+    command(
+        "import pathlib, subprocess, sys\n"
+        "child = subprocess.Popen(['sleep', '60'])\n"
+        f"pathlib.Path({str(tmp_path)!r}, 'pid').write_text(str(child.pid))\n"
+        "child.wait()"
+    )
+    parent = start_parent(tmp_path)
+    child = int((tmp_path / "pid").read_text())
+    assert alive(child)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not alive(child))
+
+
+@pytest.mark.parametrize(
+    ("ids", "option"),
+    [(None, ["--gpus=all"]), ((), []), (("0", "GPU-1a"), ['--gpus="device=0,GPU-1a"'])],
+)
+def test_docker_gets_gpus_by_id(tmp_path, ids, option):
+    line = docker_line(tmp_path, gpu_ids=ids)
+    assert [word for word in line if word.startswith("--gpus")] == option
+
+
+def test_another_program_may_wrap_the_command(tmp_path):
+    """As the toolkits before 5 need it: their key is an argument, and no line of ours holds it."""
+    script = 'exec action_recognition "$@" -k "$TAO_KEY"'
+    line = docker_line(tmp_path, program=["sh", "-c", script, "action_recognition"])
+    assert line[-7:] == ["sh", "-c", script, "action_recognition", "train", "-e", "/p/spec.yaml"]
+
+
+def test_without_an_image_the_message_says_what_to_set(tmp_path):
+    with pytest.raises(InputError, match=r"tao\.image"):
+        docker_line(tmp_path, Container())
+
+
+def test_the_configuration_gives_image_and_version():
+    tao = {"runner": "docker", "toolkit": "5.5.0", "container": {"shm_size": "1g"}}
+    assert runners.container(tao) == Container(
+        "nvcr.io/nvidia/tao/tao-toolkit:5.5.0-pyt", shm_size="1g"
+    )
+    assert runners.version(tao, "actionrec 1").endswith("tao-toolkit:5.5.0-pyt")
+    mine = tao | {"image": "mine:2"}
+    assert runners.version(mine, "actionrec 1") == "docker 5.5.0 mine:2"
+    assert runners.version(mine | {"runner": "native"}, "x 1") == "native 5.5.0 x 1"
+
+
+def test_mounts_are_the_project_and_what_its_links_lead_to(tmp_path):
+    project, disk = tmp_path / "project", tmp_path / "disk"
+    (disk / "frames/walk/clip/rgb").mkdir(parents=True)
+    (project / "resources").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(disk)
+    (project / "resources/frames").symlink_to(tmp_path / "alias/frames")
+    data = project / "run/data/train/walk"
+    data.mkdir(parents=True)
+    (data / "clip").symlink_to(Path("../../../../../disk/frames/walk/clip"))
+    assert mounts.of_links(project / "run/data") == {disk / "frames/walk"}
+    found = mounts.needed([project / "run", disk / "frames/walk"], project, ["/usr"])
+    assert found == {
+        project: project,
+        Path("/usr"): Path("/usr"),
+        disk / "frames/walk": disk / "frames/walk",
+    }
+    by_link = mounts.needed([project / "resources/frames/walk/clip"], project)
+    assert by_link == {
+        project: project,
+        tmp_path / "alias/frames": disk / "frames",
+        disk / "frames": disk / "frames",
+    }
+
+
+class TestGpus:
+    @pytest.fixture(autouse=True)
+    def workstation(self, tmp_path, monkeypatch):
+        for name in gpus.SCHEDULERS:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr(gpus.tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("value", "ids"),
+        [("0,2", ("0", "2")), ("", ()), ("-1", ()), ("GPU-8f, 1", ("GPU-8f", "1"))],
+    )
+    def test_the_environment_decides_which_may_be_used(self, monkeypatch, value, ids):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+        assert gpus.visible() == ids
+
+    def test_else_the_driver_is_asked_and_without_one_they_are_unknown(self, tmp_path, monkeypatch):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        assert gpus.visible() is None
+        driver = tmp_path / "nvidia-smi"
+        driver.write_text("#!/bin/sh\necho 0\necho 1\n")
+        driver.chmod(0o755)
+        assert gpus.visible() == ("0", "1")
+
+    def test_two_jobs_never_share_one_and_a_third_waits(self, monkeypatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        with gpus.leased(1) as first:
+            with gpus.leased(1) as second:
+                assert {*first, *second} == {"0", "1"}
+                waiter = threading.Thread(target=lambda: got.extend(take()))
+                got = []
+                waiter.start()
+                waiter.join(1)
+                assert got == []
+            waiter.join(10)
+            assert got == list(second)
+
+    def test_a_dead_job_leaves_no_lease(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        code = (
+            "import os; from actionrec.runners import gpus\n"
+            "with gpus.leased(1): print('held', flush=True); os.read(0, 1)"
+        )
+        variables = os.environ | {"PYTHONPATH": str(process.PACKAGES), "TMPDIR": str(tmp_path)}
+        holder = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout.readline() == b"held\n"
+        holder.kill()
+        holder.wait()
+        assert take() == ("0",)
+
+    def test_a_scheduler_has_decided_already(self, monkeypatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        with gpus.leased(1), gpus.leased(1) as ids:
+            assert ids == ("3",)
+
+    def test_more_than_there_are_is_refused(self, monkeypatch):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        with pytest.raises(InputError, match="asks for 2 GPUs"), gpus.leased(2):
+            pass
+
+
+def take() -> tuple[str, ...]:
+    with gpus.leased(1) as ids:
+        return ids
+
+
+def test_the_task_sees_its_gpus_only(tmp_path, command, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
+    command("import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['TAO_KEY'])")
+    assert run(tmp_path, variables={"TAO_KEY": "k"})[1].split() == ["5", "k"]
+
+
+def test_needs_say_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (row,) = runners.needs("docker", Container("image"))
+    assert not row.fine
+    assert row.fix == "sudo apt install docker.io"
+    assert runners.needs("native", Container()) == []
+    assert not runners.needs("direct", Container())[0].fine

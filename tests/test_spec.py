@@ -192,6 +192,17 @@ def test_every_stream_has_its_own_weights(tmp_path):
     assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == (None, 0)
 
 
+def test_encryption_names_the_key_without_holding_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAO_KEY", "a-secret")
+    render(tmp_path, {}, encrypt=True)
+    for task in specs.TASKS:
+        text = (tmp_path / f"{task}.yaml").read_text()
+        assert "encryption_key: ${oc.env:TAO_KEY,nvidia_tao}\n" in text and "a-secret" not in text
+        assert specs.load(tmp_path / f"{task}.yaml").encryption_key == "a-secret"
+    render(tmp_path, {})
+    assert specs.load(tmp_path / "train.yaml").encryption_key is None
+
+
 @pytest.mark.parametrize("key", specs.OWNED)
 def test_keys_that_the_workflow_owns_are_refused(key):
     overrides: dict = {}

@@ -9,13 +9,13 @@ import pytest
 from actionrec.errors import InputError
 from actionrec.flow_manifest import Flow, write_flow_manifest
 from actionrec.manifest import Clip, write_manifest
+from actionrec.official import read_class_file
 from actionrec.splits import (
     draw,
     inference_names,
     link_split,
     make_split,
     read_split,
-    read_split_file,
     source_finder,
     verify_split,
 )
@@ -67,7 +67,7 @@ def hmdb51(dataset):
     """Return three real classes with their real names and split 1."""
     for cls in ("climb_stairs", "climb", "hug"):
         path = OFFICIAL / f"{cls}_test_split1.txt"
-        dataset.add(cls, list(read_split_file(path)))
+        dataset.add(cls, list(read_class_file(path)))
         dataset.official[cls] = path
     return dataset
 
@@ -78,12 +78,12 @@ def count(rows):
 
 @pytest.mark.parametrize("path", sorted(OFFICIAL.glob("*_test_split?.txt")), ids=lambda p: p.stem)
 def test_official_files_hold_70_and_30(path):
-    labels = Counter(read_split_file(path).values())
+    labels = Counter(read_class_file(path).values())
     assert (labels["train"], labels["test"]) == (70, 30)
 
 
 def test_split_files_of_a_class_name_the_same_videos():
-    first, *others = (read_split_file(OFFICIAL / f"hug_test_split{k}.txt") for k in "123")
+    first, *others = (read_class_file(OFFICIAL / f"hug_test_split{k}.txt") for k in "123")
     assert all(first.keys() == other.keys() and first != other for other in others)
     assert "-_FREE_HUGS_-_Abrazos_Gratis_www_abrazosgratis_org_hug_u_cm_np2_ba_goo_10" in first
 
@@ -99,7 +99,7 @@ def test_split_files_of_a_class_name_the_same_videos():
 def test_split_files_may_differ_in_white_space_and_suffix(tmp_path, text):
     path = tmp_path / "walk_test_split1.txt"
     path.write_bytes(text.encode())
-    assert read_split_file(path) == {"a b": "train", "c": "test", "d": None}
+    assert read_class_file(path) == {"a b": "train", "c": "test", "d": None}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_split_files_are_strict_in_content(tmp_path, line, found):
     path = tmp_path / "walk_test_split1.txt"
     path.write_text(f"a.avi 1\n{line}\n")
     with pytest.raises(InputError) as error:
-        read_split_file(path)
+        read_class_file(path)
     assert found in str(error.value)
     assert str(path) in str(error.value)
 
@@ -125,7 +125,7 @@ def test_split_files_are_strict_in_content(tmp_path, line, found):
 def test_empty_split_file(tmp_path):
     (tmp_path / "walk_test_split1.txt").touch()
     with pytest.raises(InputError, match="no line"):
-        read_split_file(tmp_path / "walk_test_split1.txt")
+        read_class_file(tmp_path / "walk_test_split1.txt")
 
 
 def test_tutorial_split_has_no_validation_part(hmdb51):

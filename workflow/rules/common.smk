@@ -7,7 +7,7 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, flow_manifest, manifest, native, spec
+from actionrec import __version__, encryption, flow_manifest, manifest, native, runners, spec
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -32,12 +32,15 @@ for name in config["experiments"]:
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]
 FROM_FOLDER = config["dataset"]["source"] == "folder"
+ARCHIVES = settings.archives(config)
+ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
 SPLITS = settings.splits(config)
 RUNS = list(settings.runs(config))
-ENGINE = f"{config['tao']['runner']} {config['tao']['toolkit']} actionrec {__version__}"
+ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 
 
 wildcard_constraints:
+    archive=settings.alternatives(ARCHIVE_FILES or ["none"]),
     cls=settings.alternatives(CLASSES),
     exp=settings.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),
@@ -51,21 +54,25 @@ def of_every_run(artifact):
 
 
 def archive_path(role):
-    """Return where the archive of videos or of split files lies."""
+    """Return where the archive of videos or of split files lies, or the folder of split files."""
     if config["dataset"]["source"] == "demo":
         return f"<resources>/demo/archives/demo_{role}.rar"
-    file = config["dataset"].get("archives", {}).get(role, {}).get("file", "none")
-    return f"<resources>/<dataset>/archives/{file}"
+    found = ARCHIVES.get(role, {})
+    return found.get("folder") or f"<resources>/<dataset>/archives/{found.get('file')}"
 
 
-def archive(key):
-    """Return a params function that looks up `key` of the archive with the file {archive}.rar."""
+def archive_identity(wildcards):
+    """Return what tells the archive {archive} from another: its checksum, or else its addresses.
 
-    def get(wildcards):
-        archives = config["dataset"].get("archives", {}).values()
-        return next(a[key] for a in archives if a["file"] == f"{wildcards.archive}.rar")
+    With a checksum, another mirror gives the same file and is no reason to download it again.
+    """
+    found = settings.archive_of_file(config, wildcards.archive)
+    return found["sha256"] or found["urls"]
 
-    return get
+
+def perhaps_temporary(output):
+    """Let Snakemake remove an output after its last use, if archives are not to be kept."""
+    return output if config["dataset"]["keep_archives"] else temp(output)
 
 
 def frame_manifests(wildcards):
@@ -128,6 +135,15 @@ def experiment(question):
     return get
 
 
+def gpus_of(task):
+    """Return a resources function: how many GPUs a task of {exp} uses, by its spec."""
+
+    def count(wildcards):
+        return settings.overrides(config, wildcards.exp).get(task, {}).get("num_gpus", 1)
+
+    return count
+
+
 def spec_keys(wildcards):
     """Return the user's TAO keys that the spec of {task} depends on."""
     return spec.relevant(settings.overrides(config, wildcards.exp), wildcards.task)
@@ -143,12 +159,40 @@ def pretrained_source(wildcards):
     source = settings.pretrained(config, wildcards.exp)[wildcards.stream]
     if "experiment" in source:
         return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
+    if "ngc" in source:
+        model, _, version = source["ngc"].partition(":")
+        return f"<resources>/pretrained/ngc/{model}/{version}/{source['file']}"
     return source.get("path", [])
 
 
 def stream_source(wildcards):
     """Return where the config says that the weights of {stream} come from."""
     return settings.pretrained(config, wildcards.exp)[wildcards.stream]
+
+
+def preflight_keys(wildcards):
+    """Return the sections of the config that say what the machine must have."""
+    return {key: config[key] for key in ("dataset", "frames", "tao", "export")}
+
+
+def refuse_unready_machine():
+    """Stop a run before its first job if its containers could not run here.
+
+    A cluster's jobs run elsewhere: there the first task tells what is missing.
+    """
+    if config["tao"]["runner"] not in runners.IN_CONTAINERS or not workflow.local_exec:
+        return
+    if any("gpu" in job.rule.resources for job in workflow.dag.needrun_jobs()):
+        from actionrec import preflight
+
+        ngc = bool(settings.ngc_checksums(config))
+        preflight.require(preflight.look(preflight_keys(None), ngc))
+
+
+def ngc_checksum(wildcards):
+    """Return the SHA-256 that the config gives for a file of NGC, if it does."""
+    target = f"{wildcards.model}:{wildcards.version}"
+    return settings.ngc_checksums(config).get((target, wildcards.file))
 
 
 def pretrained_weights(wildcards):

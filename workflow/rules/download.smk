@@ -1,26 +1,7 @@
-ruleorder: generate_demo > download_archive
-
-
-rule generate_demo:
-    """Draw the demo's videos and pack them, with split files, as HMDB51 is packed."""
-    output:
-        videos="<resources>/demo/archives/demo_videos.rar",
-        splits="<resources>/demo/archives/demo_splits.rar",
-    log:
-        "<logs>/generate_demo.log",
-    benchmark:
-        "<benchmarks>/generate_demo.tsv"
-    conda:
-        "../../envs/data.yaml"
-    threads: 2
-    script:
-        "../scripts/generate_demo.py"
-
-
 rule download_archive:
-    """Download one archive and verify its checksum."""
+    """Download one archive and verify its checksum, or link to one that is here."""
     output:
-        ensure("<resources>/<dataset>/archives/{archive}.rar", sha256=archive("sha256")),
+        perhaps_temporary("<resources>/<dataset>/archives/{archive}"),
     log:
         "<logs>/download_archive/{archive}.log",
     localrule: True
@@ -29,32 +10,11 @@ rule download_archive:
     resources:
         download=1,
     params:
-        urls=archive("urls"),
-        sha256=archive("sha256"),
+        identity=archive_identity,
     message:
-        "Downloading {wildcards.archive}.rar"
+        "Downloading {wildcards.archive}"
     script:
         "../scripts/download_archive.py"
-
-
-rule unpack_class:
-    """Unpack the videos of one class: an archive of its own within the archive."""
-    input:
-        archive_path("videos"),
-    output:
-        "<results>/<dataset>/videos/{cls}.tsv",
-    log:
-        "<logs>/unpack_class/{cls}.log",
-    benchmark:
-        "<benchmarks>/unpack_class/{cls}.tsv"
-    conda:
-        "../../envs/data.yaml"
-    resources:
-        runtime=60,
-    params:
-        videos=f"resources/{DATASET}/videos/{{cls}}",
-    script:
-        "../scripts/unpack_class.py"
 
 
 rule unpack_splits:
@@ -70,5 +30,6 @@ rule unpack_splits:
         "../../envs/data.yaml"
     params:
         classes=CLASSES,
+        sha256=ARCHIVES.get("splits", {}).get("sha256"),
     script:
         "../scripts/unpack_splits.py"

@@ -15,7 +15,7 @@ rule predict_videos:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpus_of("inference"),
         mem="8GB",
         runtime=120,
     params:
@@ -48,7 +48,7 @@ rule evaluate_model:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpus_of("evaluate"),
         mem="8GB",
         runtime=120,
     params:

@@ -15,3 +15,37 @@ rule fetch_pretrained:
         source=stream_source,
     script:
         "../scripts/fetch_pretrained.py"
+
+
+rule download_pretrained:
+    """Download weights from NVIDIA's registry NGC, with the key in NGC_API_KEY if it wants one."""
+    output:
+        ensure("<resources>/pretrained/ngc/{model}/{version}/{file}", non_empty=True),
+    log:
+        "<logs>/download_pretrained/{model}/{version}/{file}.log",
+    wildcard_constraints:
+        model="[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*){1,2}",
+        version="[^/]+",
+        file="[^/]+",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        download=1,
+    params:
+        sha256=ngc_checksum,
+    script:
+        "../scripts/download_pretrained.py"
+
+
+rule ngc_models:
+    """Target: list the versions of NVIDIA's model on NGC, and of those that the config names."""
+    log:
+        "<logs>/ngc_models.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        models=[target.partition(":")[0] for target, _ in settings.ngc_checksums(config)],
+    script:
+        "../scripts/ngc_models.py"

@@ -13,6 +13,8 @@ rule render_spec:
         classes=experiment(settings.classes),
         native=native_keys,
         overrides=spec_keys,
+        encrypt=config["tao"]["encrypt"],
+        runner=config["tao"]["runner"],
         pretrained_classes=experiment(settings.pretrained_classes),
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:

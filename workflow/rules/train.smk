@@ -17,7 +17,7 @@ rule train_model:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=1,
+        gpu=gpus_of("train"),
         mem="16GB",
         runtime=720,
     params:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from actionrec.config import archive_of_file
 from actionrec.download import download
 from actionrec.job import job
 
 with job(snakemake):
-    download(snakemake.params.urls, Path(snakemake.output[0]), snakemake.params.sha256)
+    archive = archive_of_file(snakemake.config, snakemake.wildcards.archive)
+    download(archive["urls"], Path(snakemake.output[0]), archive["sha256"])

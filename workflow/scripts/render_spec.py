@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from actionrec.job import job
-from actionrec.pretrained import with_class_counts
+from actionrec.pretrained import refuse_encrypted, with_class_counts
 from actionrec.spec import render_spec
 
 with job(snakemake):
+    if snakemake.params.runner != "native" and not snakemake.params.encrypt:
+        refuse_encrypted(snakemake.input)
     render_spec(
         Path(snakemake.output[0]),
         snakemake.wildcards.task,
@@ -15,5 +17,6 @@ with job(snakemake):
         labels=snakemake.params.classes,
         run=Path(snakemake.output[0]).parents[1],
         validation=snakemake.params.validation,
+        encrypt=snakemake.params.encrypt,
         pretrained=with_class_counts(snakemake.input, snakemake.params.pretrained_classes),
     )

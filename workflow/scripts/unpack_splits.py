@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from actionrec.archives import unpack_splits
+from actionrec.checksums import verify
 from actionrec.job import job
 
 with job(snakemake):
-    unpack_splits(
-        Path(snakemake.input[0]), snakemake.params.classes, Path(snakemake.output[0]).parent
-    )
+    source = Path(snakemake.input[0])
+    if snakemake.params.sha256:
+        verify(source, snakemake.params.sha256)
+    unpack_splits(source, snakemake.params.classes, Path(snakemake.output[0]).parent)

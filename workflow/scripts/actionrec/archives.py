@@ -1,4 +1,4 @@
-"""Unpack videos and split files from RAR archives, which may come from strangers.
+"""Unpack videos and split files from archives, which may come from strangers.
 
 An archive is listed first, and only members of the expected shape are asked for. They are
 unpacked beside their target, compared with the listing, and renamed into place.
@@ -8,23 +8,25 @@ import logging
 import re
 import shutil
 import tempfile
+import unicodedata
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-import rarfile
-
-from actionrec.errors import InputError, some
+from actionrec import containers, official, staging
+from actionrec.containers import Entry
+from actionrec.errors import InputError, in_lines, some
 from actionrec.files import explained_disk_errors
-from actionrec.unrar import DamagedArchive, extract
+from actionrec.unrar import DamagedArchive
 from actionrec.videos import SUFFIXES, is_video, write_files_table
 
 MAX_BYTES = 32 * 2**30
 MAX_MEMBERS = 100_000
 MAX_SPLIT_BYTES = 2**20
-SPLIT_NUMBERS = (1, 2, 3)
 
 log = logging.getLogger(__name__)
 
@@ -39,49 +41,119 @@ class Member:
 
 
 def unpack_class(
-    archive: Path, cls: str, videos: Path, table: Path, *, max_bytes: int = MAX_BYTES
+    archive: Path,
+    cls: str,
+    videos: Path,
+    table: Path,
+    *,
+    others: Sequence[str] = (),
+    max_bytes: int = MAX_BYTES,
 ) -> None:
     """Unpack the videos of class `cls` into the folder `videos`, then list them in `table`.
 
-    `archive` holds `<cls>.rar` with `<cls>/<video>` in it, as HMDB51 does, or `<cls>/<video>`
-    itself. Other files in `videos` stay. Raises `InputError` when the class is missing, when
-    the archive is damaged, encrypted or not of that shape, when it would unpack to more than
-    `max_bytes`, and when the disk is full; `videos` and `table` are then as they were.
+    `archive` holds an archive `<cls>.rar` (or .zip, .tar...) of `<cls>/<video>`, as HMDB51 does,
+    or `<cls>/<video>` itself, as UCF101 does; either may lie in folders. A solid one, in which
+    nothing is reached without decoding all before it, is decoded once for all `others` whose
+    tables, beside `table`, it is newer than. Other files in `videos` stay. Raises `InputError`
+    when the class is missing, when the archive is damaged, encrypted or not of that shape, when
+    it would unpack to more than `max_bytes`, and when the disk is full; `videos` and `table` are
+    then as they were.
     """
     archive, videos, table = Path(archive), Path(videos), Path(table)
     with explained_disk_errors(videos), _scratch(videos) as scratch:
-        members = list_members(archive)
-        if f"{cls}.rar" in members:
-            inner = {f"{cls}.rar": members[f"{cls}.rar"]}
-            _unpack(archive, inner, scratch / "archive", max_bytes)
-            archive = scratch / "archive" / f"{cls}.rar"
-            members = list_members(archive)
-        elif not any(name.startswith(f"{cls}/") for name in members):
-            raise _missing_class(archive, cls, members)
-        clips = _clips(archive, cls, members)
-        _unpack(archive, clips, scratch / "videos", max_bytes)
-        files = [scratch / "videos" / name for name in clips]
+        take = partial(_take, archive, max_bytes)
+        if _is_sequential(archive):
+            waiting = [
+                other for other in others if _is_older(table.with_name(f"{other}.tsv"), archive)
+            ]
+            staging.take(archive, cls, waiting, scratch / "share", take)
+        else:
+            take([cls], scratch)
+            (scratch / cls).rename(scratch / "share")
+        files = _unpacked_videos(cls, scratch, max_bytes)
         _publish(files, videos)
         write_files_table(table, [videos / file.name for file in files])
 
 
-def unpack_splits(archive: Path, classes: Sequence[str], folder: Path) -> None:
-    """Unpack the official split files `<class>_test_split{1,2,3}.txt` of `classes` into `folder`.
+def _is_sequential(archive: Path) -> bool:
+    try:
+        return containers.is_sequential(archive)
+    except FileNotFoundError as error:
+        raise _no_archive(archive) from error
+    except DamagedArchive as error:
+        raise _damaged(archive, error) from error
 
-    In the archive they lie at the top or in one folder. Raises `InputError` when a file is
-    missing and for what `unpack_class` raises it; `folder` is then as it was.
+
+def _is_older(table: Path, archive: Path) -> bool:
+    return not table.exists() or table.stat().st_mtime_ns < archive.stat().st_mtime_ns
+
+
+def _take(archive: Path, max_bytes: int, classes: Sequence[str], folder: Path) -> None:
+    """Unpack what `archive` holds of each of `classes` to `<folder>/<class>`.
+
+    The first class must be there; of the others, what is missing is for their own jobs to say.
     """
-    archive, folder = Path(archive), Path(folder)
-    wanted = [f"{cls}_test_split{number}.txt" for cls in classes for number in SPLIT_NUMBERS]
+    members = list_members(archive)
+    shares = {classes[0]: _share(archive, classes[0], members)}
+    for cls in classes[1:]:
+        try:
+            shares[cls] = _share(archive, cls, members)
+        except InputError:
+            continue
+    if len(shares) == 1:
+        _unpack(archive, shares[classes[0]], folder / classes[0], max_bytes)
+        return
+    _unpack(archive, _joined(shares), folder / ".all", max_bytes * len(shares))
+    for cls, share in shares.items():
+        for name in share:
+            target = folder / cls / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / ".all" / name).rename(target)
+    shutil.rmtree(folder / ".all")
+
+
+def _joined(shares: Mapping[str, Mapping[str, Member]]) -> dict[str, Member]:
+    return {name: member for share in shares.values() for name, member in share.items()}
+
+
+def _unpacked_videos(cls: str, scratch: Path, max_bytes: int) -> list[Path]:
+    """Return the videos of a class's share in the scratch folder, once they are unpacked."""
+    files = sorted(path for path in (scratch / "share").rglob("*") if path.is_file())
+    if len(files) > 1 or _class_of_archive(files[0].name) != _normal(cls):
+        return files
+    clips = _clips(files[0], cls, list_members(files[0]), alone=True)
+    _unpack(files[0], clips, scratch / "videos", max_bytes)
+    return [scratch / "videos" / name for name in clips]
+
+
+def unpack_splits(source: Path, classes: Sequence[str], folder: Path) -> None:
+    """Write the official split files `<class>_test_split{1,2,3}.txt` of `classes` to `folder`.
+
+    `source` is an archive or a folder of HMDB51's files of this name, which are taken as they
+    are, or of UCF101's lists (see `official.class_files`); they lie at the top or in one folder.
+    Raises `InputError` when a file or class is missing and for what `unpack_class` raises it;
+    `folder` is then as it was.
+    """
+    source, folder = Path(source), Path(folder)
     with explained_disk_errors(folder), _scratch(folder) as scratch:
-        members = list_members(archive)
-        by_name = {PurePosixPath(name).name: name for name in members if name.count("/") <= 1}
-        missing = [name for name in wanted if name not in by_name]
-        if missing:
-            raise _missing_splits(archive, missing, by_name)
-        chosen = {by_name[name]: members[by_name[name]] for name in wanted}
-        _unpack(archive, chosen, scratch / "splits", MAX_SPLIT_BYTES * len(wanted))
-        _publish([scratch / "splits" / name for name in chosen], folder)
+        if source.is_dir():
+            paths = [path for path in sorted(source.glob("**/*.txt")) if path.is_file()]
+        else:
+            paths = _unpacked_lists(source, scratch / "lists")
+        files = {path.name: path for path in paths if official.is_split_file(path.name)}
+        (scratch / "splits").mkdir()
+        _publish(official.class_files(files, classes, scratch / "splits", source), folder)
+
+
+def _unpacked_lists(archive: Path, folder: Path) -> list[Path]:
+    members = {
+        name: member
+        for name, member in list_members(archive).items()
+        if official.is_split_file(PurePosixPath(name).name) and name.count("/") <= 1
+    }
+    if members:
+        _unpack(archive, members, folder, MAX_SPLIT_BYTES * len(members))
+    return [folder / name for name in members]
 
 
 def list_members(archive: Path) -> dict[str, Member]:
@@ -91,54 +163,76 @@ def list_members(archive: Path) -> dict[str, Member]:
     volumes, a name twice, and names that lead out of the folder.
     """
     members: dict[str, Member] = {}
-    for entry in _read_entries(archive):
-        _check_entry(archive, entry, members)
-        if entry.data_offset + entry.add_size > archive.stat().st_size:
-            raise _damaged(archive, f"cut off in {entry.filename}")
-        if entry.is_file():
-            members[entry.filename] = Member(entry.filename, entry.file_size, entry.CRC)
+    try:
+        for number, entry in enumerate(containers.read_entries(archive)):
+            _check_entry(archive, entry, members)
+            if number == MAX_MEMBERS:
+                raise _refused(archive, f"more than {MAX_MEMBERS} members")
+            if entry.kind == "file":
+                members[entry.name] = Member(entry.name, entry.size, entry.crc)
+    except FileNotFoundError as error:
+        raise _no_archive(archive) from error
+    except DamagedArchive as error:
+        raise _damaged(archive, error) from error
     if not members:
         raise _damaged(archive, "nothing in it")
     return members
 
 
-def _read_entries(archive: Path) -> list[rarfile.RarInfo]:
-    try:
-        with rarfile.RarFile(archive, errors="strict", part_only=True) as rar:
-            locked, entries = rar.needs_password(), rar.infolist()
-    except (rarfile.Error, OSError, ValueError) as error:
-        if not archive.is_file():
-            raise InputError("There is no such archive.", where=archive) from error
-        raise _damaged(archive, error) from error
-    if locked:
+def _check_entry(archive: Path, entry: Entry, seen: Mapping[str, Member]) -> None:
+    name = entry.name
+    if entry.locked:
         raise InputError(
             "The archive is encrypted.", where=archive, fix="use one without a password"
         )
-    if len(entries) > MAX_MEMBERS:
-        raise _refused(archive, f"{len(entries)} members")
-    return entries
-
-
-def _check_entry(archive: Path, entry: rarfile.RarInfo, seen: Mapping[str, Member]) -> None:
-    name = entry.filename
-    parts = name.removesuffix("/").split("/")
-    if not (entry.is_file() or entry.is_dir()) or entry.file_redir:
+    if entry.kind == "link":
         raise _refused(archive, f"{name} (a link)")
+    parts = name.removesuffix("/").split("/")
     if {"", ".", ".."} & set(parts) or re.search(r"[\\\x00-\x1f\x7f]|^[A-Za-z]:", name):
         raise _refused(archive, f"{name!r} (a name that may lead elsewhere)")
-    if entry.flags & rarfile.RAR_FILE_SPLIT_BEFORE or entry.flags & rarfile.RAR_FILE_SPLIT_AFTER:
+    if entry.volume:
         raise _refused(archive, f"{name} (one part of several volumes)")
     if name in seen:
         raise _refused(archive, f"{name} (twice)")
 
 
-def _clips(archive: Path, cls: str, members: Mapping[str, Member]) -> dict[str, Member]:
+def _normal(name: str) -> str:
+    """Letters with accents are one character or two, and macOS prefers two."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _class_of_archive(name: str) -> str | None:
+    """Return the class that a member of this name is the archive of."""
+    file = _normal(PurePosixPath(name).name)
+    return next((file[: -len(s)] for s in containers.SUFFIXES if file.lower().endswith(s)), None)
+
+
+def _share(archive: Path, cls: str, members: Mapping[str, Member]) -> dict[str, Member]:
+    """Return what belongs to a class: an archive of its own, or else its videos."""
+    nested = [name for name in members if _class_of_archive(name) == _normal(cls)]
+    if len(nested) > 1:
+        raise _refused(archive, f"two archives of class {cls}: {some(nested)}")
+    if nested:
+        return {nested[0]: members[nested[0]]}
+    if not any(_normal(cls) in _folders(name) for name in members):
+        raise _missing_class(archive, cls, members)
+    return _clips(archive, cls, members, alone=False)
+
+
+def _folders(name: str) -> tuple[str, ...]:
+    return PurePosixPath(_normal(name)).parts[:-1]
+
+
+def _clips(
+    archive: Path, cls: str, members: Mapping[str, Member], *, alone: bool
+) -> dict[str, Member]:
+    """Return the videos in folders named as the class; `alone`: nothing else may be there."""
     clips, strays = {}, []
     for name, member in members.items():
-        folder, _, file = name.partition("/")
-        if folder == cls and "/" not in file and is_video(file):
+        folders = _folders(name)
+        if folders[-1:] == (_normal(cls),) and is_video(PurePosixPath(name).name):
             clips[name] = member
-        elif folder == cls or archive.stem == cls:
+        elif alone or _normal(cls) in folders:
             strays.append(name)
     if not clips or any(is_video(PurePosixPath(name).name) for name in strays):
         raise InputError(
@@ -149,7 +243,22 @@ def _clips(archive: Path, cls: str, members: Mapping[str, Member]) -> dict[str, 
         )
     if strays:
         log.warning("Left in %s, not a video: %s", archive.name, some(strays))
+    _refuse_twins(archive, clips)
     return clips
+
+
+def _refuse_twins(archive: Path, names: Iterable[str]) -> None:
+    by_stem = defaultdict(list)
+    for name in names:
+        by_stem[PurePosixPath(name).stem].append(name)
+    twins = [" = ".join(same) for same in by_stem.values() if len(same) > 1]
+    if twins:
+        raise InputError(
+            "Two videos of one class have the same name: their frames would share a folder.",
+            where=archive.name,
+            found=in_lines(twins),
+            fix="unpack the archive, rename one of each, and use `source: folder`",
+        )
 
 
 def _unpack(archive: Path, members: Mapping[str, Member], folder: Path, max_bytes: int) -> None:
@@ -160,7 +269,7 @@ def _unpack(archive: Path, members: Mapping[str, Member], folder: Path, max_byte
     folder.mkdir()
     _require_space(folder, total)
     try:
-        extract(archive, list(members), folder)
+        containers.extract(archive, list(members), folder)
         for member in members.values():
             _verify(folder, member)
     except DamagedArchive as error:
@@ -218,14 +327,14 @@ def _publish(files: Iterable[Path], target: Path) -> None:
 
 
 def _missing_class(archive: Path, cls: str, members: Iterable[str]) -> InputError:
-    names = [PurePosixPath(name) for name in members]
-    nested = {name.stem for name in names if name.suffix == ".rar" and len(name.parts) == 1}
-    direct = {name.parts[0] for name in names if len(name.parts) == 2}
+    names = list(members)
+    nested = {found for name in names if (found := _class_of_archive(name))}
+    direct = {_folders(name)[-1] for name in names if is_video(name) and _folders(name)}
     if not nested | direct:
         return InputError(
             "The archive holds neither <class>.rar nor <class>/<video>.",
             where=archive,
-            found=some([str(name) for name in names]) or "nothing",
+            found=some(names) or "nothing",
             fix="set dataset.archives.videos to the archive that holds the videos",
         )
     return InputError(
@@ -237,17 +346,8 @@ def _missing_class(archive: Path, cls: str, members: Iterable[str]) -> InputErro
     )
 
 
-def _missing_splits(archive: Path, missing: Sequence[str], names: Iterable[str]) -> InputError:
-    pattern = re.compile(r"(.+)_test_split[123]\.txt")
-    there = {match[1] for name in names if (match := pattern.fullmatch(name))}
-    classes = sorted({pattern.fullmatch(name)[1] for name in missing})
-    return InputError(
-        f"The archive lacks split files: {some(missing)}",
-        where=archive,
-        found=some(classes),
-        allowed=sorted(there),
-        fix="correct dataset.classes, or set splits.method to fraction",
-    )
+def _no_archive(archive: Path) -> InputError:
+    return InputError("There is no such archive.", where=archive)
 
 
 def _refused(archive: Path, found: str) -> InputError:
@@ -261,7 +361,7 @@ def _refused(archive: Path, found: str) -> InputError:
 
 def _damaged(archive: Path, error: object) -> InputError:
     return InputError(
-        "The archive is damaged or no RAR archive.",
+        "The archive is damaged or of no known format.",
         where=archive,
         found=error,
         fix="delete it and run the same command again, which makes it anew",

@@ -5,6 +5,7 @@ Used by the Snakefile at every start: standard library and jsonschema only.
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from actionrec.errors import InputError
+from actionrec.runners.images import IMAGES
 
 DRY_RUN = "correct it, then look at the plan: snakemake -n"
 
@@ -29,6 +31,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
         raise _explained(error, source)
     _check_source(config["dataset"], source)
     _check_splits(config, source)
+    _check_tao(config.get("tao") or {}, source)
     _check_flow(config.get("flow") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_native(config, name, source)
@@ -92,24 +95,121 @@ def _check_source(dataset: Mapping[str, Any], source: str) -> None:
             found=f"name: {dataset['name']}, source: {dataset['source']}",
             fix="give your dataset a name of its own",
         )
+    _check_archives(dataset, f"{source}, dataset.archives")
+    _check_classes(dataset["classes"], f"{source}, dataset.classes")
+
+
+def _check_archives(dataset: Mapping[str, Any], where: str) -> None:
+    entries = dataset.get("archives") or {}
+    if dataset["source"] == "archives" and "videos" not in entries:
+        raise InputError(
+            "A dataset with `source: archives` needs dataset.archives.videos.",
+            where=where,
+            fix="add it; config/README.md explains every key",
+        )
+    for role, entry in entries.items():
+        missing = [key for key in ("file", "urls") if not entry.get(key)]
+        if missing and not entry.get("path"):
+            raise InputError(
+                f"An archive needs `file` and `urls`, or `path`: it has no `{missing[0]}`.",
+                where=f"{where}.{role}",
+                found=dict(entry),
+                allowed=["file", "urls", "sha256", "path"],
+                fix="add it; config/README.md explains every key",
+            )
+        own = Path("resources", dataset["name"], "archives", _archive(role, entry).get("file", ""))
+        if entry.get("path") and Path(entry["path"]).expanduser().absolute() == own.absolute():
+            raise InputError(
+                "An archive is named by the path where the workflow puts it.",
+                where=f"{where}.{role}.path",
+                found=entry["path"],
+                fix="leave `path` out: a file that is there is used; or move the file elsewhere",
+            )
+    if entries.get("videos") and Path(entries["videos"].get("path") or "-").is_dir():
+        raise InputError(
+            "dataset.archives.videos.path is a folder, not an archive.",
+            where=f"{where}.videos.path",
+            found=entries["videos"]["path"],
+            fix="set dataset.source: folder, and dataset.path to what holds <class>/<video>",
+        )
+
+
+def _check_classes(names: Sequence[str], where: str) -> None:
+    """Refuse classes that a reader, or another file system, takes for one."""
+    first: dict[str, str] = {}
+    for name in names:
+        alike = first.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if alike is not name:
+            raise InputError(
+                "Two classes differ in capitals or in how accents are stored, and in nothing else.",
+                where=where,
+                found=f"{alike!r} and {name!r}",
+                fix="rename the folder of one of them, and correct dataset.classes",
+            )
 
 
 def _check_splits(config: Mapping[str, Any], source: str) -> None:
-    if config["dataset"]["source"] == "archives" and splits(config)["method"] == "official":
-        if "splits" in config["dataset"]["archives"]:
-            return
-        problem = "The official splits need the archive of split files."
-    elif config["dataset"]["source"] == "folder" and splits(config)["method"] == "official":
-        problem = "A folder of videos has no official split files."
-    else:
+    dataset = config["dataset"]
+    if splits(config)["method"] != "official" or dataset["source"] == "demo":
+        return
+    if "splits" in (dataset.get("archives") or {}):
         return
     raise InputError(
-        problem,
+        "The official splits need their split files.",
         where=f"{source}, splits.method",
         found="official",
         allowed=["fraction"],
         fix="set splits.method: fraction, or add dataset.archives.splits",
     )
+
+
+def _check_tao(tao: Mapping[str, Any], source: str) -> None:
+    in_container = tao.get("runner", "native") not in ("native", "direct")
+    if in_container and not tao.get("image") and tao.get("toolkit") not in IMAGES:
+        raise InputError(
+            "This toolkit is not known to have an image.",
+            where=f"{source}, tao.toolkit",
+            found=tao.get("toolkit"),
+            allowed=IMAGES,
+            fix="name an image in tao.image, or choose another toolkit",
+        )
+    container = tao.get("container") or {}
+    if tao.get("runner") == "launcher" and container.get("options"):
+        raise InputError(
+            "NVIDIA's launcher takes no options for its containers.",
+            where=f"{source}, tao.container.options",
+            found=container["options"],
+            fix="remove them, or set tao.runner: docker",
+        )
+
+
+def archives(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the dataset's archives by role, videos or splits: file, urls and sha256 or None.
+
+    What the user has already, `path`, takes the place of the addresses. A folder of split files
+    needs no archive and is told as `folder`.
+    """
+    return {
+        role: _archive(role, entry)
+        for role, entry in (config["dataset"].get("archives") or {}).items()
+    }
+
+
+def archive_of_file(config: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Return the archive with this file name, as `archives` has it."""
+    return next(found for found in archives(config).values() if found.get("file") == file)
+
+
+def _archive(role: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    path = entry.get("path")
+    if path and Path(path).expanduser().is_dir():
+        return {"folder": path, "sha256": None}
+    suffix = Path(path).suffix if path else ""
+    return {
+        "file": entry.get("file") or f"{role}{suffix if suffix[1:].isalnum() else ''}",
+        "urls": [path] if path else entry["urls"],
+        "sha256": entry.get("sha256"),
+    }
 
 
 def _check_flow(flow: Mapping[str, Any], source: str) -> None:
@@ -266,6 +366,17 @@ def pretrained(config: Mapping[str, Any], experiment: str) -> dict[str, Mapping[
     return {stream: source for stream, source in chosen.items() if source}
 
 
+def ngc_checksums(config: Mapping[str, Any]) -> dict[tuple[str, str], str | None]:
+    """Return the SHA-256, if given, of each (model:version, file) that comes from NGC."""
+    files: dict[tuple[str, str], str | None] = {}
+    for experiment in config["experiments"]:
+        for source in pretrained(config, experiment).values():
+            if "ngc" in source:
+                key = source["ngc"], source["file"]
+                files[key] = source.get("sha256") or files.get(key)
+    return files
+
+
 def base_experiments(config: Mapping[str, Any], experiment: str) -> dict[str, str]:
     """Return the experiments whose models this one starts from, by stream."""
     sources = pretrained(config, experiment)
@@ -284,8 +395,8 @@ def pretrained_classes(config: Mapping[str, Any], experiment: str) -> dict[str, 
 def splits(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the split settings with their defaults."""
     chosen = dict(config.get("splits") or {})
-    official = config["dataset"]["source"] != "folder"
-    chosen.setdefault("method", "official" if official else "fraction")
+    given = config["dataset"]["source"] != "folder" or "splits" in archives(config)
+    chosen.setdefault("method", "official" if given else "fraction")
     return {
         "numbers": [1],
         "test_fraction": 0.3,

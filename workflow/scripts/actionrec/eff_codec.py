@@ -1,8 +1,13 @@
-"""Encrypt an ONNX file as TAO's .etlt with NVIDIA's own code, and prove it by decrypting it.
+"""Encrypt and decrypt with NVIDIA's own code, and prove what was encrypted by decrypting it.
 
-A program of its own, for the environment that NVIDIA's package needs (envs/encryption.lock):
-`eff_codec.py MODEL.onnx MODEL.etlt`, key in TAO_KEY. The form is nvidia-tao-deploy 7.3's: the
-length of the input name (0 for ONNX) in four bytes, then the encrypted stream.
+A program of its own, for the environment that NVIDIA's package needs (envs/encryption.lock), with
+the key in TAO_KEY:
+
+- `eff_codec.py etlt MODEL.onnx MODEL.etlt` writes the form that nvidia-tao-deploy 7.3 reads: the
+  length of the input name (0 for ONNX) in four bytes, then the encrypted model.
+- `eff_codec.py encrypt` reads plain bytes and prints a line with the kind of encryption, which
+  NVIDIA's code draws at random, then the encrypted bytes.
+- `eff_codec.py decrypt KIND` reads the encrypted bytes and prints the plain ones.
 """
 
 import io
@@ -11,24 +16,47 @@ import struct
 import sys
 from pathlib import Path
 
-from eff_tao_encryption.tao_codec import decrypt_stream, encrypt_stream
+from eff_tao_encryption.tao_codec import decrypt_stream, encrypt_stream, get_random_encryption
 
 
-def main(onnx: Path, etlt: Path, key: str) -> None:
-    """Write `etlt`; fail if it is not the encrypted `onnx`."""
-    plain = onnx.read_bytes()
-    with onnx.open("rb") as source, etlt.open("wb") as target:
-        target.write(struct.pack("<i", 0))
-        encrypt_stream(input_stream=source, output_stream=target, passphrase=key, encryption=True)
-    with etlt.open("rb") as source:
-        source.seek(4)
-        decrypted = io.BytesIO()
-        decrypt_stream(source, decrypted, key, encryption=True, rewind=False)
-    if decrypted.getvalue() != plain:
-        sys.exit("decrypting the .etlt did not give the ONNX model back")
-    if plain[:4096] in etlt.read_bytes():
+def encrypt(plain: bytes, kind: "str | bool", key: str) -> bytes:
+    """Return the bytes encrypted; exit if they are not, or cannot be decrypted."""
+    stream = io.BytesIO()
+    encrypt_stream(
+        input_stream=io.BytesIO(plain), output_stream=stream, passphrase=key, encryption=kind
+    )
+    secret = stream.getvalue()
+    if decrypt(secret, kind, key) != plain:
+        sys.exit("decrypting did not give back what was encrypted")
+    if plain[:4096] in secret:
         sys.exit("the encryption package wrote plain text")
+    return secret
+
+
+def decrypt(secret: bytes, kind: "str | bool", key: str) -> bytes:
+    """Return the bytes decrypted; with a wrong key they are noise."""
+    stream = io.BytesIO()
+    decrypt_stream(
+        input_stream=io.BytesIO(secret), output_stream=stream, passphrase=key, encryption=kind
+    )
+    return stream.getvalue()
+
+
+def main(task: str, *arguments: str) -> None:
+    """Do one of the three things; see the module."""
+    key = os.environ["TAO_KEY"]
+    if task == "etlt":
+        onnx, etlt = map(Path, arguments)
+        etlt.write_bytes(struct.pack("<i", 0) + encrypt(onnx.read_bytes(), True, key))
+    elif task == "encrypt":
+        kind = get_random_encryption()
+        if not isinstance(kind, str):
+            sys.exit("the encryption package offers no encryption")
+        secret = encrypt(sys.stdin.buffer.read(), kind, key)
+        sys.stdout.buffer.write(kind.encode() + b"\n" + secret)
+    elif task == "decrypt":
+        sys.stdout.buffer.write(decrypt(sys.stdin.buffer.read(), arguments[0], key))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), os.environ["TAO_KEY"])
+    main(*sys.argv[1:])

@@ -4,21 +4,24 @@
 """
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from actionrec import isolated
 from actionrec.errors import InputError
 from actionrec.files import replacing
 
 CODEC = Path(__file__).with_name("eff_codec.py")
-LOCK = Path(__file__).resolve().parents[3] / "envs" / "encryption.lock"
-ENVIRONMENT = Path(sys.prefix) / "encryption"
-PYTHON = "3.12"
 PUBLIC_KEY = "nvidia_tao"
-PREPARE = "python -m actionrec.encryption"
+ENVIRONMENT = isolated.Environment(
+    "encryption",
+    pythons=("3.12", "3.10"),
+    purpose="NVIDIA's encryption",
+    prepare="python -m actionrec.encryption",
+    otherwise="do without it, by export.etlt: never and tao.encrypt: false",
+)
 
 
 def wanted(mode: str) -> bool:
@@ -28,59 +31,32 @@ def wanted(mode: str) -> bool:
 
 def is_ready() -> bool:
     """Tell whether the environment for the encryption has been made."""
-    return (ENVIRONMENT / "bin" / "python").exists()
+    return isolated.is_ready(ENVIRONMENT)
 
 
 def prepare() -> None:
-    """Make the environment for the encryption, whole or not at all.
-
-    Raises `InputError` without a Python 3.12 or without a package index.
-    """
-    if is_ready():
-        return
-    python = find_python()
-    if python is None:
-        raise InputError(
-            f"NVIDIA's encryption needs Python {PYTHON}, and there is none here.",
-            where="configuration, export.etlt",
-            fix=f"uv python install {PYTHON}, then {PREPARE}; or set export.etlt: never",
-        )
-    from uv import find_uv_bin
-
-    with replacing(ENVIRONMENT) as part:
-        _run([find_uv_bin(), "venv", "--quiet", "--relocatable", "--python", python, part])
-        install = ["pip", "install", "--quiet", "--system-certs", "--no-deps", "--python", part]
-        _run([find_uv_bin(), *install, "--requirements", LOCK])
-
-
-def _run(command: Sequence[str | Path]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise InputError(
-            f"The environment for NVIDIA's encryption could not be made: {done.stderr.strip()}",
-            where=ENVIRONMENT,
-            fix=f"once PyPI can be reached: {PREPARE}; or set export.etlt: never",
-        )
+    """Make the environment for the encryption; raise `InputError` where that cannot be done."""
+    isolated.prepare(ENVIRONMENT)
 
 
 def find_python() -> Path | None:
-    """Return a Python 3.12 that starts, from PATH, uv's or pyenv's folders, or None."""
-    return next((python for python in _candidates() if _starts(python)), None)
+    """Return a Python that NVIDIA's package runs on, or None."""
+    return isolated.find_python(ENVIRONMENT.pythons)
 
 
-def _candidates() -> Iterator[Path]:
-    home = Path.home()
-    data = Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-    for root in (home / ".pyenv" / "versions", data / "uv" / "python"):
-        yield from sorted(root.glob(f"*{PYTHON}*/bin/python{PYTHON}"))
-    if found := shutil.which(f"python{PYTHON}"):
-        yield Path(found)
+def key() -> str:
+    """Return the key in TAO_KEY, or TAO's public one.
 
-
-def _starts(python: Path) -> bool:
-    """Tell whether this is a Python and not a version manager's shim for one that is missing."""
-    done = subprocess.run([python, "-c", "import ctypes"], capture_output=True, check=False)
-    return done.returncode == 0
+    Raises `InputError` if the variable is set and empty: TAO then encrypts nothing.
+    """
+    value = os.environ.get("TAO_KEY", PUBLIC_KEY)
+    if not value:
+        raise InputError(
+            "The key for the encryption is empty.",
+            where="environment variable TAO_KEY",
+            fix=f"export TAO_KEY=...; or unset TAO_KEY, which stands for {PUBLIC_KEY}",
+        )
+    return value
 
 
 def encrypt_onnx(onnx: Path | str, etlt: Path | str) -> None:
@@ -88,21 +64,44 @@ def encrypt_onnx(onnx: Path | str, etlt: Path | str) -> None:
 
     Raises `InputError` when the environment cannot be made or the encryption fails.
     """
-    prepare()
     with replacing(etlt) as part:
-        done = subprocess.run(
-            [ENVIRONMENT / "bin" / "python", CODEC, onnx, part],
-            env={"TAO_KEY": PUBLIC_KEY, **os.environ},
-            capture_output=True,
-            text=True,
-            check=False,
+        _codec(["etlt", onnx, part], where=etlt)
+
+
+def encrypt(plain: bytes) -> tuple[str, bytes]:
+    """Return the kind of encryption that NVIDIA's code drew, and the bytes encrypted by it.
+
+    Raises `InputError` as `encrypt_onnx` does.
+    """
+    kind, _, secret = _codec(["encrypt"], plain).partition(b"\n")
+    return kind.decode(), secret
+
+
+def decrypt(secret: bytes, kind: str) -> bytes:
+    """Return the bytes decrypted; with a wrong key they are noise, and nothing says so."""
+    return _codec(["decrypt", kind], secret)
+
+
+def _codec(
+    arguments: Sequence[str | Path], given: bytes = b"", where: Path | str | None = None
+) -> bytes:
+    """Run NVIDIA's code; what passes through the pipes touches no disk."""
+    prepare()
+    done = subprocess.run(
+        # isolated (-I): a PYTHONPATH here is meant for another Python
+        [ENVIRONMENT.program("python"), "-I", CODEC, *arguments],
+        env={**os.environ, "TAO_KEY": key()},
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise InputError(
+            f"NVIDIA's encryption failed: {done.stderr.decode(errors='replace').strip()[-500:]}",
+            where=where,
+            fix=f"remove {ENVIRONMENT.folder} and run the same command again",
         )
-        if done.returncode != 0:
-            raise InputError(
-                f"The model could not be encrypted: {done.stderr.strip()[-500:]}",
-                where=etlt,
-                fix=f"remove {ENVIRONMENT} and run the same command again",
-            )
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ class InputError(Exception):
         if allowed is not None:
             values = [str(value) for value in allowed]
             lines.append(f"  allowed: {', '.join(values)}")
-            close = get_close_matches(str(found), values, n=1)
+            alike = [value for value in values if value.casefold() == str(found).casefold()]
+            close = alike or get_close_matches(str(found), values, n=1)
             if close:
                 lines.append(f"  did you mean {close[0]!r}?")
         if fix is not None:

@@ -1,6 +1,7 @@
 """Write files so that a reader sees the whole new one or the old one, never a half."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -73,3 +74,18 @@ def same_file_system_link(source: Path, target: Path) -> None:
             os.link(source, part)
         except OSError:
             shutil.copyfile(source, part)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock `path` alone; yield False where the file system has no locks.
+
+    The kernel releases it when the process ends, however that happens. The file stays.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            yield False
+        else:
+            yield True

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actionrec.errors import InputError
 from actionrec.files import replacing
 
 
@@ -35,6 +36,25 @@ def with_class_counts(
         stream: (Path(file), classes or _class_count(Path(file)))
         for file, (stream, classes) in zip(files, known.items(), strict=True)
     }
+
+
+def refuse_encrypted(files: Sequence[str]) -> None:
+    """Raise `InputError` for weights that NVIDIA's own code cannot read without a key in its spec.
+
+    The native engine can: it takes the key from TAO_KEY in any case.
+    """
+    if not files:
+        return
+    from actionrec.native.encrypted import is_encrypted_file
+
+    for file in files:
+        if is_encrypted_file(file):
+            raise InputError(
+                "The pretrained weights are encrypted: NVIDIA's code needs the key to read them.",
+                where="configuration, tao.encrypt",
+                found=f"false, and {file} is encrypted",
+                fix="set tao.encrypt: true; the key is taken from TAO_KEY, or else nvidia_tao",
+            )
 
 
 def _class_count(weights: Path) -> int:

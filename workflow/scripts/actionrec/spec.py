@@ -21,6 +21,7 @@ from actionrec.native import settings
 from actionrec.native.settings import NativeConfig
 
 TASKS = ("train", "evaluate", "inference", "export")
+KEY = "${oc.env:TAO_KEY,nvidia_tao}"  # so a spec names the key of the encryption without holding it
 STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both with their fusion
 
 
@@ -311,6 +312,7 @@ def results_dir(spec: DictConfig, task: str, where: Path | str) -> Path:
 # What the workflow decides, and what decides it: a user's override would only break a link
 # in the chain of rules.
 OWNED = {
+    "encryption_key": "tao.encrypt",
     "results_dir": "the experiment's name",
     "train.results_dir": "the experiment's name",
     "evaluate.results_dir": "the experiment's name",
@@ -353,6 +355,7 @@ def render_spec(
     run: Path,
     validation: str | None,
     pretrained: Mapping[str, tuple[Path, int]],
+    encrypt: bool = False,
     native: Mapping[str, Any] | None = None,
     where: Path | str = "spec",
 ) -> None:
@@ -362,13 +365,14 @@ def render_spec(
     when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
     the order of their ids; `run` the folder of the experiment and split (paths are written as
     given); `validation` "val", "test" or None; `pretrained` the weights that each stream starts
-    from, with their number of classes; `native` the native engine's own settings, left out unless
-    they change something; `where` names the overrides in errors. Raises `InputError` as
-    `check_overrides` does.
+    from, with their number of classes; `encrypt` whether checkpoints are encrypted with the key in
+    TAO_KEY; `native` the native engine's own settings, left out unless they change something;
+    `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
     """
     spec = check_overrides(overrides, where, native)
     data = run / "data"
     spec.results_dir = str(run)
+    spec.encryption_key = KEY if encrypt else None
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
     spec.dataset.train_dataset_dir = str(data / "train")
     spec.dataset.val_dataset_dir = str(data / validation) if validation else None

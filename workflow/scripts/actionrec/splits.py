@@ -10,21 +10,18 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
 from actionrec.files import replacing
 from actionrec.flow_manifest import flow_faults, read_flow_manifest
 from actionrec.manifest import Clip, frame_fault, read_manifest, suffix_of
+from actionrec.official import CLASS_FILE, read_class_file
 from actionrec.tables import read_table, write_table
-from actionrec.videos import SUFFIXES
 
 PARTS = ("train", "val", "test")
-
-# HMDB51's files: <class>_test_split<1|2|3>.txt, "<video>.avi <0|1|2>" a line.
-_FILE_NAME = re.compile(r"(.+)_test_split([123])\.txt")
-_LABELS = {"0": None, "1": "train", "2": "test"}
 
 # HMDB51: film_walk_f_cm_np1_fr_med_3; the class is put in. UCF101: v_SoccerJuggling_g23_c01.
 _HMDB51_NAME = r"(.+)_{cls}_[hulf]_.+"
@@ -53,6 +50,7 @@ class Row:
 
 
 COLUMNS = ("part", "class", "video", "frames", "format", "sha256", "flow")
+_CELLS = attrgetter(*(field.name for field in fields(Row)))
 
 
 def make_split(
@@ -109,7 +107,7 @@ def make_split(
     _warn_of_shared_sources(rows, source)
     order = list(manifests)
     rows.sort(key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
-    write_table(output, COLUMNS, (astuple(row) for row in rows))
+    write_table(output, COLUMNS, map(_CELLS, rows))
 
 
 def _usable(cls: str, manifest: Path) -> list[Clip]:
@@ -156,39 +154,6 @@ def _with_flow(
     return [clip for clip in clips if (cls, clip.video) in labels]
 
 
-def read_split_file(path: Path) -> dict[str, str | None]:
-    """Return video -> "train", "test" or None for unused, as an official split file says.
-
-    Raises `InputError` that names each line which is not `<video>.avi <0|1|2>`, or repeats one.
-    """
-    labels: dict[str, str | None] = {}
-    faults = []
-    lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        *name, label = line.rsplit(None, 1)
-        video = _without_suffix("".join(name).strip())
-        if label not in _LABELS or not video or video in labels:
-            faults.append(f"line {number}: {line!r}")
-            continue
-        labels[video] = _LABELS[label]
-    if faults or not labels:
-        raise InputError(
-            "A split file does not say which video is for training and which for testing.",
-            where=path,
-            found=in_lines(faults) if faults else "no line",
-            allowed=["<video>.avi 0 (unused)", "1 (training)", "2 (test)", "each video once"],
-            fix="correct the file or fetch it anew",
-        )
-    return labels
-
-
-def _without_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
-
-
 def _official_parts(
     manifests: Mapping[str, Path], official: Mapping[str, Path], number: int
 ) -> dict[str, dict[str, str | None]]:
@@ -201,15 +166,18 @@ def _official_parts(
             found=in_lines([f"{cls}_test_split{number}.txt" for cls in missing]),
             fix="correct dataset.classes, or set splits.method to fraction",
         )
-    parts, lost, unlisted = {}, [], []
+    parts, lost, unlisted, found = {}, [], [], 0
     for cls, manifest in manifests.items():
         _require_name(official[cls], cls, number)
-        parts[cls] = read_split_file(official[cls])
+        parts[cls] = read_class_file(official[cls])
         videos = {clip.video for clip in read_manifest(manifest)}
+        found += len(parts[cls].keys() & videos)
         lost += [f"{cls}: {name} has no video" for name in sorted(parts[cls].keys() - videos)]
         unlisted += [
             f"{cls}: {name} is in no split file" for name in sorted(videos - parts[cls].keys())
         ]
+    if not found:
+        raise _foreign_files(lost, unlisted, number)
     if lost:
         faults = lost + unlisted
         raise InputError(
@@ -223,8 +191,17 @@ def _official_parts(
     return parts
 
 
+def _foreign_files(lost: Sequence[str], unlisted: Sequence[str], number: int) -> InputError:
+    return InputError(
+        f"The files of split {number} are of another dataset: they name none of the videos.",
+        where="dataset.archives.splits",
+        found=in_lines([*lost[:3], *unlisted[:3]]),
+        fix="name the archive of this dataset's split files, or set splits.method to fraction",
+    )
+
+
 def _require_name(path: Path, cls: str, number: int) -> None:
-    match = _FILE_NAME.fullmatch(path.name)
+    match = CLASS_FILE.fullmatch(path.name)
     if not match or match.groups() != (cls, str(number)):
         expected = [f"{cls}_test_split{number}.txt"]
         raise InputError("Not this class's split file.", found=path, allowed=expected)

@@ -3,7 +3,8 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,7 +55,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
 def write_records(path: Path, kind: type, records: Iterable[Any]) -> None:
     """Write dataclass instances of `kind` as rows, sorted by their first fields."""
     columns = [field.name for field in fields(kind)]
-    write_table(path, columns, sorted(astuple(record) for record in records))
+    write_table(path, columns, sorted(map(attrgetter(*columns), records)))
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:

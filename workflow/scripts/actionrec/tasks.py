@@ -5,7 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +14,59 @@ import yaml
 from actionrec import results, runners, splits
 from actionrec.errors import InputError
 from actionrec.files import same_file_system_link, sha256, write_text
+from actionrec.runners import Container, Request, mounts
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What executes a task: the runner, the version that results depend on, threads and a log."""
+    """What executes a task: the runner, the version that results depend on, and the means."""
 
     runner: str
     version: str
     threads: int
     log: Path
+    gpus: int = 1
+    container: Container = field(default_factory=Container)
 
 
 def engine(snakemake: Any) -> Engine:
-    """Return the engine that a rule asks for in its params."""
-    params = snakemake.params
-    return Engine(params.runner, params.engine, snakemake.threads, Path(snakemake.log[0]))
+    """Return the engine that a rule asks for in its params.
+
+    The container's settings are not among these: the image is part of the version, and nothing
+    else of them changes results, so a larger /dev/shm must not train anew.
+    """
+    return Engine(
+        snakemake.params.runner,
+        snakemake.params.engine,
+        snakemake.threads,
+        Path(snakemake.log[0]),
+        snakemake.resources.get("gpu", 1),
+        runners.container(snakemake.config["tao"]),
+    )
 
 
-def _run(task: str, spec: Path, engine: Engine) -> tuple[Path, str]:
-    """Execute a task in the experiment's folder; return its results folder and what it printed."""
-    folder = spec.parent.parent / task
+def _run(task: str, spec: Path, engine: Engine, *extra: Path) -> tuple[Path, str]:
+    """Execute a task in the experiment's folder; return its results folder and what it printed.
+
+    `extra` are files that the spec names outside that folder.
+    """
+    run = spec.parent.parent.absolute()
+    folder = run / task
     if task != "train":
         (folder / "status.json").unlink(missing_ok=True)
         (folder / "predictions.csv").unlink(missing_ok=True)
-    code, output = runners.execute(
-        engine.runner, task, spec, threads=engine.threads, log_file=engine.log
+    request = Request(
+        arguments=[task, "-e", str(spec.absolute())],
+        room=run / "runner" / task,
+        log=engine.log,
+        paths=[run, *extra, *sorted(mounts.of_links(run / "data"))],
+        threads=engine.threads,
+        gpus=engine.gpus,
+        container=engine.container,
     )
+    code, output = runners.execute(engine.runner, request)
     results.require_finished(task, folder, code, output)
     return folder, output
 
@@ -71,7 +95,7 @@ def train(
     if results.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
     else:
-        _run("train", spec, engine)
+        _run("train", spec, engine, *filter(None, [pretrained]))
     chosen, reason = results.choose(folder, select)
     rows = results.read_history(folder)
     results.write_csv(history, results.HISTORY, rows)

@@ -12,7 +12,7 @@ import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from actionrec.errors import InputError
 
 RAR5_SIGNATURE = b"Rar!\x1a\x07\x01\x00"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-BATCH = 1000  # names in one command, well below the kernel's limit for 255 bytes each
+NAMES_BYTES = 2**20  # of names in one command; the kernel takes twice that, environment and all
 
 _LIBC = ctypes.CDLL(None)
 
@@ -132,12 +132,24 @@ def _sevenzip(name: str, binary: str) -> Tool | None:
 
 def _program(name: str, command: Callable[[Path, Sequence[str], Path], list[str]]) -> Tool:
     def extract_in_batches(archive: Path, names: Sequence[str], folder: Path) -> None:
-        for start in range(0, len(names), BATCH):
-            done = _run(command(archive, names[start : start + BATCH], folder))
+        for batch in _batches(names):
+            done = _run(command(archive, batch, folder))
             if done.returncode != 0:
                 _raise_failure(name, done.stdout + done.stderr, folder)
 
     return Tool(name, extract_in_batches)
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Divide names among as few commands as the kernel allows: each may read the whole archive."""
+    start = size = 0
+    for number, name in enumerate(names):
+        length = len(os.fsencode(name)) + 9  # its end and a pointer to it
+        if size and size + length > NAMES_BYTES:
+            yield names[start:number]
+            start, size = number, 0
+        size += length
+    yield names[start:]
 
 
 def _extract_with_rars(archive: Path, names: Sequence[str], folder: Path) -> None:

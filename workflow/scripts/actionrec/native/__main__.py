@@ -17,6 +17,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from actionrec import encryption
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.files import write_text
@@ -49,11 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     spec.results_dir = spec[task].results_dir = str(folder)
-    write_text(folder / "experiment.yaml", specs.written(spec))
+    write_text(folder / "experiment.yaml", specs.written(_without_key(spec)))
     status = StatusLog(folder / "status.json")
     status.write(f"Starting Action Recognition {task}.", status="STARTED")
     try:
         _refuse_unsupported(spec, task, where)
+        _use_key(spec, where)
         # PyTorch is imported late: a mistake in a spec is told before it is there. Its threads
         # must sleep, not spin, while they wait for each other: with another job on the same two
         # cores a spinning step takes 7.2 s, a sleeping one 0.8 s. OMP_WAIT_POLICY=active spins.
@@ -79,18 +81,29 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
 
 def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:
     specs.require(spec, "dataset.label_map", where)
-    if spec.encryption_key:
-        raise InputError(
-            "The native engine does not encrypt yet.",
-            where=f"{where}: encryption_key",
-            fix="remove the key: checkpoints are then saved in clear",
-        )
     if OmegaConf.select(spec, f"{task}.trt_engine"):
         raise InputError(
             "The native engine runs no TensorRT engines.",
             where=f"{where}: {task}.trt_engine",
             fix="remove the key and set a checkpoint",
         )
+
+
+def _without_key(spec: DictConfig) -> DictConfig:
+    """Return the spec with a reference in place of the key, which belongs into no file."""
+    shown = spec.copy()
+    if shown.encryption_key:
+        shown.encryption_key = specs.KEY
+    return shown
+
+
+def _use_key(spec: DictConfig, where: Path) -> None:
+    """Let the encryption find the spec's key, and see that it can run before anything long does."""
+    if OmegaConf.is_interpolation(spec, "encryption_key"):
+        encryption.key()
+    if spec.encryption_key:
+        os.environ["TAO_KEY"] = spec.encryption_key
+        encryption.prepare()
 
 
 if __name__ == "__main__":

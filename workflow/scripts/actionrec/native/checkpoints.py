@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from actionrec.errors import InputError
 from actionrec.files import replacing
-from actionrec.native import networks
+from actionrec.native import encrypted, networks
 
 LATEST = "ar_model_latest.pth"
 PREFIX = "model."
@@ -30,8 +30,10 @@ def name_of(epoch: int, step: int) -> str:
     return f"model_epoch_{epoch:03d}_step_{step:05d}.pth"
 
 
-def save(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Write a checkpoint, whole or not at all."""
+def save(path: Path, checkpoint: Mapping[str, Any], *, encrypt: bool = False) -> None:
+    """Write a checkpoint, whole or not at all, on request encrypted with the key in TAO_KEY."""
+    if encrypt:
+        checkpoint = encrypted.encrypted(checkpoint)
     with replacing(path) as part:
         torch.save(dict(checkpoint), part)
 
@@ -50,9 +52,10 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def read(path: Path | str, where: str) -> dict[str, Any]:
-    """Return a checkpoint's dict; `where` is the spec's key for `path`.
+    """Return a checkpoint's dict, decrypted; `where` is the spec's key for `path`.
 
-    Raises `InputError` if the file is missing, damaged, encrypted or holds more than data.
+    Raises `InputError` if the file is missing, damaged, encrypted with another key than that in
+    TAO_KEY, or holds more than data.
     """
     path = Path(path)
     if not path.is_file():
@@ -69,13 +72,8 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict):
         raise InputError("The file holds no state_dict.", where=f"spec: {where}", found=path)
-    if "state_dict_encrypted" in checkpoint:
-        raise InputError(
-            "The checkpoint is encrypted, which the native engine cannot read yet.",
-            where=f"spec: {where}",
-            found=path,
-            fix="use a checkpoint saved without encryption_key",
-        )
+    if encrypted.is_encrypted(checkpoint):
+        return encrypted.decrypted(checkpoint, path, where)
     return checkpoint
 
 

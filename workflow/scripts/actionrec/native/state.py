@@ -146,6 +146,7 @@ def _save(
                 "spec": _binding(training.spec),
             },
         },
+        encrypt=bool(training.spec.encryption_key),
     )
     if latest:
         checkpoints.link_latest(path)

@@ -1,0 +1,99 @@
+"""TAO in a container of Apptainer, or of Singularity: a process of ours, without a daemon."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from actionrec.runners import containers, mounts, process
+from actionrec.runners.gpus import visible
+from actionrec.runners.needs import Need, gpu_driver, login
+from actionrec.runners.request import Container, Request
+
+PROGRAMS = ("apptainer", "singularity")
+
+
+def command(
+    request: Request,
+    gpus: Sequence[str] | None,
+    *,
+    program: str,
+    folders: Mapping[Path, Path],
+    workdir: Path,
+) -> list[str]:
+    """Return the command line of the engine; all variables come through its environment.
+
+    Shared memory and limits are the host's. `folders` says what is mounted where.
+    """
+    image = containers.require_image(request.container)
+    return [
+        program,
+        "exec",
+        *([] if gpus == () else ["--nv"]),
+        "--pid",  # its end is that of all it has started
+        "--cleanenv",
+        "--no-eval",
+        f"--home={_home(request)}",
+        *(word for at, source in folders.items() for word in ("--mount", _mount(source, at))),
+        f"--pwd={workdir}",
+        *request.container.options,
+        image if is_file(image) else f"docker://{image}",
+        *request.command,
+    ]
+
+
+def _mount(source: Path, target: Path) -> str:
+    return containers.csv(["type=bind", f"source={source}", f"destination={target}"])
+
+
+def _home(request: Request) -> Path:
+    return request.room.absolute() / "user"
+
+
+def is_file(image: str) -> bool:
+    """Tell whether an image is a file or folder, not a name in a registry."""
+    return image.startswith(("/", ".")) or image.endswith(".sif")
+
+
+def variables(request: Request, gpus: Sequence[str] | None) -> dict[str, str]:
+    """Return the variables that the engine hands to the task: prefixed, they reach it alone."""
+    seen = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    inside = {**process.settings(request.threads), **seen, **containers.secrets(request)}
+    prefixes = [f"{name.upper()}ENV_" for name in PROGRAMS]
+    return {f"{prefix}{key}": value for prefix in prefixes for key, value in inside.items()}
+
+
+def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
+    """Run the task in a container that is a child of this process."""
+    workdir = Path.cwd()
+    program = _program() or PROGRAMS[0]
+    line = command(
+        request,
+        gpus,
+        program=program,
+        folders=mounts.needed(request.paths, workdir, request.container.mounts),
+        workdir=workdir,
+    )
+    _home(request).mkdir(parents=True, exist_ok=True)
+    containers.record(request, engine=program, gpus=gpus)
+    return process.execute(line, {**os.environ, **variables(request, gpus)}, request.log)
+
+
+def _program() -> str | None:
+    return next((name for name in PROGRAMS if shutil.which(name)), None)
+
+
+def needs(container: Container) -> list[Need]:
+    """Return the state of program, GPU and image."""
+    program = _program()
+    fix = None if program else "install apptainer, or on a cluster: module load apptainer"
+    rows = [Need(PROGRAMS[0], program or "not on PATH", fix), gpu_driver(visible())]
+    if is_file(container.image):
+        there = Path(container.image).exists()
+        pull = f"apptainer pull {container.image} docker://nvcr.io/nvidia/tao/tao-toolkit:TAG"
+        return [
+            *rows,
+            Need(container.image, "there" if there else "missing", None if there else pull),
+        ]
+    wait = "the first task pulls and converts it, unless Apptainer's cache has it"
+    return [*rows, Need(container.image, wait), login(container.image)]

@@ -1,0 +1,207 @@
+"""TAO through NVIDIA's launcher: `tao model action_recognition`, one process a task.
+
+The launcher (nvidia-tao 6.26.3) returns 0 whatever happened, wants a terminal, has a shell split
+its arguments anew and leaves its container running when it is killed. So the task is a script in a
+mounted folder, which writes down its exit code; the launcher is given a terminal, a home with a
+configuration and mounts of its own, so that the user's stay as they are, and a watchdog.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from actionrec.errors import InputError
+from actionrec.files import write_text
+from actionrec.isolated import is_ready, prepare
+from actionrec.launcher import LAUNCHER
+from actionrec.runners import containers, docker, mounts, process
+from actionrec.runners.needs import Need, registry
+from actionrec.runners.request import Container, Request
+
+SOCKET = "unix:///var/run/docker.sock"  # the launcher knows no other
+# GitLab's variable and the next one make the launcher take ways that ignore most settings.
+MISLEADING = ("CI_PROJECT_DIR", "TAO_DOCKER_DISABLE", "LAUNCHER_MODE_INTERNAL", "DOCKER_HOST")
+
+
+def command(room: str) -> list[str]:
+    """Return the launcher's command line; `room` is the task's room inside the container."""
+    tao = str(LAUNCHER.program("tao"))
+    return [tao, "model", "action_recognition", "run", "sh", f"{room}/job.sh"]
+
+
+def room_inside(request: Request) -> str:
+    """Return where the task's room is mounted: a path that a shell leaves alone, and unique."""
+    return f"/actionrec/{containers.identity(request)}"
+
+
+def configuration(image: str) -> dict[str, Any]:
+    """Return a configuration of the launcher that has the task, and nothing else, in this image."""
+    host = registry(image)
+    name, _, tag = image.removeprefix(f"{host}/").rpartition(":")
+    if not name or "@" in image:
+        raise InputError(
+            "The launcher takes an image by its tag only.",
+            where="configuration, tao.image",
+            found=image,
+            fix="name the image as REGISTRY/NAME:TAG, or set tao.runner: docker",
+        )
+    task = {"docker_registry": host, "tasks": ["action_recognition"]}
+    return {
+        "format_version": 3.0,
+        "toolkit_version": tag,
+        "published_date": "set by the workflow",
+        "task_group": {"model": {"dockers": {name: {tag: task}}}},
+    }
+
+
+def mounts_file(
+    request: Request,
+    gpus: Sequence[str] | None,
+    folders: Mapping[Path, Path],
+    user: str,
+) -> dict[str, Any]:
+    """Return the content of the mounts file: folders, variables that are no secret, options.
+
+    Raises `InputError` for a folder that the launcher cannot mount where it is.
+    """
+    for at, source in folders.items():
+        if at != source or ":" in str(at):
+            raise InputError(
+                "The launcher mounts only real folders without a colon in their names.",
+                where=at,
+                found=f"a link to {source}" if at != source else None,
+                fix="let links lead to real paths, or set tao.runner: docker",
+            )
+    room = room_inside(request)
+    variables = {**process.settings(request.threads), "HOME": f"{room}/user", "USER": "tao"}
+    if gpus is not None:
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    real = [{"source": str(source), "destination": str(at)} for at, source in folders.items()]
+    return {
+        "Mounts": [*real, {"source": str(request.room.absolute()), "destination": room}],
+        "Envs": [{"variable": key, "value": value} for key, value in variables.items()],
+        "DockerOptions": {
+            "user": user,
+            "shm_size": request.container.shm_size,
+            "ulimits": dict(request.container.ulimits),
+        },
+    }
+
+
+def script(request: Request, workdir: Path) -> str:
+    """Return the script that is the task: secrets from a pipe, the command, its exit code."""
+    room = room_inside(request)
+    return "\n".join(
+        [
+            "#!/bin/sh",
+            f'while IFS= read -r line; do export "$line"; done <{room}/secrets',
+            f"cd {shlex.quote(str(workdir))} && {shlex.join(request.command)}",
+            f"echo $? >{room}/code.part && mv {room}/code.part {room}/code",
+            "",
+        ]
+    )
+
+
+def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
+    """Run the task through the launcher; raise `InputError` if the launcher never ran it."""
+    prepare(LAUNCHER)
+    require_default_engine()
+    room, workdir = request.room.absolute(), Path.cwd()
+    folders = mounts.needed(request.paths, workdir, request.container.mounts)
+    content = mounts_file(request, gpus, folders, containers.user())
+    variables = _furnish(room, configuration(containers.require_image(request.container)), content)
+    write_text(room / "job.sh", script(request, workdir))
+    _keep_information(room, variables)
+    containers.record(request, engine="tao", mounts=str(room / "mounts.json"), gpus=gpus)
+    (room / "code").unlink(missing_ok=True)
+    line = command(room_inside(request))
+    with (
+        containers.guarded(request.container, f"volume={room_inside(request)}"),
+        _handed_over(room / "secrets", containers.secrets(request)),
+    ):
+        code, output = process.execute(line, variables, request.log, terminal=True)
+    return _task_code(room / "code", code, output), output
+
+
+def require_default_engine() -> None:
+    """Raise `InputError` where Docker's own settings name an engine that the launcher ignores."""
+    host = os.environ.get("DOCKER_HOST", SOCKET)
+    if host != SOCKET:
+        raise InputError(
+            "The launcher talks to the Docker engine at its default socket only.",
+            where="environment variable DOCKER_HOST",
+            found=host,
+            allowed=[SOCKET],
+            fix="unset DOCKER_HOST, or set tao.runner: docker",
+        )
+
+
+def _furnish(room: Path, config: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, str]:
+    """Write what the launcher reads into the task's room; return the launcher's environment.
+
+    Its home has the user's login to registries, as a link.
+    """
+    home = room / "home"
+    (room / "user").mkdir(parents=True, exist_ok=True)
+    write_text(home / ".tao" / "config.json", json.dumps(config, indent=2) + "\n")
+    write_text(room / "mounts.json", json.dumps(content, indent=2) + "\n")
+    login = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker").absolute()
+    (home / ".docker").unlink(missing_ok=True)
+    (home / ".docker").symlink_to(login)
+    inherited = process.environment({}, threads=1)
+    host = next(iter(config["task_group"]["model"]["dockers"].values()))
+    return {key: value for key, value in inherited.items() if key not in MISLEADING} | {
+        "HOME": str(home),
+        "LAUNCHER_MOUNTS": str(room / "mounts.json"),
+        # The same registry; named so, the launcher leaves it to the engine whether a login is due.
+        "OVERRIDE_REGISTRY": next(iter(host.values()))["docker_registry"],
+    }
+
+
+def _keep_information(room: Path, variables: Mapping[str, str]) -> None:
+    """Keep what `tao info` says with the run."""
+    line = [LAUNCHER.program("tao"), "info", "--verbose"]
+    with (room / "info.txt").open("wb") as target:
+        subprocess.run(line, env=variables, stdout=target, stderr=target, check=False)
+
+
+@contextmanager
+def _handed_over(pipe: Path, secrets: Mapping[str, str]) -> Iterator[None]:
+    """Offer variables to the first reader of a named pipe: they reach no file, no command line."""
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe, 0o600)
+    lines = "".join(f"{key}={value}\n" for key, value in secrets.items())
+    writer = threading.Thread(target=pipe.write_text, args=[lines], daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        nobody_came = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        writer.join()
+        os.close(nobody_came)
+        pipe.unlink()
+
+
+def _task_code(file: Path, launcher_code: int, output: str) -> int:
+    if file.exists():
+        return int(file.read_text())
+    words = [line.strip() for line in output.splitlines() if line.strip()]
+    raise InputError(
+        "The launcher ended without running the task to its end:\n    " + "\n    ".join(words[-8:]),
+        where=file.parent,
+        found=f"exit code {launcher_code} of the launcher",
+        fix="mend what it says; or set tao.runner: docker",
+    )
+
+
+def needs(container: Container) -> list[Need]:
+    """Return the state of the launcher and of the Docker engine that it uses."""
+    ready = is_ready(LAUNCHER)
+    state = str(LAUNCHER.program("tao")) if ready else "not installed"
+    return [Need("tao", state, None if ready else LAUNCHER.prepare), *docker.needs(container)]

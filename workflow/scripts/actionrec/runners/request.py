@@ -1,0 +1,50 @@
+"""What a rule asks of a runner, and in which container it is to be done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# The tutorial's: data loaders share memory, CUDA pins it and nests deeply.
+SHM_SIZE = "16g"
+ULIMITS = {"memlock": -1, "stack": 67108864}
+
+
+@dataclass(frozen=True)
+class Container:
+    """An image and how it is run.
+
+    `engine` is `docker` or `podman`, `mounts` are folders that it sees beside the project's, and
+    `options` go to the engine's `run` (Apptainer: `exec`) as they are; the launcher has none.
+    """
+
+    image: str = ""
+    engine: str = "docker"
+    shm_size: str = SHM_SIZE
+    ulimits: Mapping[str, int] = field(default_factory=lambda: dict(ULIMITS))
+    mounts: Sequence[str] = ()
+    options: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One execution of TAO's command.
+
+    `program` and `arguments` are the command's words; `variables` are passed by name, so that no
+    value is ever on a command line or in a file; `paths` must be seen where they are; `room` is a
+    folder for the runner's own files; `gpus` is how many GPUs the task uses.
+    """
+
+    arguments: Sequence[str]
+    room: Path
+    log: Path
+    program: Sequence[str] = ("action_recognition",)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    paths: Sequence[Path] = ()
+    threads: int = 1
+    gpus: int = 1
+    container: Container = field(default_factory=Container)
+
+    @property
+    def command(self) -> list[str]:
+        """Return the words of TAO's command."""
+        return [*self.program, *self.arguments]

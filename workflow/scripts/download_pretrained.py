@@ -1,0 +1,11 @@
+"""Download weights from NGC."""
+
+from pathlib import Path
+
+from actionrec.job import job
+from actionrec.ngc import fetch
+
+with job(snakemake):
+    chosen = snakemake.wildcards
+    target = f"{chosen.model}:{chosen.version}"
+    fetch(target, chosen.file, Path(snakemake.output[0]), snakemake.params.sha256)
