@@ -10,13 +10,23 @@ from projects import SPLIT, make_project
 from helpers import snakemake
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have a GPU 0, whose lease is not that of other jobs of this machine."""
+    leases = str(tmp_path_factory.mktemp("leases"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        patch.setenv("TMPDIR", leases)
+        patch.setattr("tempfile.tempdir", leases)
+        yield
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Path]:
     """Start a Docker engine with the stand-in's image; make it the one that `docker` finds."""
     dockerd.require_engine()
     with dockerd.running_engine() as socket, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", f"unix://{socket}")
-        patch.setenv("CUDA_VISIBLE_DEVICES", "0")
         dockerd.import_image()
         yield socket
 
