@@ -422,6 +422,13 @@ class TestGpus:
         with gpus.leased(1), gpus.leased(1) as ids:
             assert ids == ("3",)
 
+    def test_a_daemon_knows_them_by_the_nodes_ids(self, monkeypatch):
+        monkeypatch.delenv("SLURM_STEP_GPUS", raising=False)
+        monkeypatch.setenv("SLURM_JOB_GPUS", "2,3")
+        assert gpus.of_the_node(("0", "1")) == ("2", "3")
+        assert gpus.of_the_node(("0",)) == ("0",)
+        assert gpus.of_the_node(None) is None
+
     def test_more_than_there_are_is_refused(self, monkeypatch):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
         with pytest.raises(InputError, match="asks for 2 GPUs"), gpus.leased(2):

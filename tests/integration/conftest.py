@@ -10,14 +10,33 @@ from projects import SPLIT, make_project
 from helpers import snakemake
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[Path]:
-    """Start a Docker engine with the stand-in's image; make it the one that `docker` finds."""
-    dockerd.require_engine()
-    with dockerd.running_engine() as socket, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", f"unix://{socket}")
+@pytest.fixture(scope="module", autouse=True)
+def own_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have a GPU 0, whose lease is not that of other jobs of this machine."""
+    leases = str(tmp_path_factory.mktemp("leases"))
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CUDA_VISIBLE_DEVICES", "0")
-        dockerd.import_image()
+        patch.setenv("TMPDIR", leases)
+        patch.setattr("tempfile.tempdir", leases)
+        yield
+
+
+@pytest.fixture(scope="session")
+def socket() -> Iterator[Path]:
+    """Start a Docker engine with the stand-in's image; yield its socket."""
+    dockerd.require_engine()
+    with dockerd.running_engine() as socket:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DOCKER_HOST", f"unix://{socket}")
+            dockerd.import_image()
+        yield socket
+
+
+@pytest.fixture(scope="module")
+def engine(socket: Path) -> Iterator[Path]:
+    """Make the tests' Docker engine the one that `docker` finds; yield its socket."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", f"unix://{socket}")
         yield socket
 
 

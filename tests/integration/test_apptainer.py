@@ -32,7 +32,6 @@ def image(tmp_path_factory):
     settings.write_text("".join(f"export {line}\n" for line in dockerd.ENVIRONMENT))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-        patch.setenv("CUDA_VISIBLE_DEVICES", "0")
         built = folder.with_name("tao")
         subprocess.run(["apptainer", "build", "--sandbox", built, folder], check=True)
         yield built
@@ -101,10 +100,14 @@ runners.execute(
 def test_a_killed_job_leaves_nothing_running(image, tmp_path, number):
     job = start_python(tmp_path, JOB, tmp_path, image, ":".join(dockerd.MOUNTS))
     beat = tmp_path / "beat"
-    wait_for(lambda: job.poll() is not None or beat.exists(), 60)
-    assert job.poll() is None, (tmp_path / "log").read_text()
-    job.send_signal(number)
-    job.communicate()
+    try:
+        wait_for(lambda: job.poll() is not None or beat.exists(), 60)
+        assert job.poll() is None, (tmp_path / "log").read_text()
+        job.send_signal(number)
+        job.wait(30)
+    finally:
+        job.kill()
+        job.communicate()
 
     def silent() -> bool:
         before = beat.stat().st_mtime_ns

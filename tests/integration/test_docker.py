@@ -145,12 +145,16 @@ class TestKilledJob:
         def start():
             job = start_python(tmp_path, JOB, tmp_path, dockerd.IMAGE, ":".join(dockerd.MOUNTS))
             log = tmp_path / "log"
-            wait_for(lambda: job.poll() is not None or "asleep" in log.read_text(), 30)
+            wait_for(lambda: job.poll() is not None or "asleep" in log.read_text(), 60)
             assert job.poll() is None, job.communicate()[1]
+            started.append(job)
             return job
 
         (tmp_path / "log").touch()
-        return start
+        started = []
+        yield start
+        for job in started:
+            job.kill()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
     def test_its_container_is_gone(self, job, number):

@@ -96,11 +96,15 @@ runners.execute(
 def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, number):
     (tmp_path / "log").touch()
     job = start_python(tmp_path, JOB, tmp_path, dockerd.IMAGE, ":".join(dockerd.MOUNTS))
-    wait_for(lambda: job.poll() is not None or "asleep" in (tmp_path / "log").read_text(), 30)
-    assert job.poll() is None, job.communicate()[1]
-    assert len(dockerd.containers()) == 1
-    job.send_signal(number)
-    job.communicate()
+    try:
+        wait_for(lambda: job.poll() is not None or "asleep" in (tmp_path / "log").read_text(), 60)
+        assert job.poll() is None, job.communicate()[1]
+        assert len(dockerd.containers()) == 1
+        job.send_signal(number)
+        job.wait(30)
+    finally:
+        job.kill()
+        job.communicate()
     wait_for(lambda: dockerd.containers() == [])
 
 

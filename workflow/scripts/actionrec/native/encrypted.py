@@ -35,13 +35,21 @@ def is_encrypted_file(path: Path | str) -> bool:
 
 
 def encrypted(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with its state_dict encrypted.
+    """Return a checkpoint with its state_dict encrypted, and the weights that we keep beside it.
 
     Raises `InputError` where NVIDIA's encryption cannot run.
     """
-    state = {name: tensor.cpu() for name, tensor in checkpoint["state_dict"].items()}
-    kind, secret = encryption.encrypt(pickle.dumps(state, protocol=PICKLE_PROTOCOL))
-    return {**checkpoint, "state_dict": secret, KIND: kind}
+    kind, secret = _sealed(checkpoint["state_dict"])
+    sealed = {**checkpoint, "state_dict": secret, KIND: kind}
+    own = checkpoint.get("actionrec", {})
+    if own.get("weights"):
+        sealed["actionrec"] = {**own, "weights": _sealed(own["weights"])[1]}
+    return sealed
+
+
+def _sealed(state: Mapping[str, Tensor]) -> tuple[str, bytes]:
+    tensors = {name: tensor.cpu() for name, tensor in state.items()}
+    return encryption.encrypt(pickle.dumps(tensors, protocol=PICKLE_PROTOCOL))
 
 
 def decrypted(checkpoint: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
@@ -55,6 +63,15 @@ def decrypted(checkpoint: Mapping[str, Any], path: Path, where: str) -> dict[str
         raise InputError(
             "The file is no encrypted checkpoint of TAO's.", where=f"spec: {where}", found=path
         )
+    clear = {name: value for name, value in checkpoint.items() if name != KIND}
+    clear["state_dict"] = _opened(secret, kind, path, where)
+    own = checkpoint.get("actionrec", {})
+    if isinstance(own.get("weights"), bytes):
+        clear["actionrec"] = {**own, "weights": _opened(own["weights"], kind, path, where)}
+    return clear
+
+
+def _opened(secret: bytes, kind: str, path: Path, where: str) -> dict[str, Tensor]:
     plain = encryption.decrypt(secret, kind)
     try:
         state = _TensorUnpickler(io.BytesIO(plain)).load()
@@ -68,8 +85,7 @@ def decrypted(checkpoint: Mapping[str, Any], path: Path, where: str) -> dict[str
             found=path,
             fix="export TAO_KEY=..., the key it was saved with; NVIDIA's own is nvidia_tao",
         )
-    clear = {name: value for name, value in checkpoint.items() if name != KIND}
-    return {**clear, "state_dict": dict(state)}
+    return dict(state)
 
 
 def _load_storage(content: bytes) -> Any:

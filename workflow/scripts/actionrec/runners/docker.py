@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actionrec.runners import containers, mounts, process
-from actionrec.runners.gpus import visible
+from actionrec.runners.gpus import of_the_node, visible
 from actionrec.runners.needs import Need, ask, gpu_driver, login, program
 from actionrec.runners.request import Container, Request
 
@@ -76,6 +76,7 @@ def _user_options(engine: str, user: str) -> list[str]:
 
 def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the task in a container of its own, which ends when the job does."""
+    gpus = of_the_node(gpus)
     workdir, name = Path.cwd(), containers.name(request)
     variables = containers.secrets(request)
     line = command(

@@ -38,6 +38,18 @@ def visible() -> tuple[str, ...] | None:
     return tuple(ids)
 
 
+def of_the_node(ids: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the ids by which a daemon, outside the job, knows the job's GPUs.
+
+    Slurm may number them anew within a job; SLURM_STEP_GPUS and SLURM_JOB_GPUS keep the node's ids.
+    """
+    for name in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
+        whole = os.environ.get(name, "").split(",")
+        if ids and len(whole) == len(ids) and all(number.isdigit() for number in whole):
+            return tuple(whole)
+    return ids
+
+
 @contextmanager
 def leased(count: int) -> Iterator[tuple[str, ...] | None]:
     """Yield the ids of `count` GPUs that no other job of this machine holds a lease of.

@@ -21,6 +21,7 @@ from actionrec.files import write_text
 from actionrec.isolated import is_ready, prepare
 from actionrec.launcher import LAUNCHER
 from actionrec.runners import containers, docker, mounts, process
+from actionrec.runners.gpus import of_the_node
 from actionrec.runners.needs import Need, registry
 from actionrec.runners.request import Container, Request
 
@@ -112,6 +113,7 @@ def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the task through the launcher; raise `InputError` if the launcher never ran it."""
     prepare(LAUNCHER)
     require_default_engine()
+    gpus = of_the_node(gpus)
     room, workdir = request.room.absolute(), Path.cwd()
     folders = mounts.needed(request.paths, workdir, request.container.mounts)
     content = mounts_file(request, gpus, folders, containers.user())
