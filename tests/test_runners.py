@@ -30,14 +30,17 @@ def command(tmp_path, monkeypatch):
 
 def run(tmp_path, task="train"):
     return runners.execute(
-        "direct", task, tmp_path / "spec.yaml", threads=3, log_file=tmp_path / "logs/task.log"
+        "direct",
+        [task, "-e", str(tmp_path / "spec.yaml")],
+        threads=3,
+        log_file=tmp_path / "logs/task.log",
     )
 
 
 def test_the_command_is_taos(tmp_path):
-    spec = tmp_path / "spec.yaml"
-    native = runners.native_command("evaluate", spec)
-    assert native == [sys.executable, "-m", "actionrec.native", "evaluate", "-e", str(spec)]
+    arguments = ["evaluate", "-e", str(tmp_path / "spec.yaml")]
+    native = runners.native_command(["action_recognition"], arguments)
+    assert native == [sys.executable, "-m", "actionrec.native", *arguments]
 
 
 def test_output_is_kept_in_the_log_and_returned(tmp_path, command):
@@ -83,7 +86,7 @@ def test_the_task_dies_with_a_killed_parent(tmp_path, command):
     )
     code = (
         "import sys; from pathlib import Path; from actionrec import runners; "
-        f"runners.execute('direct', 'train', Path('s.yaml'), threads=1, "
+        f"runners.execute('direct', ['train', '-e', 's.yaml'], threads=1, "
         f"log_file=Path({str(tmp_path)!r}, 'log'))"
     )
     variables = os.environ | {"PYTHONPATH": str(runners.PACKAGES)}

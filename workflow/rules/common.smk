@@ -7,7 +7,7 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, flow_manifest, manifest, native, spec
+from actionrec import __version__, encryption, flow_manifest, generations, manifest, native, spec
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -23,9 +23,11 @@ def explained(function, *arguments):
 CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
 explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
+TOOLKIT = config["tao"]["toolkit"]
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, spec or experiments.{name}.spec"
-    experiment_spec = explained(spec.check_overrides, settings.overrides(config, name), where)
+    overrides = settings.overrides(config, name)
+    experiment_spec = explained(spec.check_overrides, overrides, where, TOOLKIT)
     if config["tao"]["runner"] == "native":
         explained(native.refuse_unknown, experiment_spec.model, where)
 
@@ -34,7 +36,9 @@ CLASSES = config["dataset"]["classes"]
 FROM_FOLDER = config["dataset"]["source"] == "folder"
 SPLITS = settings.splits(config)
 RUNS = list(settings.runs(config))
-ENGINE = f"{config['tao']['runner']} {config['tao']['toolkit']} actionrec {__version__}"
+ENGINE = f"{config['tao']['runner']} {TOOLKIT} actionrec {__version__}"
+MODEL = generations.model_file(TOOLKIT)
+EXPORTED = generations.exported_file(TOOLKIT)
 
 
 wildcard_constraints:
@@ -136,7 +140,7 @@ def pretrained_source(wildcards):
     """Return the file to take weights from: another experiment's model of the same split, or a path."""
     source = settings.pretrained(config, wildcards.exp)
     if "experiment" in source:
-        return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
+        return f"<results>/{source['experiment']}/split{wildcards.k}/{MODEL}"
     return source.get("path", [])
 
 

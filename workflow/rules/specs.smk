@@ -13,6 +13,8 @@ rule render_spec:
         classes=experiment(settings.classes),
         overrides=spec_keys,
         pretrained_classes=experiment(settings.pretrained_classes),
+        toolkit=TOOLKIT,
+        encrypt=config["tao"]["encrypt"],
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:
         "../scripts/render_spec.py"

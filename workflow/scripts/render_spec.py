@@ -17,4 +17,6 @@ with job(snakemake):
         validation=snakemake.params.validation,
         pretrained=weights,
         pretrained_classes=class_count(weights, snakemake.params.pretrained_classes),
+        toolkit=snakemake.params.toolkit,
+        encrypt=snakemake.params.encrypt,
     )

@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from actionrec import generations
 from actionrec.errors import InputError
 
 DRY_RUN = "correct it, then look at the plan: snakemake -n"
@@ -30,6 +31,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     _check_source(config["dataset"], source)
     _check_splits(config, source)
     _check_flow(config.get("flow") or {}, source)
+    _check_toolkit(config.get("tao") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
     _check_cycles(config["experiments"], source)
@@ -117,6 +119,25 @@ def _check_flow(flow: Mapping[str, Any], source: str) -> None:
             "Flow that is read from .flo files needs flow.path.",
             where=f"{source}, flow",
             fix="add flow.path, the folder of <class>/<video>/*.flo, or set flow.method to dis",
+        )
+
+
+def _check_toolkit(tao: Mapping[str, Any], source: str) -> None:
+    toolkit = tao.get("toolkit", generations.TOOLKITS[-1])
+    if tao.get("runner", "native") == "native" and not generations.resumes(toolkit):
+        raise InputError(
+            "The native engine takes the place of TAO 5.5 and newer.",
+            where=f"{source}, tao.toolkit",
+            found=toolkit,
+            allowed=[name for name in generations.TOOLKITS if generations.resumes(name)],
+            fix="choose one of these, or a tao.runner that runs NVIDIA's own code",
+        )
+    if tao.get("encrypt") is False and generations.is_old(toolkit):
+        raise InputError(
+            f"TAO {toolkit} encrypts all that it writes.",
+            where=f"{source}, tao.encrypt",
+            found="false",
+            fix="remove the key",
         )
 
 

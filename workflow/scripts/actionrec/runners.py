@@ -1,4 +1,4 @@
-"""Execute TAO's command `action_recognition TASK -e SPEC` with one of several runners."""
+"""Execute TAO's command `action_recognition` with one of several runners."""
 
 import ctypes
 import logging
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,12 +24,12 @@ FOREIGN_VARIABLES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "NUM_GPU_PER_NODE")
 log = logging.getLogger(__name__)
 
 
-def native_command(task: str, spec: Path) -> list[str]:
+def native_command(program: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """Return the command of the built-in engine, in this very Python."""
-    return [sys.executable, "-m", "actionrec.native", task, "-e", str(spec)]
+    return [sys.executable, "-m", "actionrec.native", *arguments]
 
 
-def direct_command(task: str, spec: Path) -> list[str]:
+def direct_command(program: Sequence[str], arguments: Sequence[str]) -> list[str]:
     """Return the command of a TAO that is installed here, as inside its containers."""
     if shutil.which("action_recognition") is None:
         raise InputError(
@@ -38,10 +38,10 @@ def direct_command(task: str, spec: Path) -> list[str]:
             found="direct",
             fix="run inside a TAO container, or set tao.runner: native",
         )
-    return ["action_recognition", task, "-e", str(spec)]
+    return [*program, *arguments]
 
 
-COMMANDS: Mapping[str, Callable[[str, Path], list[str]]] = {
+COMMANDS: Mapping[str, Callable[[Sequence[str], Sequence[str]], list[str]]] = {
     "native": native_command,
     "direct": direct_command,
 }
@@ -58,13 +58,20 @@ def environment(threads: int) -> dict[str, str]:
     return variables
 
 
-def execute(runner: str, task: str, spec: Path, *, threads: int, log_file: Path) -> tuple[int, str]:
+def execute(
+    runner: str,
+    arguments: Sequence[str],
+    *,
+    program: Sequence[str] = ("action_recognition",),
+    threads: int,
+    log_file: Path,
+) -> tuple[int, str]:
     """Run one task to its end; return its exit code, which proves nothing with TAO, and its words.
 
     What it prints is appended to `log_file` as it comes; progress bars reach the terminal too.
     The task dies with this process, however this process dies.
     """
-    command = COMMANDS[runner](task, Path(spec).absolute())
+    command = COMMANDS[runner](program, arguments)
     log.info("%s", " ".join(command))
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as copy:

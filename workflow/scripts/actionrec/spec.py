@@ -1,6 +1,7 @@
 """The experiment spec of TAO Toolkit 7.3: its schema, and how specs are read, checked and written.
 
-Names, types, defaults and order of the keys are those of NVIDIA's `action_recognition` 7.3.0.
+Names, types, defaults and order of the keys are those of NVIDIA's `action_recognition` 7.3.0;
+`generations` knows what other toolkits call them.
 Unknown keys and wrong types are refused as TAO refuses them; values outside a key's options
 or range, which TAO accepts and trips over later, are refused here too.
 """
@@ -14,10 +15,12 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from actionrec import generations
 from actionrec.errors import InputError
 from actionrec.files import write_text
+from actionrec.generations import TASKS
 
-TASKS = ("train", "evaluate", "inference", "export")
+NEWEST = generations.TOOLKITS[-1]
 
 
 def _one_of(*allowed: str, default: str | None) -> Any:
@@ -317,6 +320,7 @@ def results_dir(spec: DictConfig, task: str, where: Path | str) -> Path:
 # What the workflow decides, and what decides it: a user's override would only break a link
 # in the chain of rules.
 OWNED = {
+    "encryption_key": "tao.encrypt and the environment variable TAO_KEY",
     "results_dir": "the experiment's name",
     "train.results_dir": "the experiment's name",
     "evaluate.results_dir": "the experiment's name",
@@ -328,6 +332,8 @@ OWNED = {
     "model.rgb_pretrained_model_path": "the experiment's pretrained",
     "model.rgb_pretrained_num_classes": "the experiment's pretrained",
     "train.resume_training_checkpoint_path": "the workflow, which resumes by itself",
+    "train.checkpointer.filename": "the workflow, which finds the checkpoints by their names",
+    "train.checkpointer.dirpath": "the experiment's name",
     "evaluate.checkpoint": "tao.checkpoint",
     "evaluate.test_dataset_dir": "splits",
     "inference.checkpoint": "tao.checkpoint",
@@ -356,18 +362,22 @@ def render_spec(
     validation: str | None,
     pretrained: Path | None,
     pretrained_classes: int,
+    toolkit: str = NEWEST,
+    encrypt: bool = False,
     where: Path | str = "spec",
 ) -> None:
-    """Write the spec of one task of an experiment.
+    """Write the spec of one task of an experiment, in the schema of a toolkit.
 
     It is complete for its task and leaves the other tasks' sections out, so that it changes only
     when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
     the order of their ids; `run` the folder of the experiment and split (paths are written as
     given); `validation` "val", "test" or None; `pretrained` the weights that a training starts
-    from; `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
+    from; `encrypt` has TAO encrypt what it writes, with the key in the environment; `where`
+    names the overrides in errors. Raises `InputError` as `check_overrides` does.
     """
-    spec = check_overrides(overrides, where)
+    spec = check_overrides(overrides, where, toolkit)
     data = run / "data"
+    spec.encryption_key = generations.KEY if encrypt or generations.is_old(toolkit) else None
     spec.results_dir = str(run)
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
     spec.dataset.train_dataset_dir = str(data / "train")
@@ -375,23 +385,28 @@ def render_spec(
     spec.model.rgb_pretrained_model_path = str(pretrained) if pretrained else None
     spec.model.rgb_pretrained_num_classes = pretrained_classes if pretrained else 0
     if task != "train":
-        spec[task].checkpoint = str(run / "model.pth")
+        spec[task].checkpoint = str(run / generations.model_file(toolkit))
     spec.evaluate.test_dataset_dir = str(data / "test")
     spec.inference.inference_dataset_dir = str(data / "inference")
-    spec.export.onnx_file = str(run / "export" / "model.onnx")
+    spec.export.onnx_file = str(run / "export" / generations.exported_file(toolkit))
     _infer_as_evaluated(spec, overrides.get("inference") or {})
     check(spec, where)
-    sections = [key for key in spec if key == task or key not in TASKS]
-    write_text(output, OmegaConf.to_yaml(OmegaConf.masked_copy(spec, sections)))
+    chosen = {key for key, _ in generations.leaves(overrides)}
+    own = generations.express(OmegaConf.to_container(spec), toolkit, task, chosen)
+    write_text(output, OmegaConf.to_yaml(OmegaConf.create(own)))
 
 
-def check_overrides(overrides: Mapping[str, Any], where: Path | str) -> DictConfig:
+def check_overrides(
+    overrides: Mapping[str, Any], where: Path | str, toolkit: str = NEWEST
+) -> DictConfig:
     """Return TAO's defaults with a user's keys laid over them.
 
-    Raises `InputError` for a key that the workflow owns, an unknown key or a refused value.
+    Raises `InputError` for a key that the workflow owns, an unknown key, one that `toolkit` does
+    not have, or a refused value.
     """
     _refuse_owned(overrides, where)
     spec = merge(overrides, where)
+    generations.refuse_unknown(overrides, toolkit, where)
     check(spec, where)
     return spec
 
