@@ -269,13 +269,16 @@ def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def last_epoch(spec: Mapping[str, Any]) -> int | None:
     """Return the epoch, from 0, of the last checkpoint that a whole training writes.
 
-    `spec` is a training's spec in any schema; None where steps or a metric decide, or where the
-    spec does not say.
+    `spec` is a training's spec in any schema; None where steps, a metric or the native engine's
+    early stopping decide, or where the spec does not say.
     """
     train = spec.get("train") or spec.get("train_config") or {}
+    native = spec.get("native") or {}
     epochs = train.get("num_epochs", train.get("epochs"))
     by_metric = (train.get("checkpointer") or {}).get("replace_periodic", False)
-    if epochs is None or by_metric or train.get("checkpoint_interval_unit") == "step":
+    may_stop = (native.get("early_stopping") or {}).get("patience") is not None
+    by_step = train.get("checkpoint_interval_unit") == "step"
+    if epochs is None or by_metric or may_stop or by_step:
         return None
     interval = train.get("checkpoint_interval", 1)
     return epochs // interval * interval - 1

@@ -244,7 +244,7 @@ def read_predictions(folder: Path, output: str) -> dict[str, tuple[str, float | 
             for row in read_csv(table)
         }
     found = {}
-    for line in re.split(r"[\r\n]+", output.replace("it/s]", "it/s]\n")):
+    for line in re.split(r"[\r\n]+|(?<=it/s\])|(?<=s/it\])", output):
         for path, labels in PREDICTION.findall(line):
             votes = Counter(ast.literal_eval(labels))
             found[Path(path).name] = (votes.most_common(1)[0][0], None)

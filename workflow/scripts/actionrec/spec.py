@@ -8,6 +8,7 @@ or range, which TAO accepts and trips over later, are refused here too.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,13 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def merge(values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Lay `values` (nested, TAO's keys) over the defaults; refuse unknown keys and wrong types."""
-    return _merged(OmegaConf.structured(Spec), OmegaConf.create(dict(values)), where)
+    return _merged(_defaults(), OmegaConf.create(dict(values)), where)
+
+
+@cache
+def _defaults() -> DictConfig:
+    """Return TAO's defaults, to be merged with, which copies them."""
+    return OmegaConf.structured(Spec)
 
 
 def check(spec: DictConfig, where: Path | str) -> None:
