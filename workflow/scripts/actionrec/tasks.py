@@ -102,15 +102,19 @@ def _read(spec: Path) -> dict[str, Any]:
 def _resuming(spec: Path, folder: Path, toolkit: str) -> Path:
     """Return the spec to train with: TAO 5.0 to 5.3 must be told where to go on from.
 
-    Newer toolkits find it themselves. Older ones, of which that is not known, start afresh.
+    Newer toolkits find it themselves. Older ones, of which that is not known, start afresh. A
+    checkpoint that the kill cut short is removed.
     """
     if generations.resumes(toolkit):
         return spec
     found = [checkpoint.path for checkpoint in results.checkpoints(folder)]
     whole = [path for path in found if zipfile.is_zipfile(path)]
-    if generations.is_old(toolkit) or not whole:
-        for leftover in (*found, folder / "status.json"):
-            leftover.unlink(missing_ok=True)
+    if generations.is_old(toolkit):
+        whole = []
+    for leftover in set(found) - set(whole):
+        leftover.unlink()
+    if not whole:
+        (folder / "status.json").unlink(missing_ok=True)
         return spec
     values = _read(spec)
     values["train"]["resume_training_checkpoint_path"] = str(whole[-1])
