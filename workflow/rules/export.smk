@@ -2,9 +2,9 @@ rule export_model:
     """Export the model as ONNX, or with an old toolkit as .etlt, with its labels."""
     input:
         spec="<results>/{exp}/split{k}/specs/export.yaml",
-        model="<results>/{exp}/split{k}/" + MODEL,
+        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
     output:
-        exported="<results>/{exp}/split{k}/export/" + EXPORTED,
+        exported=f"<results>/{{exp}}/split{{k}}/export/{EXPORTED}",
         labels="<results>/{exp}/split{k}/export/labels.txt",
     log:
         "<logs>/export_model/{exp}.split{k}.log",

@@ -6,7 +6,7 @@ rule train_model:
         data=ancient("<results>/{exp}/split{k}/data"),
         pretrained=pretrained_weights,
     output:
-        model=ensure("<results>/{exp}/split{k}/" + MODEL, non_empty=True),
+        model=ensure(f"<results>/{{exp}}/split{{k}}/{MODEL}", non_empty=True),
         choice="<results>/{exp}/split{k}/model.json",
         history="<results>/{exp}/split{k}/history.csv",
     log:
