@@ -44,7 +44,7 @@ if task == "train":
     for epoch, accuracy in enumerate((0.5, 0.9, 0.9)):
         kpi = {"val_loss": 1.0 - epoch / 10, "val_acc": accuracy}
         checkpoint(f"model_epoch_{epoch:03d}_step_{epoch + 1:05d}.pth")
-        status("Training loop in progress", epoch=epoch, time_per_epoch="0:00:01", kpi=kpi)
+        status("Training loop in progress", epoch=epoch, step=9, time_per_epoch="0:00:01", kpi=kpi)
         status("Train metrics generated.", kpi={"train_loss": 1.0, "train_acc": accuracy})
         if how == "killed":
             os.kill(os.getpid(), 9)

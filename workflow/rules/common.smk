@@ -7,7 +7,16 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, flow_manifest, manifest, native, runners, spec
+from actionrec import (
+    __version__,
+    encryption,
+    flow_manifest,
+    generations,
+    manifest,
+    native,
+    runners,
+    spec,
+)
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -23,10 +32,11 @@ def explained(function, *arguments):
 CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
 explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
+TOOLKIT = config["tao"]["toolkit"]
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, experiments.{name} or what all share"
     own, beyond_tao = settings.overrides(config, name), settings.native(config, name)
-    experiment_spec = explained(spec.check_overrides, own, where, beyond_tao)
+    experiment_spec = explained(spec.check_overrides, own, where, beyond_tao, TOOLKIT)
     explained(native.refuse_unknown, experiment_spec.model, where)
 
 DATASET = config["dataset"]["name"]
@@ -37,6 +47,9 @@ ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
 SPLITS = settings.splits(config)
 RUNS = list(settings.runs(config))
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
+MODEL = generations.model_file(TOOLKIT)
+WEIGHTS = Path(MODEL).suffix
+EXPORTED = generations.exported_file(TOOLKIT)
 
 
 wildcard_constraints:
@@ -158,7 +171,7 @@ def pretrained_source(wildcards):
     """Return the file that {stream} takes weights from: a path, or a model of the same split."""
     source = settings.pretrained(config, wildcards.exp)[wildcards.stream]
     if "experiment" in source:
-        return f"<results>/{source['experiment']}/split{wildcards.k}/model.pth"
+        return f"<results>/{source['experiment']}/split{wildcards.k}/{MODEL}"
     if "ngc" in source:
         model, _, version = source["ngc"].partition(":")
         return f"<resources>/pretrained/ngc/{model}/{version}/{source['file']}"
@@ -199,7 +212,8 @@ def pretrained_weights(wildcards):
     """Return the fetched weights of an experiment, one file for each stream that starts from some."""
     streams = settings.pretrained(config, wildcards.exp)
     folder = "<resources>/pretrained"
-    return [f"{folder}/{wildcards.exp}.split{wildcards.k}.{stream}.pth" for stream in streams]
+    run = f"{wildcards.exp}.split{wildcards.k}"
+    return [f"{folder}/{run}.{stream}{WEIGHTS}" for stream in streams]
 
 
 def starting_weights(wildcards):

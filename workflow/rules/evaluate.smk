@@ -4,7 +4,7 @@ rule predict_videos:
         spec="<results>/{exp}/split{k}/specs/inference.yaml",
         split="<results>/{exp}/split{k}/split.tsv",
         data=ancient("<results>/{exp}/split{k}/data"),
-        model="<results>/{exp}/split{k}/model.pth",
+        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
     output:
         "<results>/{exp}/split{k}/predictions.csv",
     log:
@@ -20,6 +20,7 @@ rule predict_videos:
         runtime=120,
     params:
         runner=config["tao"]["runner"],
+        toolkit=TOOLKIT,
         engine=ENGINE,
     script:
         "../scripts/predict_videos.py"
@@ -31,7 +32,7 @@ rule evaluate_model:
         spec="<results>/{exp}/split{k}/specs/evaluate.yaml",
         split="<results>/{exp}/split{k}/split.tsv",
         data=ancient("<results>/{exp}/split{k}/data"),
-        model="<results>/{exp}/split{k}/model.pth",
+        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
         predictions="<results>/{exp}/split{k}/predictions.csv",
     output:
         report(
@@ -53,6 +54,7 @@ rule evaluate_model:
         runtime=120,
     params:
         runner=config["tao"]["runner"],
+        toolkit=TOOLKIT,
         engine=ENGINE,
         labels=experiment(settings.classes),
     script:

@@ -1,13 +1,13 @@
-rule export_onnx:
-    """Export the model as ONNX, checked against the checkpoint, with its labels."""
+rule export_model:
+    """Export the model as ONNX, or with an old toolkit as .etlt, with its labels."""
     input:
         spec="<results>/{exp}/split{k}/specs/export.yaml",
-        model="<results>/{exp}/split{k}/model.pth",
+        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
     output:
-        onnx="<results>/{exp}/split{k}/export/model.onnx",
+        exported=f"<results>/{{exp}}/split{{k}}/export/{EXPORTED}",
         labels="<results>/{exp}/split{k}/export/labels.txt",
     log:
-        "<logs>/export_onnx/{exp}.split{k}.log",
+        "<logs>/export_model/{exp}.split{k}.log",
     conda:
         "../../envs/engine.yaml"
     threads: 2
@@ -17,29 +17,32 @@ rule export_onnx:
         runtime=60,
     params:
         runner=config["tao"]["runner"],
+        toolkit=TOOLKIT,
         engine=ENGINE,
         labels=experiment(settings.classes),
     script:
-        "../scripts/export_onnx.py"
+        "../scripts/export_model.py"
 
 
-rule encrypt_onnx:
-    """Encrypt the ONNX model as TAO's .etlt, with the key in TAO_KEY."""
-    input:
-        "<results>/{exp}/split{k}/export/model.onnx",
-    output:
-        "<results>/{exp}/split{k}/export/model.etlt",
-    log:
-        "<logs>/encrypt_onnx/{exp}.split{k}.log",
-    localrule: True
-    conda:
-        "../../envs/data.yaml"
-    script:
-        "../scripts/encrypt_onnx.py"
+if EXPORTED == "model.onnx":
+
+    rule encrypt_onnx:
+        """Encrypt the ONNX model as TAO's .etlt, with the key in TAO_KEY."""
+        input:
+            "<results>/{exp}/split{k}/export/model.onnx",
+        output:
+            "<results>/{exp}/split{k}/export/model.etlt",
+        log:
+            "<logs>/encrypt_onnx/{exp}.split{k}.log",
+        localrule: True
+        conda:
+            "../../envs/data.yaml"
+        script:
+            "../scripts/encrypt_onnx.py"
 
 
 rule export:
     """Target: every model in its deployable forms."""
     input:
-        of_every_run("export/model.onnx"),
+        of_every_run(f"export/{EXPORTED}"),
         of_every_run("export/model.etlt") if encryption.wanted(config["export"]["etlt"]) else [],

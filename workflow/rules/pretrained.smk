@@ -3,7 +3,7 @@ rule fetch_pretrained:
     input:
         pretrained_source,
     output:
-        "<resources>/pretrained/{exp}.split{k}.{stream}.pth",
+        f"<resources>/pretrained/{{exp}}.split{{k}}.{{stream}}{WEIGHTS}",
     log:
         "<logs>/fetch_pretrained/{exp}.split{k}.{stream}.log",
     localrule: True

@@ -16,6 +16,7 @@ rule render_spec:
         encrypt=config["tao"]["encrypt"],
         runner=config["tao"]["runner"],
         pretrained_classes=experiment(settings.pretrained_classes),
+        toolkit=TOOLKIT,
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:
         "../scripts/render_spec.py"

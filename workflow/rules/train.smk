@@ -6,7 +6,7 @@ rule train_model:
         data=ancient("<results>/{exp}/split{k}/data"),
         pretrained=pretrained_weights,
     output:
-        model=ensure("<results>/{exp}/split{k}/model.pth", non_empty=True),
+        model=ensure(f"<results>/{{exp}}/split{{k}}/{MODEL}", non_empty=True),
         choice="<results>/{exp}/split{k}/model.json",
         history="<results>/{exp}/split{k}/history.csv",
     log:
@@ -22,6 +22,7 @@ rule train_model:
         runtime=720,
     params:
         runner=config["tao"]["runner"],
+        toolkit=TOOLKIT,
         engine=ENGINE,
         checkpoint=config["tao"]["checkpoint"],
     message:
@@ -33,4 +34,4 @@ rule train_model:
 rule train:
     """Target: every experiment trained on every split."""
     input:
-        of_every_run("model.pth"),
+        of_every_run(MODEL),

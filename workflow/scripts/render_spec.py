@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from actionrec.generations import is_old
 from actionrec.job import job
 from actionrec.pretrained import refuse_encrypted, with_class_counts
 from actionrec.spec import render_spec
 
 with job(snakemake):
-    if snakemake.params.runner != "native" and not snakemake.params.encrypt:
+    has_key = snakemake.params.encrypt or is_old(snakemake.params.toolkit)
+    if snakemake.params.runner != "native" and not has_key:
         refuse_encrypted(snakemake.input)
     render_spec(
         Path(snakemake.output[0]),
@@ -17,6 +19,7 @@ with job(snakemake):
         labels=snakemake.params.classes,
         run=Path(snakemake.output[0]).parents[1],
         validation=snakemake.params.validation,
+        toolkit=snakemake.params.toolkit,
         encrypt=snakemake.params.encrypt,
         pretrained=with_class_counts(snakemake.input, snakemake.params.pretrained_classes),
     )

@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from actionrec import generations
 from actionrec.errors import InputError
 from actionrec.runners.images import IMAGES
 
@@ -33,6 +34,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     _check_splits(config, source)
     _check_tao(config.get("tao") or {}, source)
     _check_flow(config.get("flow") or {}, source)
+    _check_toolkit(config.get("tao") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_native(config, name, source)
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
@@ -229,6 +231,25 @@ def _check_native(config: Mapping[str, Any], name: str, source: str) -> None:
             where=f"{source}, native or experiments.{name}.native",
             found=f"{', '.join(own)} with tao.runner: {runner}",
             fix="remove `native`, or set tao.runner: native",
+        )
+
+
+def _check_toolkit(tao: Mapping[str, Any], source: str) -> None:
+    toolkit = tao.get("toolkit", generations.TOOLKITS[-1])
+    if tao.get("runner", "native") == "native" and not generations.resumes(toolkit):
+        raise InputError(
+            "The native engine takes the place of TAO 5.5 and newer.",
+            where=f"{source}, tao.toolkit",
+            found=toolkit,
+            allowed=[name for name in generations.TOOLKITS if generations.resumes(name)],
+            fix="choose one of these, or a tao.runner that runs NVIDIA's own code",
+        )
+    if tao.get("encrypt") is False and generations.is_old(toolkit):
+        raise InputError(
+            f"TAO {toolkit} encrypts all that it writes.",
+            where=f"{source}, tao.encrypt",
+            found="false",
+            fix="remove the key",
         )
 
 

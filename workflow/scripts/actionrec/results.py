@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import StringIO
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,26 @@ FINISHED = {
     "inference": "Inference finished successfully.",
     "export": "Export finished successfully.",
 }
-CHECKPOINT = re.compile(r"model_(?:epoch|best)_(?P<epoch>\d+)(?:_step_(?P<step>\d+))?\.pth")
+# model_epoch_004_step_00123.pth (6.0 to 7.3), model_epoch_004.pth (5.5), model_best_004.pth (7.3),
+# ar_model_epoch=004.tlt (5.0 to 5.3), ar_model_epoch=19-val_loss=0.05.tlt (3.21.11).
+CHECKPOINT = re.compile(
+    r"(?:ar_)?model_(?:epoch|best)[_=](?P<epoch>\d+)(?:_step_(?P<step>\d+))?"
+    r"(?:-val_loss=(?P<val_loss>\d+\.\d+))?(?:-v\d+)?\.(?:pth|tlt)"
+)
 PREDICTION = re.compile(r"(/[^\r\n]*?|[^\s/][^\r\n]*?/[^\r\n]*?) : (\[[^\]]*\])")
 HISTORY = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "seconds")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One of the checkpoints that a training wrote; `epoch` counts from 0."""
+    """One of the checkpoints that a training wrote; `epoch` counts from 0.
+
+    `val_loss` is the validation loss where the file's name tells it.
+    """
 
     path: Path
     epoch: int
+    val_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,10 +73,11 @@ def finished(task: str, folder: Path) -> bool:
     """Tell whether a task ended well: the last line of status.json says so, and only that counts.
 
     TAO's exit codes and the mere presence of files mean nothing: failures may exit with 0, and a
-    failed training may leave a checkpoint behind (TAO 5.5 to 7.3).
+    failed training may leave a checkpoint behind (TAO 5.5 to 7.3). TAO 5.0 to 5.3 end with the
+    status SUCCESS, newer ones with a sentence.
     """
-    records = read_status(folder)
-    return bool(records) and records[-1].get("message") == FINISHED[task]
+    last = (read_status(folder) or [{}])[-1]
+    return last.get("status") == "SUCCESS" or last.get("message") == FINISHED[task]
 
 
 def require_finished(task: str, folder: Path, code: int, output: str) -> None:
@@ -93,18 +104,18 @@ def _reason(folder: Path, output: str) -> str:
 def read_history(folder: Path) -> list[dict[str, float | int | None]]:
     """Return a row for each epoch of a training: losses, accuracies (0 to 1) and seconds.
 
-    An epoch that a resumed training repeated counts once, as it went the last time.
+    An epoch that a resumed training repeated counts once, as it went the last time. Epochs count
+    from 0; TAO 5.0 to 5.3, whose lines tell no step, count them from 1.
     """
     rows: dict[int, dict[str, float | int | None]] = {}
     epoch = None
     for record in read_status(folder):
         kpi = record.get("kpi") or {}
         if record.get("message") == "Training loop in progress":
-            epoch = int(record["epoch"])
-            rows[epoch] = dict.fromkeys(HISTORY) | {
+            epoch = int(record["epoch"]) - ("step" not in record)
+            rows[epoch] = {
                 "epoch": epoch,
-                "val_loss": kpi.get("val_loss"),
-                "val_acc": kpi.get("val_acc"),
+                **{key: kpi.get(key) for key in HISTORY[1:-1]},
                 "seconds": _seconds(record.get("time_per_epoch")),
             }
         elif record.get("message") == "Train metrics generated." and epoch is not None:
@@ -127,19 +138,33 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     Those of step 0 are left out: TAO writes one when the training fails before its first step.
     """
     found = []
-    for path in folder.glob("model_*.pth"):
+    for path in folder.glob("*model_*"):
         match = CHECKPOINT.fullmatch(path.name)
         if match and not path.is_symlink() and match["step"] != "00000":
-            found.append(Checkpoint(path, int(match["epoch"])))
+            val_loss = float(match["val_loss"]) if match["val_loss"] else None
+            found.append(Checkpoint(path, int(match["epoch"]), val_loss))
     return sorted(found, key=lambda checkpoint: (checkpoint.epoch, checkpoint.path.name))
+
+
+def require_last(folder: Path, epoch: int | None) -> None:
+    """Raise `InputError` unless there is a checkpoint of the last epoch that should have one."""
+    last = max((checkpoint.epoch for checkpoint in checkpoints(folder)), default=None)
+    if epoch is not None and (last is None or last < epoch):
+        raise InputError(
+            "The training says that it finished, and its last checkpoint is missing.",
+            where=folder,
+            found="no checkpoint" if last is None else f"the last is of epoch {last}",
+            allowed=[f"epoch {epoch}, counted from 0"],
+            fix=f"remove {folder} and run the same command again",
+        )
 
 
 def choose(folder: Path, select: str) -> tuple[Checkpoint, str]:
     """Return the checkpoint to go on with, and why.
 
-    `select` is `best` (highest validation accuracy, then lowest validation loss, then the
-    earliest) or `last`. Without validation the last is taken. Raises `InputError` when the
-    training left none.
+    `select` is `best` (highest validation accuracy where that is known, then lowest validation
+    loss, then the earliest) or `last`. Without validation the last is taken. Raises `InputError`
+    when the training left none.
     """
     found = checkpoints(folder)
     if not found:
@@ -148,17 +173,27 @@ def choose(folder: Path, select: str) -> tuple[Checkpoint, str]:
             where=folder,
             fix="lower train.checkpoint_interval to train.num_epochs or less",
         )
-    validated = {row["epoch"]: row for row in read_history(folder) if row["val_acc"] is not None}
+    measured = ("val_acc", "val_loss")
+    validated = {
+        row["epoch"]: row
+        for row in read_history(folder)
+        if any(row[key] is not None for key in measured)
+    }
     candidates = [checkpoint for checkpoint in found if checkpoint.epoch in validated]
     if select == "last" or not candidates:
         return found[-1], "the last epoch" + ("" if select == "last" else ": nothing was validated")
 
     def merit(checkpoint: Checkpoint) -> tuple[float, float, int]:
-        row = validated[checkpoint.epoch]
-        return row["val_acc"], -(row["val_loss"] or 0.0), -checkpoint.epoch
+        accuracy, loss = (validated[checkpoint.epoch][key] for key in measured)
+        return (
+            -inf if accuracy is None else accuracy,
+            -inf if loss is None else -loss,
+            -checkpoint.epoch,
+        )
 
     best = max(candidates, key=merit)
-    return best, "highest validation accuracy, then lowest validation loss, then earliest"
+    first = "" if merit(best)[0] == -inf else "highest validation accuracy, then "
+    return best, f"{first}lowest validation loss, then earliest"
 
 
 def write_choice(
@@ -209,7 +244,7 @@ def read_predictions(folder: Path, output: str) -> dict[str, tuple[str, float | 
             for row in read_csv(table)
         }
     found = {}
-    for line in re.split(r"[\r\n]+", output.replace("it/s]", "it/s]\n")):
+    for line in re.split(r"[\r\n]+|(?<=it/s\])|(?<=s/it\])", output):
         for path, labels in PREDICTION.findall(line):
             votes = Counter(ast.literal_eval(labels))
             found[Path(path).name] = (votes.most_common(1)[0][0], None)

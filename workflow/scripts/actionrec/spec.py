@@ -1,12 +1,14 @@
 """The experiment spec of TAO Toolkit 7.3: its schema, and how specs are read, checked and written.
 
-Names, types, defaults and order of the keys are those of NVIDIA's `action_recognition` 7.3.0.
+Names, types, defaults and order of the keys are those of NVIDIA's `action_recognition` 7.3.0;
+`generations` knows what other toolkits call them.
 Unknown keys and wrong types are refused as TAO refuses them; values outside a key's options
 or range, which TAO accepts and trips over later, are refused here too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,15 @@ import yaml
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from actionrec import generations
 from actionrec.constraints import one_of, span, within
 from actionrec.errors import InputError
 from actionrec.files import write_text
+from actionrec.generations import KEY, TASKS
 from actionrec.native import settings
 from actionrec.native.settings import NativeConfig
 
-TASKS = ("train", "evaluate", "inference", "export")
-KEY = "${oc.env:TAO_KEY,nvidia_tao}"  # so a spec names the key of the encryption without holding it
+NEWEST = generations.TOOLKITS[-1]
 STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both with their fusion
 
 
@@ -250,7 +253,13 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def merge(values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Lay `values` (nested, TAO's keys) over the defaults; refuse unknown keys and wrong types."""
-    return _merged(OmegaConf.structured(Spec), OmegaConf.create(dict(values)), where)
+    return _merged(_defaults(), OmegaConf.create(dict(values)), where)
+
+
+@cache
+def _defaults() -> DictConfig:
+    """Return TAO's defaults, to be merged with, which copies them."""
+    return OmegaConf.structured(Spec)
 
 
 def check(spec: DictConfig, where: Path | str) -> None:
@@ -312,7 +321,7 @@ def results_dir(spec: DictConfig, task: str, where: Path | str) -> Path:
 # What the workflow decides, and what decides it: a user's override would only break a link
 # in the chain of rules.
 OWNED = {
-    "encryption_key": "tao.encrypt",
+    "encryption_key": "tao.encrypt and the environment variable TAO_KEY",
     "results_dir": "the experiment's name",
     "train.results_dir": "the experiment's name",
     "evaluate.results_dir": "the experiment's name",
@@ -327,6 +336,8 @@ OWNED = {
     "model.of_pretrained_num_classes": "the experiment's pretrained",
     "model.joint_pretrained_model_path": "the experiment's pretrained",
     "train.resume_training_checkpoint_path": "the workflow, which resumes by itself",
+    "train.checkpointer.filename": "the workflow, which finds the checkpoints by their names",
+    "train.checkpointer.dirpath": "the experiment's name",
     "evaluate.checkpoint": "tao.checkpoint",
     "evaluate.test_dataset_dir": "splits",
     "inference.checkpoint": "tao.checkpoint",
@@ -355,11 +366,12 @@ def render_spec(
     run: Path,
     validation: str | None,
     pretrained: Mapping[str, tuple[Path, int]],
+    toolkit: str = NEWEST,
     encrypt: bool = False,
     native: Mapping[str, Any] | None = None,
     where: Path | str = "spec",
 ) -> None:
-    """Write the spec of one task of an experiment.
+    """Write the spec of one task of an experiment, in the schema of a toolkit.
 
     It is complete for its task and leaves the other tasks' sections out, so that it changes only
     when its own task does. `overrides` are the user's TAO keys, nested; `labels` the classes in
@@ -369,41 +381,52 @@ def render_spec(
     TAO_KEY; `native` the native engine's own settings, left out unless they change something;
     `where` names the overrides in errors. Raises `InputError` as `check_overrides` does.
     """
-    spec = check_overrides(overrides, where, native)
+    spec = check_overrides(overrides, where, native, toolkit)
     data = run / "data"
+    spec.encryption_key = KEY if encrypt or generations.is_old(toolkit) else None
     spec.results_dir = str(run)
-    spec.encryption_key = KEY if encrypt else None
     spec.dataset.label_map = {label: index for index, label in enumerate(labels)}
     spec.dataset.train_dataset_dir = str(data / "train")
     spec.dataset.val_dataset_dir = str(data / validation) if validation else None
     _name_pretrained(spec.model, pretrained)
     if task != "train":
-        spec[task].checkpoint = str(run / "model.pth")
+        spec[task].checkpoint = str(run / generations.model_file(toolkit))
     spec.evaluate.test_dataset_dir = str(data / "test")
     spec.inference.inference_dataset_dir = str(data / "inference")
-    spec.export.onnx_file = str(run / "export" / "model.onnx")
+    spec.export.onnx_file = str(run / "export" / generations.exported_file(toolkit))
     _infer_as_evaluated(spec, overrides.get("inference") or {})
     check(spec, where)
-    sections = [key for key in spec if key == task or key not in TASKS]
-    write_text(output, written(OmegaConf.masked_copy(spec, sections)))
+    chosen = {key for key, _ in generations.leaves(overrides)}
+    own = generations.express(OmegaConf.to_container(_told(spec)), toolkit, task, chosen)
+    write_text(output, OmegaConf.to_yaml(OmegaConf.create(own)))
 
 
 def written(spec: DictConfig) -> str:
     """Return a spec as YAML: TAO's own unless settings of the native engine change something."""
-    if spec.native == OmegaConf.structured(NativeConfig):
-        spec = OmegaConf.masked_copy(spec, [key for key in spec if key != "native"])
-    return OmegaConf.to_yaml(spec)
+    return OmegaConf.to_yaml(_told(spec))
+
+
+def _told(spec: DictConfig) -> DictConfig:
+    """Leave out the section `native` if it changes nothing."""
+    if spec.native != OmegaConf.structured(NativeConfig):
+        return spec
+    return OmegaConf.masked_copy(spec, [key for key in spec if key != "native"])
 
 
 def check_overrides(
-    overrides: Mapping[str, Any], where: Path | str, native: Mapping[str, Any] | None = None
+    overrides: Mapping[str, Any],
+    where: Path | str,
+    native: Mapping[str, Any] | None = None,
+    toolkit: str = NEWEST,
 ) -> DictConfig:
     """Return TAO's defaults with a user's keys, and the native engine's own, laid over them.
 
-    Raises `InputError` for a key that the workflow owns, an unknown key or a refused value.
+    Raises `InputError` for a key that the workflow owns, an unknown key, one that `toolkit` does
+    not have, or a refused value.
     """
     _refuse_owned(overrides, where)
     spec = merge({**overrides, "native": dict(native or {})}, where)
+    generations.refuse_unknown(overrides, toolkit, where)
     check(spec, where)
     return spec
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from actionrec import results, runners, splits
+from actionrec import generations, results, runners, splits, transcripts
 from actionrec.errors import InputError
 from actionrec.files import same_file_system_link, sha256, write_text
 from actionrec.runners import Container, Request, mounts
@@ -21,12 +22,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Engine:
-    """What executes a task: the runner, the version that results depend on, and the means."""
+    """What executes a task: the runner, the version that results depend on, and the means.
+
+    `toolkit` is the TAO version whose command line and results are to be expected.
+    """
 
     runner: str
     version: str
     threads: int
     log: Path
+    toolkit: str = generations.TOOLKITS[-1]
     gpus: int = 1
     container: Container = field(default_factory=Container)
 
@@ -42,6 +47,7 @@ def engine(snakemake: Any) -> Engine:
         snakemake.params.engine,
         snakemake.threads,
         Path(snakemake.log[0]),
+        snakemake.params.toolkit,
         snakemake.resources.get("gpu", 1),
         runners.container(snakemake.config["tao"]),
     )
@@ -54,11 +60,13 @@ def _run(task: str, spec: Path, engine: Engine, *extra: Path) -> tuple[Path, str
     """
     run = spec.parent.parent.absolute()
     folder = run / task
+    folder.mkdir(parents=True, exist_ok=True)
     if task != "train":
         (folder / "status.json").unlink(missing_ok=True)
         (folder / "predictions.csv").unlink(missing_ok=True)
     request = Request(
-        arguments=[task, "-e", str(spec.absolute())],
+        program=generations.program(engine.toolkit),
+        arguments=generations.arguments(engine.toolkit, task, spec, folder),
         room=run / "runner" / task,
         log=engine.log,
         paths=[run, *extra, *sorted(mounts.of_links(run / "data"))],
@@ -67,6 +75,8 @@ def _run(task: str, spec: Path, engine: Engine, *extra: Path) -> tuple[Path, str
         container=engine.container,
     )
     code, output = runners.execute(engine.runner, request)
+    if generations.is_old(engine.toolkit) and code == 0:
+        transcripts.write_status(task, folder, output)
     results.require_finished(task, folder, code, output)
     return folder, output
 
@@ -95,7 +105,8 @@ def train(
     if results.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
     else:
-        _run("train", spec, engine, *filter(None, [pretrained]))
+        _run("train", _resuming(spec, folder, engine.toolkit), engine, *pretrained)
+    results.require_last(folder, generations.last_epoch(_read(spec)))
     chosen, reason = results.choose(folder, select)
     rows = results.read_history(folder)
     results.write_csv(history, results.HISTORY, rows)
@@ -107,6 +118,30 @@ def train(
 
 def _read(spec: Path) -> dict[str, Any]:
     return yaml.safe_load(spec.read_text(encoding="utf-8"))
+
+
+def _resuming(spec: Path, folder: Path, toolkit: str) -> Path:
+    """Return the spec to train with: TAO 5.0 to 5.3 must be told where to go on from.
+
+    Newer toolkits find it themselves. Older ones, of which that is not known, start afresh. A
+    checkpoint that the kill cut short is removed.
+    """
+    if generations.resumes(toolkit):
+        return spec
+    found = [checkpoint.path for checkpoint in results.checkpoints(folder)]
+    whole = [path for path in found if zipfile.is_zipfile(path)]
+    if generations.is_old(toolkit):
+        whole = []
+    for leftover in set(found) - set(whole):
+        leftover.unlink()
+    if not whole:
+        (folder / "status.json").unlink(missing_ok=True)
+        return spec
+    values = _read(spec)
+    values["train"]["resume_training_checkpoint_path"] = str(whole[-1])
+    again = folder / "resume.yaml"
+    write_text(again, yaml.safe_dump(values, sort_keys=False))
+    return again
 
 
 def _fingerprint(version: str, files: Sequence[Path]) -> str:
@@ -203,12 +238,24 @@ def evaluate(
     splits.verify_split(split, run / "data")
     folder, _ = _run("evaluate", spec, engine)
     scored = results.metrics(results.load_predictions(predictions), labels)
-    reported = results.read_status(folder)[-1].get("kpi", {})
+    reported = results.read_status(folder)[-1].get("kpi") or {}
     scored["evaluate"] = results.evaluate_figures(reported, _read(spec))
     write_text(metrics, json.dumps(scored, indent=2) + "\n")
 
 
-def export(spec: Path, labels: Sequence[str], labels_file: Path, *, engine: Engine) -> None:
-    """Export the model to ONNX and write its labels, one a line, in the order of its outputs."""
+def export(
+    spec: Path, labels: Sequence[str], exported: Path, labels_file: Path, *, engine: Engine
+) -> None:
+    """Export the model to `exported`, and write its labels in the order of its outputs, one a line.
+
+    TAO refuses to replace a file, so an older one is removed first.
+    """
+    exported.unlink(missing_ok=True)
     _run("export", spec, engine)
+    if not exported.is_file() or exported.stat().st_size == 0:
+        raise InputError(
+            "The export says that it finished, and left no model.",
+            where=exported,
+            fix="the rule's log holds all it printed; check that tao.toolkit is what runs",
+        )
     write_text(labels_file, "".join(f"{label}\n" for label in labels))

@@ -1,4 +1,4 @@
-"""Export a model to ONNX."""
+"""Export a model in its deployable form."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ with job(snakemake):
     export(
         Path(snakemake.input.spec),
         snakemake.params.labels,
+        Path(snakemake.output.exported),
         Path(snakemake.output.labels),
         engine=engine(snakemake),
     )

@@ -1,0 +1,284 @@
+"""What differs between TAO's toolkits: the keys of their specs and their command lines.
+
+Experiments are written with the keys of 7.3 whatever toolkit runs them. Sources: NVIDIA's
+dataclasses of 5.0.0 to 7.3.0; for 3.21.11 to 4.0.1, whose code is not public, NVIDIA's published
+specs of that time.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from actionrec.errors import InputError
+
+TOOLKITS = (
+    "3.21.11",
+    "3.22.05",
+    "4.0.1",
+    "5.0.0",
+    "5.3.0",
+    "5.5.0",
+    "6.0.0",
+    "6.25.10",
+    "6.26.3",
+    "7.3.0",
+)
+TASKS = ("train", "evaluate", "inference", "export")
+KEY = "${oc.env:TAO_KEY,nvidia_tao}"
+
+# The toolkit that a key, or a section, came with; all others are in every toolkit.
+SINCE = {
+    "train.num_gpus": "5.2.0",
+    "inference.video_num_segments": "5.0.0",
+    "wandb": "5.5.0",
+    "train.num_nodes": "5.5.0",
+    "train.seed": "5.5.0",
+    "train.cudnn": "5.5.0",
+    "train.validation_interval": "5.5.0",
+    "evaluate.num_gpus": "5.5.0",
+    "evaluate.num_nodes": "5.5.0",
+    "inference.num_gpus": "5.5.0",
+    "inference.num_nodes": "5.5.0",
+    "model_name": "6.0.0",
+    "evaluate.trt_engine": "6.0.0",
+    "inference.trt_engine": "6.0.0",
+    "wandb.run_id": "6.25.10",
+    "train.checkpoint_interval_unit": "6.25.10",
+    "wandb.group": "6.26.3",
+    "train.checkpointer": "7.3.0",
+}
+INSTEAD = {
+    "train.num_gpus": "name the GPUs in train.gpu_ids",
+    "train.validation_interval": "set train.checkpoint_interval, which is the interval of the "
+    "validation too in this toolkit",
+    "inference.video_num_segments": "leave it to evaluate.video_num_segments",
+}
+
+# 5.0 to 5.3 evaluate and predict on one GPU, named by a number.
+ONE_GPU = {"evaluate.gpu_ids": "evaluate.gpu_id", "inference.gpu_ids": "inference.gpu_id"}
+
+# The names of 3.21.11 to 4.0.1 that are not just a section renamed. The keys of a task other
+# than training stand at the top.
+OLD_SECTIONS = {"model": "model_config", "dataset": "dataset_config", "train": "train_config"}
+OLD_NAMES = {
+    "results_dir": "output_dir",
+    "train.gpu_ids": "gpu_ids",
+    "train.num_epochs": "train_config.epochs",
+    "evaluate.checkpoint": "model",
+    "inference.checkpoint": "model",
+    "export.checkpoint": "model",
+    "export.onnx_file": "output_file",
+}
+# What these toolkits are always told, as their defaults are not known: the keys of NVIDIA's
+# specs of that time. They are told other keys only where a user sets them.
+OLD_TRAIN = frozenset(
+    [
+        "results_dir",
+        "encryption_key",
+        "dataset.train_dataset_dir",
+        "dataset.val_dataset_dir",
+        "dataset.clips_per_video",
+        "train.num_epochs",
+        "train.checkpoint_interval",
+        *(
+            f"train.optim.{name}"
+            for name in ("lr", "momentum", "weight_decay", "lr_scheduler", "lr_steps", "lr_decay")
+        ),
+    ]
+)
+OLD_ALWAYS = frozenset(
+    [
+        "model.model_type",
+        "model.backbone",
+        "model.rgb_seq_length",
+        "model.input_type",
+        "model.sample_strategy",
+        "model.dropout_ratio",
+        "model.input_height",
+        "model.input_width",
+        "dataset.label_map",
+        "dataset.batch_size",
+        "dataset.workers",
+        "dataset.augmentation_config.train_crop_type",
+        "dataset.augmentation_config.horizontal_flip_prob",
+        "dataset.augmentation_config.rgb_input_mean",
+        "dataset.augmentation_config.rgb_input_std",
+        "dataset.augmentation_config.val_center_crop",
+        "evaluate.checkpoint",
+        "evaluate.batch_size",
+        "evaluate.test_dataset_dir",
+        "evaluate.video_eval_mode",
+        "inference.checkpoint",
+        "inference.inference_dataset_dir",
+        "inference.video_inf_mode",
+        "export.checkpoint",
+        "export.onnx_file",
+    ]
+)
+FLIP = "dataset.augmentation_config.horizontal_flip_prob"
+
+
+def number(toolkit: str) -> tuple[int, ...]:
+    """Return a version as numbers, to be compared."""
+    return tuple(int(part) for part in toolkit.split("."))
+
+
+def is_old(toolkit: str) -> bool:
+    """Tell whether a toolkit has the first schema and command line (3.21.11 to 4.0.1)."""
+    return number(toolkit) < (5,)
+
+
+def resumes(toolkit: str) -> bool:
+    """Tell whether a training goes on by itself from what it finds in its folder (since 5.5)."""
+    return number(toolkit) >= (5, 5)
+
+
+def model_file(toolkit: str) -> str:
+    """Return the name of a chosen checkpoint: TAO calls them .tlt until 5.3."""
+    return "model.pth" if number(toolkit) >= (5, 5) else "model.tlt"
+
+
+def exported_file(toolkit: str) -> str:
+    """Return the name of what TAO's export makes: ONNX, and before 5.0 an encrypted .etlt."""
+    return "model.etlt" if is_old(toolkit) else "model.onnx"
+
+
+def program(toolkit: str) -> list[str]:
+    """Return what `arguments` are given to where TAO is installed, in a container or not.
+
+    Before 5.0 the encryption key is an argument: a shell beside TAO adds it from the environment,
+    so that it is in no file and on no command line of ours.
+    """
+    if not is_old(toolkit):
+        return ["action_recognition"]
+    script = 'exec action_recognition "$@" -k "${TAO_KEY:-nvidia_tao}"'
+    return ["sh", "-c", script, "action_recognition"]
+
+
+def arguments(toolkit: str, task: str, spec: Path, results_dir: Path) -> list[str]:
+    """Return the arguments of `action_recognition`; paths are made absolute, as TAO needs them."""
+    command = [task, "-e", str(spec.absolute())]
+    if is_old(toolkit) and task == "train":
+        command += ["-r", str(results_dir.absolute())]
+    return command
+
+
+def refuse_unknown(overrides: Mapping[str, Any], toolkit: str, where: Path | str) -> None:
+    """Raise `InputError` for a key set by the user that a toolkit cannot be told."""
+    for key, value in leaves(overrides):
+        if number(toolkit) < number(since(key)):
+            raise InputError(
+                f"TAO {toolkit} does not have this key.",
+                where=f"{where}: {key}",
+                found=value,
+                fix=f"{INSTEAD.get(key, 'remove the key')}; or set tao.toolkit to "
+                f"{', '.join(t for t in TOOLKITS if number(t) >= number(since(key)))}",
+            )
+        if key in ONE_GPU and (5,) <= number(toolkit) < (5, 5) and len(value) != 1:
+            raise InputError(
+                f"TAO {toolkit} evaluates and predicts on one GPU only.",
+                where=f"{where}: {key}",
+                found=value,
+                fix="name one GPU",
+            )
+
+
+def since(key: str) -> str:
+    """Return the first toolkit that has a key, by its name in 7.3."""
+    parts = key.split(".")
+    prefixes = (".".join(parts[: end + 1]) for end in range(len(parts)))
+    return max((SINCE[p] for p in prefixes if p in SINCE), key=number, default=TOOLKITS[0])
+
+
+def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and the value of each key; a label map is one value."""
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and key != "dataset.label_map":
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def express(
+    spec: Mapping[str, Any], toolkit: str, task: str, chosen: Collection[str]
+) -> dict[str, Any]:
+    """Return a complete 7.3 spec, nested, as the spec of one task in a toolkit's own schema.
+
+    From 5.0 it names every key of the toolkit but the other tasks' sections, so that defaults,
+    which differ, do not matter. Before, it names what NVIDIA's own specs named and the `chosen`
+    keys, by their names in 7.3.
+    """
+    values = {
+        key: value
+        for key, value in leaves(spec)
+        if number(since(key)) <= number(toolkit)
+        and (key.partition(".")[0] == task or key.partition(".")[0] not in TASKS)
+    }
+    if is_old(toolkit):
+        return _nested(_old(values, task, chosen))
+    if not resumes(toolkit):
+        values = {
+            ONE_GPU.get(key, key): value[0] if key in ONE_GPU else value
+            for key, value in values.items()
+        }
+    return _nested(values)
+
+
+def _old(values: Mapping[str, Any], task: str, chosen: Collection[str]) -> dict[str, Any]:
+    """Return the spec of a task before 5.0, by dotted names."""
+    told = OLD_ALWAYS.union(chosen)
+    told = told | OLD_TRAIN if task == "train" else told - OLD_TRAIN
+    values = {key: value for key, value in values.items() if key in told or _is_start(key, values)}
+    values["model.backbone"] = values["model.backbone"].replace("_", "")
+    if task == "train":
+        values["results_dir"] += f"/{task}"
+    else:
+        values[FLIP] = 0.0
+    height, width = (values.pop(f"model.input_{side}") for side in ("height", "width"))
+    old = {_old_name(key, task): value for key, value in values.items()}
+    return {**old, "dataset_config.output_shape": [height, width]}
+
+
+def _is_start(key: str, values: Mapping[str, Any]) -> bool:
+    """Tell whether a key describes weights that a training starts from."""
+    return bool("_pretrained_" in key and values[key.replace("num_classes", "model_path")])
+
+
+def _old_name(key: str, task: str) -> str:
+    if key in OLD_NAMES:
+        return OLD_NAMES[key]
+    section, _, rest = key.partition(".")
+    if section in OLD_SECTIONS:
+        return f"{OLD_SECTIONS[section]}.{rest}"
+    return rest if section == task else key
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted names as a tree."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *parents, name = key.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[name] = value
+    return tree
+
+
+def last_epoch(spec: Mapping[str, Any]) -> int | None:
+    """Return the epoch, from 0, of the last checkpoint that a whole training writes.
+
+    `spec` is a training's spec in any schema; None where steps, a metric or the native engine's
+    early stopping decide, or where the spec does not say.
+    """
+    train = spec.get("train") or spec.get("train_config") or {}
+    native = spec.get("native") or {}
+    epochs = train.get("num_epochs", train.get("epochs"))
+    by_metric = (train.get("checkpointer") or {}).get("replace_periodic", False)
+    may_stop = (native.get("early_stopping") or {}).get("patience") is not None
+    by_step = train.get("checkpoint_interval_unit") == "step"
+    if epochs is None or by_metric or may_stop or by_step:
+        return None
+    interval = train.get("checkpoint_interval", 1)
+    return epochs // interval * interval - 1
