@@ -16,6 +16,7 @@ from jsonschema.exceptions import ValidationError
 from actionrec.errors import InputError
 
 DRY_RUN = "correct it, then look at the plan: snakemake -n"
+SHAD_CLASSES = ("walk", "fall", "sits", "squa", "bend")
 
 
 def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
@@ -29,7 +30,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
         raise _explained(error, source)
     _check_source(config["dataset"], source)
     _check_splits(config, source)
-    _check_flow(config.get("flow") or {}, source)
+    _check_flow(config, source)
     for name, experiment in config["experiments"].items():
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
     _check_cycles(config["experiments"], source)
@@ -76,7 +77,7 @@ def _explained(error: ValidationError, source: str) -> InputError:
 
 
 def _check_source(dataset: Mapping[str, Any], source: str) -> None:
-    needed = {"demo": (), "archives": ("archives",), "folder": ("path",)}[dataset["source"]]
+    needed = {"demo": (), "archives": ("archives",)}.get(dataset["source"], ("path",))
     for key in needed:
         if not dataset.get(key):
             raise InputError(
@@ -84,6 +85,21 @@ def _check_source(dataset: Mapping[str, Any], source: str) -> None:
                 where=f"{source}, dataset",
                 fix="add it; config/README.md explains every key",
             )
+    if isinstance(dataset.get("path"), Mapping) and dataset["source"] != "table":
+        raise InputError(
+            "Only a dataset with `source: table` has a path for each part.",
+            where=f"{source}, dataset.path",
+            found=json.dumps(dataset["path"]),
+            fix="name one folder",
+        )
+    if dataset["source"] == "shad" and (extra := set(dataset["classes"]) - set(SHAD_CLASSES)):
+        raise InputError(
+            "SHAD has no such class.",
+            where=f"{source}, dataset.classes",
+            found=min(extra),
+            allowed=SHAD_CLASSES,
+            fix=DRY_RUN,
+        )
     if (dataset["source"] == "demo") != (dataset["name"] == "demo"):
         raise InputError(
             "The name `demo` belongs to the generated demo set, and to no other.",
@@ -94,24 +110,40 @@ def _check_source(dataset: Mapping[str, Any], source: str) -> None:
 
 
 def _check_splits(config: Mapping[str, Any], source: str) -> None:
-    if config["dataset"]["source"] == "archives" and splits(config)["method"] == "official":
-        if "splits" in config["dataset"]["archives"]:
+    dataset, chosen = config["dataset"], splits(config)
+    method = chosen["method"]
+    if method == "given" and dataset["source"] != "table":
+        problem = "Only a table gives a split of its own."
+    elif method == "given" and chosen["numbers"] != [1]:
+        problem = "A table gives one split, number 1."
+    elif method != "official" or dataset["source"] == "demo":
+        return
+    elif dataset["source"] == "archives":
+        if "splits" in dataset["archives"]:
             return
         problem = "The official splits need the archive of split files."
-    elif config["dataset"]["source"] == "folder" and splits(config)["method"] == "official":
-        problem = "A folder of videos has no official split files."
     else:
-        return
+        has = {"folder": "A folder of videos", "table": "A table", "shad": "SHAD"}
+        problem = f"{has[dataset['source']]} has no official split files."
     raise InputError(
         problem,
-        where=f"{source}, splits.method",
-        found="official",
-        allowed=["fraction"],
+        where=f"{source}, splits",
+        found=f"method: {method}, numbers: {chosen['numbers']}",
+        allowed=["fraction", "given (of a table)", "official (of archives)"],
         fix="set splits.method: fraction, or add dataset.archives.splits",
     )
 
 
-def _check_flow(flow: Mapping[str, Any], source: str) -> None:
+def _check_flow(config: Mapping[str, Any], source: str) -> None:
+    flow = config.get("flow") or {}
+    if flow.get("method") == "flo" and config["dataset"]["source"] == "shad":
+        raise InputError(
+            "SHAD's clips are cropped out of videos, whose flow cannot be read from files.",
+            where=f"{source}, flow.method",
+            found="flo",
+            allowed=["dis", "farneback", "tvl1"],
+            fix=DRY_RUN,
+        )
     if flow.get("method") == "flo" and not flow.get("path"):
         raise InputError(
             "Flow that is read from .flo files needs flow.path.",
@@ -201,8 +233,8 @@ def pretrained_classes(config: Mapping[str, Any], experiment: str) -> int | None
 def splits(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the split settings with their defaults."""
     chosen = dict(config.get("splits") or {})
-    official = config["dataset"]["source"] != "folder"
-    chosen.setdefault("method", "official" if official else "fraction")
+    methods = {"folder": "fraction", "shad": "fraction", "table": "given"}
+    chosen.setdefault("method", methods.get(config["dataset"]["source"], "official"))
     return {
         "numbers": [1],
         "test_fraction": 0.3,
@@ -210,6 +242,12 @@ def splits(config: Mapping[str, Any]) -> dict[str, Any]:
         "seed": 1234,
         **chosen,
     }
+
+
+def lists(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the lists of a dataset of source table: {"": PATH}, or the one of each part."""
+    path = config["dataset"]["path"]
+    return dict(path) if isinstance(path, Mapping) else {"": path}
 
 
 def overrides(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:
