@@ -79,7 +79,33 @@ rule summarise_dataset:
         "../scripts/summarise_dataset.py"
 
 
+rule write_dataset_page:
+    """Show the dataset on one page that opens from disk: look before you train."""
+    input:
+        template=workflow.source_path("../report/dataset.html.jinja"),
+        summary="<results>/<dataset>/dataset.json",
+        manifests=collect("<results>/<dataset>/frames/{cls}.tsv", cls=CLASSES),
+    output:
+        report(
+            "<results>/<dataset>/dataset.html",
+            caption="../report/dataset.rst",
+            category="Dataset",
+        ),
+    log:
+        "<logs>/write_dataset_page.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        name=DATASET,
+        classes=CLASSES,
+        frames=f"resources/{DATASET}/frames",
+    script:
+        "../scripts/write_dataset_page.py"
+
+
 rule dataset:
-    """Target: every class unpacked, decoded and counted."""
+    """Target: every class unpacked, decoded, counted and shown."""
     input:
         rules.summarise_dataset.output,
+        rules.write_dataset_page.output,

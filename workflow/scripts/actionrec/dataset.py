@@ -72,6 +72,7 @@ def _count(clips: Sequence[Clip]) -> dict[str, Any]:
         "videos": len(clips),
         **{status: statuses[status] for status in STATUSES},
         "frames": sum(lengths),
+        "seconds": round(sum(clip.frames / clip.fps for clip in clips if clip.fps > 0), 1),
         "shortest": min(lengths, default=0),
         "median": statistics.median_low(lengths) if lengths else 0,
         "longest": max(lengths, default=0),
@@ -95,8 +96,14 @@ def _split(
         rows = decide(manifests, number=number, official=official, **settings)
     except InputError as error:
         return {"problem": str(error)}
-    find = source_finder(settings["source_video"], films(clips))
-    sources = {(row.cls, row.video): find(row.video, row.cls) for row in rows}
+    files = films(clips)
+    find = source_finder(settings["source_video"], files)
+    sources = {}
+    for key in ((row.cls, row.video) for row in rows):
+        cls, video = key
+        film = find(video, cls)
+        # Cuts of one file are of one scene in all classes; names need only agree within a class.
+        sources[key] = film if film == files[key] != video else f"{cls}/{film}"
     counts = Counter((row.cls, row.part) for row in rows)
     return {
         "classes": {cls: {part: counts[cls, part] for part in PARTS} for cls in manifests},
