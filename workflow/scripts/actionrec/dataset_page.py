@@ -12,8 +12,8 @@ from actionrec.leakage import LOOKED_AT, frame_path
 from actionrec.manifest import Clip, read_manifest
 from actionrec.report import picture
 
-CLIPS_SHOWN = 4  # of a class
-FRAME_HEIGHT = 96  # pixels of a picture
+CLIPS_SHOWN = 3  # of a class
+FRAME_HEIGHT = 84  # pixels of a picture
 LISTED = 200  # entries of each list of findings; dataset.json has all of them
 COLOURS = {"train": "#3b6ea5", "val": "#e0a030", "test": "#5b9f6b", "videos": "#3b6ea5"}
 
@@ -142,7 +142,10 @@ def plot_lengths(lengths: Sequence[int]) -> str:
 
     figure = Figure(figsize=(8, 2.4), layout="constrained")
     axes = figure.subplots()
-    axes.hist(lengths, bins=min(40, max(1, len(set(lengths)))), color=COLOURS["videos"], rwidth=0.9)
+    first, last = min(lengths, default=0), max(lengths, default=0)
+    width = max(1, -(-(last - first + 1) // 40))  # whole frames, 40 bars at most
+    edges = [edge - 0.5 for edge in range(first, last + width + 1, width)]
+    axes.hist(lengths, bins=edges, color=COLOURS["videos"], rwidth=0.9)
     axes.set_ylabel("videos")
     return _bare(figure, axes, "frames in a video")
 
