@@ -142,3 +142,28 @@ def test_flow_settings_that_cannot_work(demo, flow, key, allowed):
     message = refusal(demo)
     assert key in message
     assert allowed in message
+
+
+@pytest.mark.parametrize(
+    ("dataset", "others", "message"),
+    [
+        ({"source": "folder", "path": "x"}, {"splits": {"method": "given"}}, "Only a table"),
+        ({"source": "table", "path": "x"}, {"splits": {"numbers": [1, 2]}}, "one split, number 1"),
+        ({"source": "table", "path": "x"}, {"splits": {"method": "official"}}, "A table has no"),
+        ({"source": "table"}, {}, "needs dataset.path"),
+        ({"source": "table", "path": {"trian": "x"}}, {}, "dataset.path"),
+        ({"source": "table", "path": "x", "skip": ["mising"]}, {}, "missing, other_labels"),
+        ({"source": "folder", "path": {"train": "x"}}, {}, "Only a dataset with `source: table`"),
+        ({"source": "shad", "path": "x"}, {}, "walk, fall, sits, squa, bend"),
+        (
+            {"source": "shad", "path": "x", "classes": ["walk", "bend"]},
+            {"flow": {"method": "flo", "path": "x"}},
+            "dis, farneback, tvl1",
+        ),
+    ],
+)
+def test_sources_that_cannot_work(demo, dataset, others, message):
+    classes = dataset.get("classes", ["walk", "ride_bike"])
+    demo["dataset"] = {"name": "mine", "classes": classes, **dataset}
+    demo |= {"splits": {}, "experiments": {"x": None}} | others
+    assert message in refusal(demo)

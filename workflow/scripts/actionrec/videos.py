@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import struct
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def link_class(source: Path, link: Path, table: Path) -> None:
     Raises `InputError` when the folder is missing or without videos, or when real videos are
     where the link should go.
     """
+    source = _as_on_disk(source)
     _require_folder(source)
     videos = list_videos(source)
     if not videos:
@@ -107,6 +109,15 @@ def link_class(source: Path, link: Path, table: Path) -> None:
     with replacing(link) as part:
         part.symlink_to(_link_target(source.resolve(), link.parent.resolve()))
     write_files_table(table, videos)
+
+
+def _as_on_disk(source: Path) -> Path:
+    """Return the folder in whichever Unicode form its name has: macOS takes letters apart."""
+    if source.is_dir() or not source.parent.is_dir():
+        return source
+    name = unicodedata.normalize("NFC", source.name)
+    twins = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
+    return next(twins, source)
 
 
 def _require_folder(source: Path) -> None:
