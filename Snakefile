@@ -25,7 +25,7 @@ resource_scopes:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
-include: ("workflow/rules/folder.smk" if FROM_FOLDER else "workflow/rules/archives.smk")
+include: f"workflow/rules/{VIDEO_RULES}.smk"
 include: "workflow/rules/frames.smk"
 include: "workflow/rules/splits.smk"
 include: "workflow/rules/pretrained.smk"

@@ -322,3 +322,28 @@ def test_sources_on_ngc_name_a_model_a_version_and_weights(demo, source):
     source.update(ngc="nvidia/tao/net:v1", file="a.tlt")
     settings.check(demo, SCHEMA, "config.yaml")
     assert settings.ngc_checksums(demo) == {("nvidia/tao/net:v1", "a.tlt"): None}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "others", "message"),
+    [
+        ({"source": "folder", "path": "x"}, {"splits": {"method": "given"}}, "Only a table"),
+        ({"source": "table", "path": "x"}, {"splits": {"numbers": [1, 2]}}, "one split, number 1"),
+        ({"source": "table", "path": "x"}, {"splits": {"method": "official"}}, "A table has no"),
+        ({"source": "table"}, {}, "needs dataset.path"),
+        ({"source": "table", "path": {"trian": "x"}}, {}, "dataset.path"),
+        ({"source": "table", "path": "x", "skip": ["mising"]}, {}, "missing, other_labels"),
+        ({"source": "folder", "path": {"train": "x"}}, {}, "Only a dataset with `source: table`"),
+        ({"source": "shad", "path": "x"}, {}, "walk, fall, sits, squa, bend"),
+        (
+            {"source": "shad", "path": "x", "classes": ["walk", "bend"]},
+            {"flow": {"method": "flo", "path": "x"}},
+            "dis, farneback, tvl1",
+        ),
+    ],
+)
+def test_sources_that_cannot_work(demo, dataset, others, message):
+    classes = dataset.get("classes", ["walk", "ride_bike"])
+    demo["dataset"] = {"name": "mine", "classes": classes, **dataset}
+    demo |= {"splits": {}, "experiments": {"x": None}} | others
+    assert message in refusal(demo)

@@ -1,6 +1,5 @@
 """The manifest round-trips, verifies the frames, and notices every change that matters."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,6 @@ from actionrec.manifest import (
     frame_fault,
     read_manifest,
     stale,
-    summarise,
     write_manifest,
 )
 from actionrec.videos import link_class, list_videos, write_files_table
@@ -271,32 +269,3 @@ def test_the_snakefile_pays_for_no_heavy_import():
         env={"PYTHONPATH": str(REPOSITORY / "workflow/scripts")},
     )
     assert run.stdout == "set()\n"
-
-
-def test_summary_of_a_dataset(tmp_path):
-    walk = [
-        CLIP,
-        replace(CLIP, video="b", file="b.avi", status="warn", reason="header", sha256="1" * 64),
-        Clip("c", "c.avi", 0, 0, 0, 0.0, 0, "2" * 64, "", "bad", "is empty (0 bytes)"),
-    ]
-    run = [replace(CLIP, video="z", file="z.mp4", frames=7, width=320, fps=30.0)]
-    write_manifest(tmp_path / "walk.tsv", walk)
-    write_manifest(tmp_path / "run.tsv", run)
-    manifests = {cls: tmp_path / f"{cls}.tsv" for cls in ("walk", "run")}
-    summarise(manifests, tmp_path / "dataset.json")
-    first = (tmp_path / "dataset.json").read_bytes()
-    assert json.loads(first) == {
-        "classes": {
-            "walk": {"videos": 3, "ok": 1, "warn": 1, "bad": 1, "frames": 10},
-            "run": {"videos": 1, "ok": 1, "warn": 0, "bad": 0, "frames": 7},
-        },
-        "total": {"videos": 4, "ok": 2, "warn": 1, "bad": 1, "frames": 17},
-        "sizes": {"320x48": 1, "64x48": 2},
-        "fps": {"29.97": 2, "30": 1},
-        "formats": {"png": 3},
-        "remarks": {"header": 1},
-        "bad": [{"class": "walk", "file": "c.avi", "reason": "is empty (0 bytes)"}],
-        "duplicates": [["run/z.mp4", "walk/a.avi"]],
-    }
-    summarise(manifests, tmp_path / "dataset.json")
-    assert (tmp_path / "dataset.json").read_bytes() == first

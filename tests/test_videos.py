@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+import unicodedata
 import wave
 from pathlib import Path
 
@@ -240,6 +241,14 @@ def test_link_out_of_the_project_is_absolute_and_can_be_moved(project, tmp_path)
     assert str(link.readlink()) == str(second)
     assert list(read_files_table(table)) == ["b.avi"]
     assert (first / "a.avi").exists()
+
+
+def test_class_folder_in_the_other_unicode_form(project):
+    apart = unicodedata.normalize("NFD", "Übung")
+    write_video(project / f"mine/{apart}/a.avi")
+    link_class(Path("mine/Übung"), Path("videos/Übung"), Path("übung.tsv"))
+    assert list(read_files_table(Path("übung.tsv"))) == ["a.avi"]
+    assert Path("videos/Übung/a.avi").exists()
 
 
 def test_misspelt_class_names_the_folders_that_are_there(project):

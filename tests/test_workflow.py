@@ -146,7 +146,7 @@ class TestDemo:
         for exp in ("rgb_3d_base", "rgb_3d_ptm"):
             for artifact in ARTIFACTS:
                 assert (demo / "results" / exp / "split1" / artifact).stat().st_size > 0
-        for path in ("summary.csv", "report.html", "demo/dataset.json", "demo/frames/walk.tsv"):
+        for path in ("summary.csv", "report.html", "demo/dataset.json", "demo/dataset.html"):
             assert (demo / "results" / path).stat().st_size > 0
         assert list((demo / "resources/demo/videos/walk").glob("*.avi"))
         assert list((demo / "resources/demo/frames/walk").glob("*/rgb/000001.png"))

@@ -9,6 +9,7 @@ sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from actionrec import (
     __version__,
+    cuts,
     encryption,
     flow_manifest,
     generations,
@@ -41,7 +42,9 @@ for name in config["experiments"]:
 
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]
-FROM_FOLDER = config["dataset"]["source"] == "folder"
+SOURCE = config["dataset"]["source"]
+VIDEO_RULES = SOURCE if SOURCE in ("folder", "table", "shad") else "archives"
+LISTED = SOURCE in ("table", "shad")
 ARCHIVES = settings.archives(config)
 ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
 SPLITS = settings.splits(config)
@@ -102,6 +105,17 @@ def flow_manifests(wildcards):
     return [f"<results>/<dataset>/flow/{cls}.tsv" for cls in labels]
 
 
+def existing(*paths):
+    """Return those of a user's files that are there; the job says better than Snakemake what is not."""
+    return [path for path in paths if path and Path(path).exists()]
+
+
+def annotations(root):
+    """Return SHAD's annotation texts, and the folders whose times tell of added and lost files."""
+    folders = sorted(Path(root).glob("*-train/Annotations/*"))
+    return [str(path) for path in [*folders, *Path(root).glob("*-train/Annotations/*/*-multi.txt")]]
+
+
 def videos_table(wildcards):
     """Return the table of a class's videos; force what disagrees with the trees on disk.
 
@@ -112,8 +126,12 @@ def videos_table(wildcards):
     table = results / "videos" / f"{wildcards.cls}.tsv"
     frames = results / "frames" / f"{wildcards.cls}.tsv"
     trees = resources / "videos" / wildcards.cls, resources / "frames" / wildcards.cls
-    for stale, why in manifest.stale(trees[0], table, trees[1], frames).items():
-        force(stale, why)
+    if LISTED:
+        stale = cuts.stale(table, trees[1], frames)
+    else:
+        stale = manifest.stale(trees[0], table, trees[1], frames)
+    for output, why in stale.items():
+        force(output, why)
     return str(table)
 
 
@@ -133,10 +151,37 @@ def force(output, why):
 
 def split_files(wildcards):
     """Return the official split files of the experiment's classes, if they decide."""
+    labels = settings.classes(config, wildcards.exp)
+    return official_files(labels, [wildcards.k])
+
+
+def official_files(labels, numbers):
+    """Return the official split files of classes, split by split, if they decide."""
     if SPLITS["method"] != "official":
         return []
-    labels = settings.classes(config, wildcards.exp)
-    return [f"<resources>/<dataset>/splits/{cls}_test_split{wildcards.k}.txt" for cls in labels]
+    folder = "<resources>/<dataset>/splits"
+    return [f"{folder}/{cls}_test_split{k}.txt" for k in numbers for cls in labels]
+
+
+def given_files(labels):
+    """Return the tables of the parts that a user's list gives classes, if they decide."""
+    given = SPLITS["method"] == "given"
+    return [f"<results>/<dataset>/parts/{cls}.tsv" for cls in labels] if given else []
+
+
+def given_parts(wildcards):
+    """Return the tables of given parts of the experiment's classes, if they decide."""
+    return given_files(settings.classes(config, wildcards.exp))
+
+
+def cropped_table(wildcards):
+    """Return the table of a class's clips, if they are cropped out of videos."""
+    return f"<results>/<dataset>/videos/{wildcards.cls}.tsv" if SOURCE == "shad" else []
+
+
+def crops_table(wildcards):
+    """Return the table of a class's crops, if its clips are cropped out of videos."""
+    return f"<results>/<dataset>/crops/{wildcards.cls}.tsv" if SOURCE == "shad" else []
 
 
 def experiment(question):

@@ -1,7 +1,8 @@
 rule extract_frames:
     """Turn the videos of one class into RGB frames, and list them in a manifest."""
     input:
-        videos_table,
+        table=videos_table,
+        crops=crops_table,
     output:
         "<results>/<dataset>/frames/{cls}.tsv",
     log:
@@ -15,7 +16,7 @@ rule extract_frames:
         mem="2GB",
         runtime=60,
     params:
-        videos=f"resources/{DATASET}/videos/{{cls}}",
+        videos=None if LISTED else f"resources/{DATASET}/videos/{{cls}}",
         frames=f"resources/{DATASET}/frames/{{cls}}",
         fmt=lookup("frames/format", within=config),
         encoder=lookup("frames/encoder", within=config),
@@ -28,7 +29,9 @@ rule extract_frames:
 rule extract_flow:
     """Make the optical flow between the frames of one class, and list it in a manifest."""
     input:
-        frames_of_flow,
+        frames=frames_of_flow,
+        table=cropped_table,
+        crops=crops_table,
     output:
         "<results>/<dataset>/flow/{cls}.tsv",
     log:
@@ -52,23 +55,57 @@ rule extract_flow:
 
 
 rule summarise_dataset:
-    """Count clips and frames, and list bad and duplicate clips."""
+    """Count clips and frames, list bad and duplicate clips, and see how the splits divide them."""
     input:
-        collect("<results>/<dataset>/frames/{cls}.tsv", cls=CLASSES),
+        manifests=collect("<results>/<dataset>/frames/{cls}.tsv", cls=CLASSES),
+        official=official_files(CLASSES, SPLITS["numbers"]),
+        given=given_files(CLASSES),
     output:
         "<results>/<dataset>/dataset.json",
     log:
         "<logs>/summarise_dataset.log",
-    localrule: True
     conda:
         "../../envs/data.yaml"
+    threads: 4
+    resources:
+        mem="2GB",
+        runtime=30,
     params:
         classes=CLASSES,
+        frames=f"resources/{DATASET}/frames",
+        draw=SPLITS,
+        source_video=config["dataset"].get("source_video"),
     script:
         "../scripts/summarise_dataset.py"
 
 
+rule write_dataset_page:
+    """Show the dataset on one page that opens from disk: look before you train."""
+    input:
+        template=workflow.source_path("../report/dataset.html.jinja"),
+        summary="<results>/<dataset>/dataset.json",
+        manifests=collect("<results>/<dataset>/frames/{cls}.tsv", cls=CLASSES),
+    output:
+        report(
+            "<results>/<dataset>/dataset.html",
+            caption="../report/dataset.rst",
+            category="Dataset",
+        ),
+    log:
+        "<logs>/write_dataset_page.log",
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        name=DATASET,
+        classes=CLASSES,
+        frames=f"resources/{DATASET}/frames",
+    script:
+        "../scripts/write_dataset_page.py"
+
+
 rule dataset:
-    """Target: every class unpacked, decoded and counted."""
+    """Target: every class unpacked, decoded, counted and shown."""
     input:
         rules.summarise_dataset.output,
+        rules.write_dataset_page.output,

@@ -4,6 +4,7 @@ rule make_split:
         manifests=frame_manifests,
         flows=flow_manifests,
         official=split_files,
+        given=given_parts,
     output:
         "<results>/{exp}/split{k}/split.tsv",
     log:

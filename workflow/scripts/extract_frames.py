@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-from actionrec.frames import extract_class
+from actionrec.frames import extract_class, extract_cuts
 from actionrec.job import job
 
 with job(snakemake):
-    extract_class(
-        Path(snakemake.params.videos),
-        Path(snakemake.input[0]),
-        Path(snakemake.params.frames),
-        Path(snakemake.output[0]),
-        workers=snakemake.threads,
-        fmt=snakemake.params.fmt,
-        encoder=snakemake.params.encoder,
-        quality=snakemake.params.quality,
-        tolerate=snakemake.params.tolerate,
-    )
+    table, crops = Path(snakemake.input.table), snakemake.input.get("crops")
+    frames, manifest = Path(snakemake.params.frames), Path(snakemake.output[0])
+    options = {key: snakemake.params[key] for key in ("fmt", "encoder", "quality", "tolerate")}
+    options["workers"] = snakemake.threads
+    if snakemake.params.videos:
+        extract_class(Path(snakemake.params.videos), table, frames, manifest, **options)
+    else:
+        extract_cuts(table, Path(crops) if crops else None, frames, manifest, **options)

@@ -12,6 +12,7 @@ with job(snakemake):
         manifests=dict(zip(classes, map(Path, snakemake.input.manifests), strict=True)),
         flows=dict(zip(classes, map(Path, snakemake.input.flows), strict=False)),
         official=dict(zip(classes, map(Path, snakemake.input.official), strict=False)),
+        given=dict(zip(classes, map(Path, snakemake.input.given), strict=False)),
         number=int(snakemake.wildcards.k),
         source_video=snakemake.params.source_video,
         **snakemake.params.draw,

@@ -19,6 +19,7 @@ from actionrec.errors import InputError
 from actionrec.runners.images import IMAGES
 
 DRY_RUN = "correct it, then look at the plan: snakemake -n"
+SHAD_CLASSES = ("walk", "fall", "sits", "squa", "bend")
 
 
 def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
@@ -33,7 +34,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     _check_source(config["dataset"], source)
     _check_splits(config, source)
     _check_tao(config.get("tao") or {}, source)
-    _check_flow(config.get("flow") or {}, source)
+    _check_flow(config, source)
     _check_toolkit(config.get("tao") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_native(config, name, source)
@@ -82,7 +83,7 @@ def _explained(error: ValidationError, source: str) -> InputError:
 
 
 def _check_source(dataset: Mapping[str, Any], source: str) -> None:
-    needed = {"demo": (), "archives": ("archives",), "folder": ("path",)}[dataset["source"]]
+    needed = {"demo": (), "archives": ("archives",)}.get(dataset["source"], ("path",))
     for key in needed:
         if not dataset.get(key):
             raise InputError(
@@ -90,6 +91,21 @@ def _check_source(dataset: Mapping[str, Any], source: str) -> None:
                 where=f"{source}, dataset",
                 fix="add it; config/README.md explains every key",
             )
+    if isinstance(dataset.get("path"), Mapping) and dataset["source"] != "table":
+        raise InputError(
+            "Only a dataset with `source: table` has a path for each part.",
+            where=f"{source}, dataset.path",
+            found=json.dumps(dataset["path"]),
+            fix="name one folder",
+        )
+    if dataset["source"] == "shad" and (extra := set(dataset["classes"]) - set(SHAD_CLASSES)):
+        raise InputError(
+            "SHAD has no such class.",
+            where=f"{source}, dataset.classes",
+            found=min(extra),
+            allowed=SHAD_CLASSES,
+            fix=DRY_RUN,
+        )
     if (dataset["source"] == "demo") != (dataset["name"] == "demo"):
         raise InputError(
             "The name `demo` belongs to the generated demo set, and to no other.",
@@ -151,16 +167,26 @@ def _check_classes(names: Sequence[str], where: str) -> None:
 
 
 def _check_splits(config: Mapping[str, Any], source: str) -> None:
-    dataset = config["dataset"]
-    if splits(config)["method"] != "official" or dataset["source"] == "demo":
+    dataset, chosen = config["dataset"], splits(config)
+    method = chosen["method"]
+    if method == "given" and dataset["source"] != "table":
+        problem = "Only a table gives a split of its own."
+    elif method == "given" and chosen["numbers"] != [1]:
+        problem = "A table gives one split, number 1."
+    elif method != "official" or dataset["source"] == "demo":
         return
-    if "splits" in (dataset.get("archives") or {}):
-        return
+    elif dataset["source"] in ("archives", "folder"):
+        if "splits" in (dataset.get("archives") or {}):
+            return
+        problem = "The official splits need their split files."
+    else:
+        has = {"table": "A table", "shad": "SHAD"}
+        problem = f"{has[dataset['source']]} has no official split files."
     raise InputError(
-        "The official splits need their split files.",
-        where=f"{source}, splits.method",
-        found="official",
-        allowed=["fraction"],
+        problem,
+        where=f"{source}, splits",
+        found=f"method: {method}, numbers: {chosen['numbers']}",
+        allowed=["fraction", "given (of a table)", "official (with archives.splits)"],
         fix="set splits.method: fraction, or add dataset.archives.splits",
     )
 
@@ -214,7 +240,16 @@ def _archive(role: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_flow(flow: Mapping[str, Any], source: str) -> None:
+def _check_flow(config: Mapping[str, Any], source: str) -> None:
+    flow = config.get("flow") or {}
+    if flow.get("method") == "flo" and config["dataset"]["source"] == "shad":
+        raise InputError(
+            "SHAD's clips are cropped out of videos, whose flow cannot be read from files.",
+            where=f"{source}, flow.method",
+            found="flo",
+            allowed=["dis", "farneback", "tvl1"],
+            fix=DRY_RUN,
+        )
     if flow.get("method") == "flo" and not flow.get("path"):
         raise InputError(
             "Flow that is read from .flo files needs flow.path.",
@@ -416,8 +451,11 @@ def pretrained_classes(config: Mapping[str, Any], experiment: str) -> dict[str, 
 def splits(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the split settings with their defaults."""
     chosen = dict(config.get("splits") or {})
-    given = config["dataset"]["source"] != "folder" or "splits" in archives(config)
-    chosen.setdefault("method", "official" if given else "fraction")
+    dataset = config["dataset"]
+    defaults = {"folder": "fraction", "shad": "fraction", "table": "given"}
+    if dataset["source"] == "folder" and "splits" in archives(config):
+        defaults = {}
+    chosen.setdefault("method", defaults.get(dataset["source"], "official"))
     return {
         "numbers": [1],
         "test_fraction": 0.3,
@@ -425,6 +463,12 @@ def splits(config: Mapping[str, Any]) -> dict[str, Any]:
         "seed": 1234,
         **chosen,
     }
+
+
+def lists(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the lists of a dataset of source table: {"": PATH}, or the one of each part."""
+    path = config["dataset"]["path"]
+    return dict(path) if isinstance(path, Mapping) else {"": path}
 
 
 def overrides(config: Mapping[str, Any], experiment: str) -> dict[str, Any]:

@@ -19,10 +19,12 @@ import cv2
 import numpy as np
 
 from actionrec.batch import Layer, Task, make_folders
+from actionrec.cuts import Source, by_frame, resized
 from actionrec.errors import InputError, in_lines
 from actionrec.files import explained_disk_errors
 from actionrec.flow_manifest import FOLDERS, Flow, flow_faults, write_flow_manifest
 from actionrec.manifest import Clip, frame_fault, read_manifest, repair_command
+from actionrec.videos import open_video
 
 UV = Layer(folders=FOLDERS, record=Flow, done="flow.tsv")
 QUALITY = 95  # of the JPEG images: OpenCV's default, which NVIDIA's recipe leaves as it is
@@ -61,10 +63,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _Source:
-    """The clip whose frames are used, and its .flo files if those are to be read."""
+    """The clip whose frames are used; its .flo files, or what it was cropped from, if so."""
 
     clip: Clip
     files: tuple[Path, ...] = ()
+    cropped: Source | None = None
 
 
 def extract_flow(
@@ -76,11 +79,13 @@ def extract_flow(
     preset: str = "medium",
     mapping: str = "max_rad",
     flo: Path | None = None,
+    cropped: Mapping[str, Source] | None = None,
     workers: int = 1,
 ) -> None:
     """Write the flow of each video to `<frames>/<video>/{u,v}/000001.jpg...`, then the manifest.
 
-    Computed from the RGB frames in grey, or for `method` "flo" read from `<flo>/<video>/*.flo`.
+    Computed from the RGB frames in grey, or for `method` "flo" read from `<flo>/<video>/*.flo`;
+    that of clips `cropped` out of videos is computed from whole frames, and cropped alike.
     Flow that is still right is kept. Raises `InputError`, and writes no manifest, when frames are
     not what their manifest says, .flo files are missing or damaged, no video has flow, the method
     is not in this OpenCV, a worker dies or the disk is full.
@@ -90,7 +95,10 @@ def extract_flow(
     clips = [clip for clip in read_manifest(frame_manifest) if clip.usable]
     _require_frames(clips, frames, frame_manifest)
     files = _flo_files(clips, flo) if flo and method == "flo" else {}
-    sources = {clip.video: _Source(clip, files.get(clip.video, ())) for clip in clips}
+    sources = {
+        clip.video: _Source(clip, files.get(clip.video, ()), (cropped or {}).get(clip.video))
+        for clip in clips
+    }
     start = time.perf_counter()
     flows = make_folders(frames, UV, sources, partial(_make_flow, recipe), workers)
     seconds = time.perf_counter() - start
@@ -188,18 +196,21 @@ def _make_flow(recipe: Recipe, task: Task) -> Flow:
         status="ok",
         reason="",
     )
-    if why := _unfit(clip, recipe):
+    if why := _unfit(task.source, recipe):
         return replace(flow, images=0, status="none", reason=why)
     if task.known == flow and not any(flow_faults(task.finished, flow.images)):
         return flow
     cv2.setNumThreads(1)  # the processes are the parallelism
+    mapping = MAPPINGS[recipe.mapping]
     if recipe.method == "flo":
-        fields = (_read_fitting(path, clip) for path in files)
+        images = enumerate((mapping(_read_fitting(path, clip)) for path in files), 1)
+    elif task.source.cropped:
+        images = _cropped_images(task.source.cropped, make_method(recipe), mapping)
     else:
         rgb = sorted((task.finished / "rgb").iterdir())
-        fields = _compute(rgb, make_method(recipe))
+        images = enumerate(map(mapping, _compute(rgb, make_method(recipe))), 1)
     with explained_disk_errors(task.finished):
-        _write_images(fields, task.scratch, MAPPINGS[recipe.mapping])
+        _write_images(images, task.scratch)
     return flow
 
 
@@ -210,11 +221,12 @@ def _digest(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _unfit(clip: Clip, recipe: Recipe) -> str:
-    if clip.frames < 2:
+def _unfit(source: _Source, recipe: Recipe) -> str:
+    if source.clip.frames < 2:
         return "has one frame: there is no motion to see"
-    if min(clip.width, clip.height) < recipe.smallest:
-        size, side = f"{clip.width}x{clip.height}", recipe.smallest
+    of = source.cropped.crops[0] if source.cropped else source.clip
+    if min(of.width, of.height) < recipe.smallest:
+        size, side = f"{of.width}x{of.height}", recipe.smallest
         return f"has frames of {size}: {recipe.label} needs {side} pixels a side"
     return ""
 
@@ -224,6 +236,23 @@ def _compute(
 ) -> Iterator[np.ndarray]:
     for first, second in pairwise(_read_grey(path) for path in frames):
         yield method(first, second)
+
+
+def _cropped_images(
+    source: Source,
+    method: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    mapping: Callable[[np.ndarray], np.ndarray],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (number, image) of the flow from each picture but the last to its next frame."""
+    wanted = by_frame(crop for crop in source.crops if crop.image < len(source.crops))
+    frames = resized(source, open_video(source.path).frames)
+    greys = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames)
+    for index, (first, second) in enumerate(pairwise(greys)):
+        if index in wanted:
+            image = mapping(method(first, second))
+            yield from ((crop.image, crop.of(image)) for crop in wanted[index])
+        if index == max(wanted):
+            return
 
 
 def _read_grey(path: Path) -> np.ndarray:
@@ -316,13 +345,12 @@ def fixed(flow: np.ndarray) -> np.ndarray:
 MAPPINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"max_rad": max_rad, "fixed": fixed}
 
 
-def _write_images(
-    fields: Iterator[np.ndarray], folder: Path, mapping: Callable[[np.ndarray], np.ndarray]
-) -> None:
+def _write_images(numbered: Iterator[tuple[int, np.ndarray]], folder: Path) -> None:
+    """Write the two channels of numbered (height, width, uv) uint8 images."""
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
-    for number, field in enumerate(fields, 1):
-        images = mapping(field)
+    for number, image in numbered:
         for index, name in enumerate(FOLDERS):
-            image = cv2.imencode(".jpg", images[..., index], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-            (folder / name / f"{number:06d}.jpg").write_bytes(image[1].tobytes())
+            channel = np.ascontiguousarray(image[..., index])
+            code = cv2.imencode(".jpg", channel, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            (folder / name / f"{number:06d}.jpg").write_bytes(code[1].tobytes())

@@ -3,20 +3,20 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionrec.batch import Layer, Task, make_folders, remove
+from actionrec.cuts import Source, identity, pictures, read_sources, verdict
 from actionrec.errors import InputError, in_lines
 from actionrec.files import explained_disk_errors
 from actionrec.manifest import Clip, fingerprint, frame_fault, write_manifest
 from actionrec.videos import (
     SUFFIXES,
     BadVideo,
-    judge,
     list_videos,
     open_video,
     read_files_table,
@@ -63,13 +63,44 @@ def extract_class(
     `table` are missing, more than `tolerate` of all are bad or none is good, a worker dies or the
     disk is full; what was finished is kept for the next run.
     """
-    paths = _all_videos(videos, table)
+    sources = {path.stem: Source(path, path.name) for path in _all_videos(videos, table)}
     coding = Coding(fmt, encoder, quality)
-    sources = {path.stem: path for path in paths}
+    _extract(sources, videos, frames, manifest, coding, tolerate, workers)
+
+
+def extract_cuts(
+    table: Path,
+    crops: Path | None,
+    frames: Path,
+    manifest: Path,
+    *,
+    fmt: str = "png",
+    encoder: str = "fpng",
+    quality: int = 95,
+    tolerate: int = 0,
+    workers: int = 1,
+) -> None:
+    """Write the frames of each clip in `table`, cut as it says and cropped as `crops` says.
+
+    Otherwise as `extract_class`.
+    """
+    coding = Coding(fmt, encoder, quality)
+    _extract(read_sources(table, crops), table, frames, manifest, coding, tolerate, workers)
+
+
+def _extract(
+    sources: Mapping[str, Source],
+    where: Path,
+    frames: Path,
+    manifest: Path,
+    coding: Coding,
+    tolerate: int,
+    workers: int,
+) -> None:
     _keep_only(sources, frames)
     clips = make_folders(frames, RGB, sources, partial(_extract_clip, coding), workers)
     _keep_only({clip.video for clip in clips if clip.usable}, frames)
-    _require_good(clips, videos, tolerate)
+    _require_good(clips, where, tolerate)
     write_manifest(manifest, clips)
     total = sum(clip.frames for clip in clips)
     log.info("%s: %d frames of %d videos", manifest.stem, total, len(clips))
@@ -100,12 +131,12 @@ def _keep_only(stems: Collection[str], frames: Path) -> None:
             remove(path)
 
 
-def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
-    bad = sorted(f"{clip.file} {clip.reason}" for clip in clips if not clip.usable)
+def _require_good(clips: Sequence[Clip], where: Path, tolerate: int) -> None:
+    bad = sorted(f"{clip.label} {clip.reason}" for clip in clips if not clip.usable)
     if len(bad) > tolerate:
         raise InputError(
             f"{len(bad)} of {len(clips)} videos are bad, {tolerate} are tolerated.",
-            where=videos,
+            where=where,
             found=in_lines(bad, limit=len(bad)),
             fix="replace them, remove them from a folder of your own, or set frames.tolerate "
             f"to {len(bad)} in the config",
@@ -113,29 +144,30 @@ def _require_good(clips: Sequence[Clip], videos: Path, tolerate: int) -> None:
     if len(bad) == len(clips):
         raise InputError(
             "A class has no usable video.",
-            where=videos,
+            where=where,
             found=in_lines(bad),
             fix="replace them, or take the class out of dataset.classes",
         )
     for line in bad:
-        log.warning("Bad video in %s: %s", videos, line)
+        log.warning("Bad video in %s: %s", where, line)
 
 
 def _extract_clip(coding: Coding, task: Task) -> Clip:
     """Decode one video below `task.scratch`, or return `task.known` when that is still true."""
-    path, rgb = task.source, task.scratch / "rgb"
-    size, digest = path.stat().st_size, fingerprint(path)
-    clip = Clip(path.stem, path.name, 0, 0, 0, 0.0, size, digest, "", "bad", "cannot be read")
+    source, rgb = task.source, task.scratch / "rgb"
+    path, video, stat = source.path, task.finished.name, source.path.stat()
+    digest = identity(source, _fingerprint(path, stat.st_mtime_ns))
+    clip = Clip(video, source.file, 0, 0, 0, 0.0, stat.st_size, digest, "", "bad", "cannot be read")
     if not digest:
         return clip
     if task.known and _unchanged(task, digest, coding):
-        return replace(task.known, file=path.name)
+        return replace(task.known, file=source.file)
     try:
-        stream = open_video(path)
+        stream = open_video(path, source.start, source.end)
         with explained_disk_errors(task.finished):
-            width, height, content = _write_frames(stream.frames, rgb, coding)
+            width, height, content = _write_frames(pictures(source, stream.frames), rgb, coding)
         count = sum(1 for _ in rgb.iterdir())
-        remark = judge(path, stream.header, count)
+        remark = verdict(source, stream, count)
     except BadVideo as error:
         shutil.rmtree(task.scratch, ignore_errors=True)
         return replace(clip, reason=str(error))
@@ -152,22 +184,28 @@ def _extract_clip(coding: Coding, task: Task) -> Clip:
     )
 
 
+@lru_cache(maxsize=64)
+def _fingerprint(video: Path, modified: int) -> str:
+    """Return the hash of a video that many clips may be cut from; `modified` tells its versions."""
+    return fingerprint(video)
+
+
 def _unchanged(task: Task, digest: str, coding: Coding) -> bool:
     same = (task.known.sha256, task.known.format) == (digest, coding.label)
     return same and not frame_fault(task.finished / "rgb", task.known.frames, task.known.suffix)
 
 
 def _write_frames(
-    frames: "Iterator[np.ndarray]", folder: Path, coding: Coding
+    numbered: "Iterator[tuple[int, np.ndarray]]", folder: Path, coding: Coding
 ) -> tuple[int, int, str]:
-    """Write numbered image files; return their (width, height) and the digest of the pixels."""
+    """Write numbered image files; return the largest (width, height) and the pixels' digest."""
     encode = make_encoder(coding)
     folder.mkdir(parents=True)
     height = width = 0
     digest = hashlib.sha256()
-    for number, frame in enumerate(frames, 1):
-        height, width = frame.shape[:2]
-        digest.update(f"{width}x{height}".encode())
+    for number, frame in numbered:
+        height, width = max(height, frame.shape[0]), max(width, frame.shape[1])
+        digest.update(f"{frame.shape[1]}x{frame.shape[0]}".encode())
         digest.update(frame)
         (folder / f"{number:06d}.{coding.fmt}").write_bytes(encode(frame))
     return width, height, digest.hexdigest()

@@ -4,16 +4,14 @@ The frames themselves are too many to declare to Snakemake, which sees this smal
 The Snakefile imports this module to ask `stale`, so it loads nothing heavy.
 """
 
-import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from actionrec.errors import InputError, some
-from actionrec.files import sha256, write_text
+from actionrec.files import sha256
 from actionrec.tables import read_records, write_records
 from actionrec.videos import is_video, read_files_table
 
@@ -50,6 +48,11 @@ class Clip:
     def usable(self) -> bool:
         """Tell whether the video has frames."""
         return self.status != "bad"
+
+    @property
+    def label(self) -> str:
+        """Return the file's name, or the clip's own where it is one of several of a file."""
+        return self.file if Path(self.file).stem == self.video else self.video
 
     @property
     def suffix(self) -> str:
@@ -147,7 +150,7 @@ def stale(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path,
         why = f"{manifest} is missing or damaged"
     else:
         may_go = set() if linked else listed.keys() if found else {clip.file for clip in clips}
-        why = _video_changes(videos, clips, found, may_go, made) or _frame_changes(
+        why = _video_changes(videos, clips, found, may_go, made) or frame_changes(
             frames, clips, made
         )
     if linked and {name: stat.st_size for name, stat in found.items()} != listed:
@@ -191,7 +194,7 @@ def _video_changes(
     return ""
 
 
-def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
+def frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
     """Return what differs between the frames and the manifest made at `made` (ns), or ""."""
     usable = {clip.video: clip for clip in clips if clip.usable}
     try:
@@ -205,51 +208,3 @@ def _frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
         if fault := frame_fault_since(made, f"{frames}/{video}/rgb", clip.frames, clip.suffix):
             return f"{video}: {fault}"
     return ""
-
-
-def summarise(manifests: Mapping[str, Path], output: Path) -> None:
-    """Write counts, sizes, frame rates, bad videos, remarks and duplicates of all classes as JSON.
-
-    `manifests` maps each class to its manifest. Videos are duplicates when their frames are equal.
-    """
-    clips = {cls: read_manifest(path) for cls, path in manifests.items()}
-    pairs = [(cls, clip) for cls, of_class in clips.items() for clip in of_class]
-    usable = [clip for _, clip in pairs if clip.usable]
-    summary = {
-        "classes": {cls: _count(of_class) for cls, of_class in clips.items()},
-        "total": _count([clip for _, clip in pairs]),
-        "sizes": _tally(f"{clip.width}x{clip.height}" for clip in usable),
-        "fps": _tally(f"{clip.fps:g}" for clip in usable),
-        "formats": _tally(clip.format for clip in usable),
-        "remarks": _tally(clip.reason for clip in usable if clip.reason),
-        "bad": [
-            {"class": cls, "file": clip.file, "reason": clip.reason}
-            for cls, clip in pairs
-            if not clip.usable
-        ],
-        "duplicates": find_duplicates(clips),
-    }
-    write_text(output, json.dumps(summary, indent=2) + "\n")
-
-
-def _count(clips: Sequence[Clip]) -> dict[str, int]:
-    statuses = Counter(clip.status for clip in clips)
-    return {
-        "videos": len(clips),
-        **{status: statuses[status] for status in STATUSES},
-        "frames": sum(clip.frames for clip in clips),
-    }
-
-
-def _tally(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
-
-
-def find_duplicates(clips: Mapping[str, Iterable[Clip]]) -> list[list[str]]:
-    """Return groups of `<class>/<file>` whose usable videos have equal frames."""
-    groups = defaultdict(list)
-    for cls, of_class in clips.items():
-        for clip in of_class:
-            if clip.usable:
-                groups[clip.content or clip.sha256].append(f"{cls}/{clip.file}")
-    return sorted(sorted(group) for group in groups.values() if len(group) > 1)

@@ -159,7 +159,7 @@ def plot_history(history: Sequence[Mapping[str, str]]) -> str:
         axes.set_ylabel({"loss": "loss", "acc": "accuracy"}[what])
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    return _picture(figure)
+    return picture(figure)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
@@ -180,10 +180,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> st
             if count:
                 color = "white" if shares[y][x] > 0.5 else "black"
                 axes.text(x, y, count, ha="center", va="center", color=color, fontsize=8)
-    return _picture(figure)
+    return picture(figure)
 
 
-def _picture(figure: Any) -> str:
+def picture(figure: Any) -> str:
     """Render a figure as SVG without a date, so that equal results give equal pages."""
     import matplotlib
 

@@ -14,9 +14,11 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
+from actionrec import leakage
 from actionrec.errors import InputError, in_lines, some
 from actionrec.files import replacing
 from actionrec.flow_manifest import flow_faults, read_flow_manifest
+from actionrec.listing import read_parts
 from actionrec.manifest import Clip, frame_fault, read_manifest, suffix_of
 from actionrec.official import CLASS_FILE, read_class_file
 from actionrec.tables import read_table, write_table
@@ -65,28 +67,65 @@ def make_split(
     validation: float | str = 0.2,
     seed: int = 1234,
     source_video: str | None = None,
+    given: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the table of split `number`: part, class, video, frames, format, sha256, flow.
 
     `manifests` maps the classes to their frame manifests, in label order, `flows` to their flow
     manifests if the experiment uses flow: videos without it are left out. `method` is "official",
-    with the class's file of that number in `official`, or "fraction", which draws `test_fraction`
-    of each class, anew for each number. `validation` is the fraction of the training videos held
-    out, or "test" for none, when the test videos do both jobs as in NVIDIA's tutorial.
+    with the class's file of that number in `official`, "given", with the parts that the user's
+    list states in `given`, or "fraction", which draws `test_fraction` of each class, anew for each
+    number. `validation` is the fraction of the training videos held out, or "test" for none, when
+    the test videos do both jobs as in NVIDIA's tutorial; a list's own validation part stands.
     `source_video` is a regular expression whose first group is the film a video was cut from;
-    without it HMDB51's and UCF101's names are understood, and any other video stands alone.
+    without it HMDB51's and UCF101's names are understood, clips of one file belong together, and
+    any other video stands alone.
     Raises `InputError` that lists every mismatch between files and videos, by class and name.
     """
+    rows = decide(
+        manifests,
+        method=method,
+        number=number,
+        official=official,
+        flows=flows,
+        test_fraction=test_fraction,
+        validation=validation,
+        seed=seed,
+        source_video=source_video,
+        given=given,
+    )
+    for leak in leakage.between_parts(rows):
+        log.warning("The same video in different parts: %s", " = ".join(leak))
+    write_table(output, COLUMNS, map(_CELLS, rows))
+
+
+def decide(
+    manifests: Mapping[str, Path],
+    *,
+    method: str,
+    number: int,
+    official: Mapping[str, Path] | None = None,
+    flows: Mapping[str, Path] | None = None,
+    test_fraction: float = 0.3,
+    validation: float | str = 0.2,
+    seed: int = 1234,
+    source_video: str | None = None,
+    given: Mapping[str, Path] | None = None,
+) -> list[Row]:
+    """Return the rows of the table that `make_split` writes, in its order; the same errors."""
     clips = {cls: _usable(cls, path) for cls, path in manifests.items()}
     labels = _flow_labels(clips, flows) if flows else {}
     if flows:
         clips = {cls: _with_flow(cls, of_class, labels) for cls, of_class in clips.items()}
-    source = source_finder(source_video)
+    source = source_finder(source_video, films(clips))
     if method == "official":
         parts = _official_parts(manifests, official or {}, number)
+    elif method == "given":
+        parts = _given_parts(given or {})
     else:
         parts = _drawn_parts(clips, source, test_fraction, f"{seed} test {number}")
-    if validation != "test":
+    has_val = any("val" in of_class.values() for of_class in parts.values())
+    if validation != "test" and not has_val:
         _hold_out(parts, clips, source, float(validation), f"{seed} val")
     rows = [
         Row(
@@ -103,11 +142,9 @@ def make_split(
         if of_class.get(clip.video)
     ]
     _require_parts(rows, list(manifests), validation)
-    _warn_of_leaks(rows)
     _warn_of_shared_sources(rows, source)
     order = list(manifests)
-    rows.sort(key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
-    write_table(output, COLUMNS, map(_CELLS, rows))
+    return sorted(rows, key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
 
 
 def _usable(cls: str, manifest: Path) -> list[Clip]:
@@ -207,6 +244,19 @@ def _require_name(path: Path, cls: str, number: int) -> None:
         raise InputError("Not this class's split file.", found=path, allowed=expected)
 
 
+def _given_parts(given: Mapping[str, Path]) -> dict[str, dict[str, str | None]]:
+    """Return the parts that a user's list states; without a test part its validation part tests."""
+    parts = {cls: read_parts(path) for cls, path in given.items()}
+    unused = sum(part is None for of_class in parts.values() for part in of_class.values())
+    if unused:
+        log.warning("%d clips are not used: the list puts them in no part", unused)
+    if not any("test" in of_class.values() for of_class in parts.values()):
+        log.warning("The list has no test part: its validation part is tested on")
+        for of_class in parts.values():
+            of_class.update({video: "test" for video, part in of_class.items() if part == "val"})
+    return parts
+
+
 def _drawn_parts(
     clips: Mapping[str, Sequence[Clip]], source: Source, fraction: float, salt: str
 ) -> dict[str, dict[str, str | None]]:
@@ -231,10 +281,22 @@ def _hold_out(
         of_class.update(dict.fromkeys(draw(training, cls, source, fraction, salt), "val"))
 
 
-def source_finder(pattern: str | None) -> Source:
+def films(clips: Mapping[str, Iterable[Clip]]) -> dict[tuple[str, str], str]:
+    """Return (class, video) -> the file it is of, without suffix; several may be of one."""
+    return {
+        (cls, clip.video): str(Path(clip.file).with_suffix(""))
+        for cls, of_class in clips.items()
+        for clip in of_class
+    }
+
+
+def source_finder(
+    pattern: str | None, files: Mapping[tuple[str, str], str] | None = None
+) -> Source:
     """Return the function of (video, class) that names the film a video was cut from.
 
-    Raises `InputError` when `pattern` is not a regular expression with a group.
+    `files` tells the file of each (class, video), for names that tell nothing. Raises `InputError`
+    when `pattern` is not a regular expression with a group.
     """
     try:
         own = re.compile(pattern) if pattern else None
@@ -246,7 +308,8 @@ def source_finder(pattern: str | None) -> Source:
     def find(video: str, cls: str) -> str:
         known = (_HMDB51_NAME.format(cls=re.escape(cls)), _UCF101_NAME)
         matches = [own.search(video)] if own else [re.fullmatch(name, video) for name in known]
-        return next((match[1] for match in matches if match and match[1]), video)
+        film = (files or {}).get((cls, video), video)
+        return next((match[1] for match in matches if match and match[1]), film)
 
     return find
 
@@ -312,17 +375,6 @@ def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: floa
         )
     if without:
         log.warning("No validation video, just one source to train with: %s", some(without))
-
-
-def _warn_of_leaks(rows: Sequence[Row]) -> None:
-    """Name the videos with equal frames in different parts."""
-    groups = defaultdict(list)
-    for row in rows:
-        groups[row.sha256].append(row)
-    for group in groups.values():
-        if len({row.part for row in group}) > 1:
-            names = [f"{row.cls}/{row.video} ({row.part})" for row in group]
-            log.warning("The same video in different parts: %s", " = ".join(names))
 
 
 def _warn_of_shared_sources(rows: Sequence[Row], source: Source) -> None:

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import struct
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,17 @@ from actionrec.tables import read_table, unreadable, write_table
 if TYPE_CHECKING:
     import numpy as np
 
-SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm")
+# Containers that state no frame count: OpenCV multiplies length by rate, and sound may last longer.
+_ESTIMATED = (
+    *(".mkv", ".webm", ".flv", ".wmv", ".asf"),
+    *(".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+)
+SUFFIXES = (".avi", ".mp4", ".m4v", ".mov", ".3gp", *_ESTIMATED)
 COLUMNS = ("file", "bytes")
 
-# Matroska states no frame count: OpenCV multiplies length by rate, and sound may last longer.
-_ESTIMATED = (".mkv", ".webm")
+# Containers whose frames have times that OpenCV tells and seeks by exactly.
+_TIMED = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+_RUN_UP = 1.0  # seconds to seek to before a cut: what lies before it is read and dropped
 _UNKNOWN_RIFF_SIZE = 0xFFFFFFFF  # what a writer that cannot seek back leaves
 
 log = logging.getLogger(__name__)
@@ -83,6 +90,7 @@ def link_class(source: Path, link: Path, table: Path) -> None:
     Raises `InputError` when the folder is missing or without videos, or when real videos are
     where the link should go.
     """
+    source = _as_on_disk(source)
     _require_folder(source)
     videos = list_videos(source)
     if not videos:
@@ -101,6 +109,15 @@ def link_class(source: Path, link: Path, table: Path) -> None:
     with replacing(link) as part:
         part.symlink_to(_link_target(source.resolve(), link.parent.resolve()))
     write_files_table(table, videos)
+
+
+def _as_on_disk(source: Path) -> Path:
+    """Return the folder in whichever Unicode form its name has: macOS takes letters apart."""
+    if source.is_dir() or not source.parent.is_dir():
+        return source
+    name = unicodedata.normalize("NFC", source.name)
+    twins = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
+    return next(twins, source)
 
 
 def _require_folder(source: Path) -> None:
@@ -136,23 +153,65 @@ def read_files_table(table: Path) -> dict[str, int]:
         raise unreadable(table, error) from error
 
 
-def open_video(path: Path) -> Stream:
+def open_video(path: Path, start: float = 0.0, end: float = math.inf) -> Stream:
     """Open a video for one sequential read on one thread; `judge` it at the end.
 
-    Raises `BadVideo` when it is empty, cut off, or holds no video stream.
+    `start` and `end` are seconds: the frames are those with start <= time < end. Raises `BadVideo`
+    when it is empty, cut off, holds no video stream, or no frame rate to find a time by.
     """
     _refuse_cut_off(path)
+    cv2 = _opencv()
+    capture = _capture(path)
+    header, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    fps = round(fps, 3) if math.isfinite(fps) else 0.0
+    whole = start == 0 and end == math.inf
+    if not whole and fps <= 0:
+        raise BadVideo("states no frame rate, so that no time can be found in it")
+    frames = _frames(capture) if whole else _frames_between(path, capture, fps, start, end)
+    return Stream(header=max(0, int(header)), fps=fps, frames=frames)
+
+
+def _capture(path: Path) -> Any:
     cv2 = _opencv()
     # Absolute, so that no name is taken for a protocol ("a:b.avi").
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise BadVideo("holds no video stream that OpenCV can open")
-    header, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    return Stream(
-        header=max(0, int(header)),
-        fps=round(fps, 3) if math.isfinite(fps) else 0.0,
-        frames=_frames(capture),
-    )
+    return capture
+
+
+def _frames_between(
+    path: Path, capture: Any, fps: float, start: float, end: float
+) -> "Iterator[np.ndarray]":
+    """Yield the frames of a span of seconds; what lies before is sought over, or decoded."""
+    cv2 = _opencv()
+    timed = path.suffix.lower() in _TIMED
+    if timed and start > 2 * _RUN_UP:
+        capture = _sought(path, capture, start)
+    slack = 0.1 / fps  # a time is written with few digits
+    index = 0
+    try:
+        while capture.grab():
+            time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 if timed else index / fps
+            if time >= end - slack:
+                return
+            if time >= start - slack:
+                yield capture.retrieve()[1]
+            index += 1
+    finally:
+        capture.release()
+
+
+def _sought(path: Path, capture: Any, start: float) -> Any:
+    """Return a capture that reads from some time before `start`."""
+    cv2 = _opencv()
+    target = 1000 * (start - _RUN_UP)
+    capture.set(cv2.CAP_PROP_POS_MSEC, target)
+    if capture.grab() and capture.get(cv2.CAP_PROP_POS_MSEC) <= 1000 * start:
+        capture.set(cv2.CAP_PROP_POS_MSEC, target)
+        return capture
+    capture.release()
+    return _capture(path)
 
 
 def _frames(capture: Any) -> "Iterator[np.ndarray]":

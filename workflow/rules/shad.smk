@@ -1,0 +1,22 @@
+rule list_shad:
+    """Read SHAD's annotations: the clips of each class, and where the people are in them."""
+    input:
+        annotations(config["dataset"]["path"]),
+    output:
+        tables=collect("<results>/<dataset>/videos/{cls}.tsv", cls=CLASSES),
+        crops=collect("<results>/<dataset>/crops/{cls}.tsv", cls=CLASSES),
+    log:
+        "<logs>/list_shad.log",
+    benchmark:
+        "<benchmarks>/list_shad.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem="2GB",
+        runtime=120,
+    params:
+        root=config["dataset"]["path"],
+        classes=CLASSES,
+        sequences=lookup("dataset/sequences", within=config, default="track"),
+    script:
+        "../scripts/list_shad.py"

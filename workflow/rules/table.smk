@@ -1,0 +1,21 @@
+rule list_table:
+    """Read the user's list: the clips of each class, and the part each is given."""
+    input:
+        existing(*settings.lists(config).values(), config["dataset"].get("labels")),
+    output:
+        tables=collect("<results>/<dataset>/videos/{cls}.tsv", cls=CLASSES),
+        parts=collect("<results>/<dataset>/parts/{cls}.tsv", cls=CLASSES),
+    log:
+        "<logs>/list_table.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        lists=settings.lists(config),
+        labels=lookup("dataset/labels", within=config, default=None),
+        classes=CLASSES,
+        videos=lookup("dataset/videos", within=config, default=None),
+        skip=lookup("dataset/skip", within=config, default=[]),
+        given=SPLITS["method"] == "given",
+    script:
+        "../scripts/list_table.py"

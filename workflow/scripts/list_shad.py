@@ -1,0 +1,15 @@
+"""Read SHAD's annotations."""
+
+from pathlib import Path
+
+from actionrec.job import job
+from actionrec.shad import list_shad
+
+with job(snakemake):
+    classes = snakemake.params.classes
+    list_shad(
+        Path(snakemake.params.root),
+        dict(zip(classes, map(Path, snakemake.output.tables), strict=True)),
+        dict(zip(classes, map(Path, snakemake.output.crops), strict=True)),
+        snakemake.params.sequences,
+    )

@@ -1,0 +1,19 @@
+"""Read a user's list of clips."""
+
+from pathlib import Path
+
+from actionrec.job import job
+from actionrec.listing import list_table
+
+with job(snakemake):
+    classes, videos = snakemake.params.classes, snakemake.params.videos
+    lists, labels = snakemake.params.lists, snakemake.params.labels
+    list_table(
+        {part: Path(path) for part, path in lists.items()},
+        dict(zip(classes, map(Path, snakemake.output.tables), strict=True)),
+        dict(zip(classes, map(Path, snakemake.output.parts), strict=True)),
+        videos=Path(videos) if videos else None,
+        labels=Path(labels) if labels else None,
+        skip=snakemake.params.skip,
+        given=snakemake.params.given,
+    )
