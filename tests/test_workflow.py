@@ -12,6 +12,7 @@ import psutil
 import pytest
 import yaml
 
+from actionrec import sweeps
 from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
@@ -38,7 +39,8 @@ def plan(tmp_path_factory):
 def test_every_configuration_dry_runs(plan, config):
     jobs = planned(plan, "--configfile", f"config/{config}")
     content = yaml.safe_load((plan / "config" / config).read_text())
-    runs = len(content["experiments"]) * len(content["splits"].get("numbers", [1]))
+    experiments = sweeps.expand(content["experiments"], config)
+    runs = len(experiments) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_onnx"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])
     assert "extract_flow" not in jobs, "only networks that see flow need it"

@@ -7,7 +7,7 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import __version__, encryption, flow_manifest, manifest, native, spec
+from actionrec import __version__, encryption, flow_manifest, manifest, native, spec, sweeps
 from actionrec import config as settings
 from actionrec.errors import InputError
 
@@ -23,8 +23,9 @@ def explained(function, *arguments):
 CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
 explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
+config["experiments"] = sweeps.expand(config["experiments"], CONFIG_FILES)
 for name in config["experiments"]:
-    where = f"{CONFIG_FILES}, spec or experiments.{name}.spec"
+    where = f"{CONFIG_FILES}, spec or experiments.{name}.spec or its sweep"
     experiment_spec = explained(spec.check_overrides, settings.overrides(config, name), where)
     if config["tao"]["runner"] == "native":
         explained(native.refuse_unknown, experiment_spec.model, where)
@@ -47,6 +48,15 @@ wildcard_constraints:
 def of_every_run(artifact):
     """Return the path of an artifact in the folder of every experiment and split."""
     return [f"<results>/{exp}/split{k}/{artifact}" for exp, k in RUNS]
+
+
+def growing(amount):
+    """Return a resources function: so much at the first attempt, twice as much at the second."""
+
+    def get(wildcards, attempt):
+        return amount * attempt
+
+    return get
 
 
 def archive_path(role):

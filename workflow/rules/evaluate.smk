@@ -16,8 +16,8 @@ rule predict_videos:
     threads: 8
     resources:
         gpu=1,
-        mem="8GB",
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         runner=config["tao"]["runner"],
         engine=ENGINE,
@@ -49,8 +49,8 @@ rule evaluate_model:
     threads: 8
     resources:
         gpu=1,
-        mem="8GB",
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         runner=config["tao"]["runner"],
         engine=ENGINE,

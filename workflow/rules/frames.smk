@@ -12,8 +12,8 @@ rule extract_frames:
         "../../envs/data.yaml"
     threads: 4
     resources:
-        mem="2GB",
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         videos=f"resources/{DATASET}/videos/{{cls}}",
         frames=f"resources/{DATASET}/frames/{{cls}}",
@@ -39,8 +39,8 @@ rule extract_flow:
         "../../envs/data.yaml"
     threads: 4
     resources:
-        mem="2GB",
-        runtime=720,
+        mem_mb=growing(2000),
+        runtime=growing(720),
     params:
         frames=f"resources/{DATASET}/frames/{{cls}}",
         method=lookup("flow/method", within=config),
