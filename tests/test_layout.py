@@ -1,4 +1,4 @@
-"""A split's images are shown by symbolic links, hard links or copies, where each of these exists."""
+"""A split's images are shown by symbolic links, hard links or copies, where these exist."""
 
 import os
 import shutil
@@ -100,7 +100,8 @@ def without_symlinks(script, *arguments):
 
 LINK = """
 from actionrec.splits import link_split
-link_split(Path(sys.argv[1]) / "split.tsv", Path(sys.argv[2]), Path(sys.argv[1]) / "data", sys.argv[3])
+run, frames, links = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+link_split(run / "split.tsv", frames, run / "data", links)
 """
 
 

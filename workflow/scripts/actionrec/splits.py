@@ -399,12 +399,12 @@ def _require_frames(rows: Sequence[Row], frames: Path) -> None:
         )
 
 
-def verify_split(table: Path, data: Path) -> list[Row]:
-    """Return a split's rows once every link leads to exactly the images that the table states.
+def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[Row]:
+    """Return the rows of `parts` once every link leads to exactly the images that the table states.
 
     Raises `InputError` that names each video which differs.
     """
-    rows = read_split(table)
+    rows = [row for row in read_split(table) if row.part in parts]
     expected = {data / row.part / row.cls / row.video: row for row in rows}
     faults = [
         f"{row.part}/{row.cls}/{row.video}: {fault}"

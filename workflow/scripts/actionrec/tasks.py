@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actionrec import results, runners, splits
+from actionrec import results, runners, scratch, splits
 from actionrec.errors import InputError
 from actionrec.files import same_file_system_link, sha256, write_text
 
@@ -18,18 +18,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Engine:
-    """What executes a task: the runner, the version that results depend on, threads and a log."""
+    """What executes a task: the runner, the version that results depend on, threads and a log.
+
+    `scratch` is a folder on the node's own disk to train from, or "".
+    """
 
     runner: str
     version: str
     threads: int
     log: Path
+    scratch: str = ""
 
 
 def engine(snakemake: Any) -> Engine:
     """Return the engine that a rule asks for in its params."""
     params = snakemake.params
-    return Engine(params.runner, params.engine, snakemake.threads, Path(snakemake.log[0]))
+    return Engine(
+        params.runner,
+        params.engine,
+        snakemake.threads,
+        Path(snakemake.log[0]),
+        scratch=snakemake.resources.get("scratch", ""),
+    )
 
 
 def _run(task: str, spec: Path, engine: Engine) -> tuple[Path, str]:
@@ -69,7 +79,10 @@ def train(
     if results.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
     else:
-        _run("train", spec, engine)
+        with scratch.spec_on_scratch(
+            engine.scratch, spec, split, workers=engine.threads
+        ) as local_spec:
+            _run("train", local_spec, engine)
     chosen, reason = results.choose(folder, select)
     rows = results.read_history(folder)
     results.write_csv(history, results.HISTORY, rows)
