@@ -15,7 +15,7 @@ SGE_RECORD = "qname all.q\\nfailed       {}\\nexit_status  {}\\n"
 
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
-    """Return a function that runs a command among stand-ins, name -> (what they print, exit code)."""
+    """Return a function that runs a command among stand-ins: name -> (output, exit code)."""
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
     def run(command, stand_ins, *arguments):
