@@ -12,6 +12,7 @@ import psutil
 import pytest
 import yaml
 
+from actionrec import sweeps
 from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
@@ -42,7 +43,8 @@ def test_every_configuration_dry_runs(plan, config):
             (plan / weights).parent.mkdir(parents=True, exist_ok=True)
             (plan / weights).touch()
     jobs = planned(plan, "--configfile", f"config/{config}")
-    runs = len(content["experiments"]) * len(content["splits"].get("numbers", [1]))
+    experiments = sweeps.expand(content["experiments"], config)
+    runs = len(experiments) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_model"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])
     assert jobs.get("extract_flow", 0) == len(classes_with_flow(content))

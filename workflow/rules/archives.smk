@@ -10,6 +10,9 @@ rule generate_demo:
     conda:
         "../../envs/data.yaml"
     threads: 2
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(10),
     script:
         "../scripts/generate_demo.py"
 
@@ -27,7 +30,8 @@ rule unpack_class:
     conda:
         "../../envs/data.yaml"
     resources:
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         videos=f"resources/{DATASET}/videos/{{cls}}",
         sha256=ARCHIVES.get("videos", {}).get("sha256"),

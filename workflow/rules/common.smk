@@ -17,6 +17,7 @@ from actionrec import (
     native,
     runners,
     spec,
+    sweeps,
 )
 from actionrec import config as settings
 from actionrec.errors import InputError
@@ -34,6 +35,7 @@ CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
 explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
 TOOLKIT = config["tao"]["toolkit"]
+config["experiments"] = sweeps.expand(config["experiments"], CONFIG_FILES)
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, experiments.{name} or what all share"
     own, beyond_tao = settings.overrides(config, name), settings.native(config, name)
@@ -67,6 +69,15 @@ wildcard_constraints:
 def of_every_run(artifact):
     """Return the path of an artifact in the folder of every experiment and split."""
     return [f"<results>/{exp}/split{k}/{artifact}" for exp, k in RUNS]
+
+
+def growing(amount):
+    """Return a resources function: so much at the first attempt, twice as much at the second."""
+
+    def get(wildcards, attempt):
+        return amount * attempt
+
+    return get
 
 
 def archive_path(role):

@@ -16,8 +16,8 @@ rule predict_videos:
     threads: 8
     resources:
         gpu=gpus_of("inference"),
-        mem="8GB",
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,
@@ -50,8 +50,8 @@ rule evaluate_model:
     threads: 8
     resources:
         gpu=gpus_of("evaluate"),
-        mem="8GB",
-        runtime=120,
+        mem_mb=growing(8000),
+        runtime=growing(120),
     params:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,

@@ -13,8 +13,8 @@ rule export_model:
     threads: 2
     resources:
         gpu=1,
-        mem="8GB",
-        runtime=60,
+        mem_mb=growing(8000),
+        runtime=growing(60),
     params:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,

@@ -13,8 +13,8 @@ rule extract_frames:
         "../../envs/data.yaml"
     threads: 4
     resources:
-        mem="2GB",
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         videos=None if LISTED else f"resources/{DATASET}/videos/{{cls}}",
         frames=f"resources/{DATASET}/frames/{{cls}}",
@@ -42,8 +42,8 @@ rule extract_flow:
         "../../envs/data.yaml"
     threads: 4
     resources:
-        mem="2GB",
-        runtime=720,
+        mem_mb=growing(2000),
+        runtime=growing(720),
     params:
         frames=f"resources/{DATASET}/frames/{{cls}}",
         method=lookup("flow/method", within=config),
@@ -68,8 +68,8 @@ rule summarise_dataset:
         "../../envs/data.yaml"
     threads: 4
     resources:
-        mem="2GB",
-        runtime=30,
+        mem_mb=growing(2000),
+        runtime=growing(30),
     params:
         classes=CLASSES,
         frames=f"resources/{DATASET}/frames",

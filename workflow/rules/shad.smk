@@ -12,8 +12,8 @@ rule list_shad:
     conda:
         "../../envs/data.yaml"
     resources:
-        mem="2GB",
-        runtime=120,
+        mem_mb=growing(2000),
+        runtime=growing(120),
     params:
         root=config["dataset"]["path"],
         classes=CLASSES,

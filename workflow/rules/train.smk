@@ -18,8 +18,8 @@ rule train_model:
     threads: 8
     resources:
         gpu=gpus_of("train"),
-        mem="16GB",
-        runtime=720,
+        mem_mb=growing(16000),
+        runtime=growing(720),
     params:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,

@@ -6,4 +6,9 @@ from actionrec.job import job
 from actionrec.splits import link_split
 
 with job(snakemake):
-    link_split(Path(snakemake.input[0]), Path(snakemake.params.frames), Path(snakemake.output[0]))
+    link_split(
+        Path(snakemake.input[0]),
+        Path(snakemake.params.frames),
+        Path(snakemake.output[0]),
+        snakemake.params.links,
+    )

@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from actionrec import generations
+from actionrec import generations, sweeps
 from actionrec.errors import InputError
 from actionrec.runners.images import IMAGES
 
@@ -28,9 +28,9 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     `source` names the configuration file in messages. Raises `InputError` for unknown or
     missing keys, wrong types, classes and experiments that do not exist.
     """
-    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
-    for error in sorted(validator.iter_errors(_plain(config)), key=lambda e: list(e.path)):
-        raise _explained(error, source)
+    _check_schema(config, schema, source)
+    config = {**config, "experiments": sweeps.expand(config["experiments"], source)}
+    _check_schema(config, schema, source)
     _check_source(config["dataset"], source)
     _check_splits(config, source)
     _check_tao(config.get("tao") or {}, source)
@@ -40,6 +40,12 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
         _check_native(config, name, source)
         _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
     _check_cycles(config, source)
+
+
+def _check_schema(config: Mapping[str, Any], schema: Path, source: str) -> None:
+    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
+    for error in sorted(validator.iter_errors(_plain(config)), key=lambda e: list(e.path)):
+        raise _explained(error, source)
 
 
 def _plain(config: Mapping[str, Any]) -> Any:
@@ -334,7 +340,8 @@ def _check_pretrained(name: str, config: Mapping[str, Any], where: str) -> None:
             key = f"{where}.pretrained.{stream}.experiment"
         if base not in config["experiments"]:
             raise InputError(
-                "The pretrained weights are to come from an experiment that does not exist.",
+                "The pretrained weights are to come from an experiment that does not exist; "
+                "a sweep's experiments have names of their own.",
                 where=key,
                 found=base,
                 allowed=[other for other in config["experiments"] if other != name],
@@ -461,6 +468,7 @@ def splits(config: Mapping[str, Any]) -> dict[str, Any]:
         "test_fraction": 0.3,
         "validation": 0.2,
         "seed": 1234,
+        "links": "symlink",
         **chosen,
     }
 

@@ -6,7 +6,6 @@ a new video moves few others and all experiments agree.
 
 import hashlib
 import logging
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
-from actionrec import leakage
+from actionrec import layout, leakage
 from actionrec.errors import InputError, in_lines, some
 from actionrec.files import replacing
 from actionrec.flow_manifest import flow_faults, read_flow_manifest
@@ -408,33 +407,30 @@ def read_split(table: Path) -> list[Row]:
     return rows
 
 
-def link_split(table: Path, frames: Path, data: Path) -> None:
-    """Lay a split out below `data` as relative links to `<frames>/<class>/<video>`.
+def link_split(table: Path, frames: Path, data: Path, links: str = "symlink") -> None:
+    """Lay a split out below `data`, each video as a link to `<frames>/<class>/<video>`.
 
     `data/{train,val,test}/<class>/<video>` is what TAO trains and evaluates on;
     `data/inference/<class>.<video>` are the test videos side by side, as TAO's inference wants
-    them. The whole tree is published at once. Raises `InputError` when frames are missing.
+    them. `links` is "symlink" (relative), or "hardlink" or "copy" of each image. The whole tree is
+    published at once. Raises `InputError` when frames are missing, or when the file system has no
+    such links.
     """
     rows = read_split(table)
     _require_frames(rows, frames)
     root = frames.resolve()
     final = data.parent.resolve() / data.name
     flat = _flat_names(rows)
-    with replacing(data) as part:
+    with replacing(data) as part, layout.explained_link_errors(data, links):
         for row in rows:
-            _link(part, Path(row.part, row.cls, row.video), final, root / row.cls / row.video)
+            name = Path(row.part, row.cls, row.video)
+            layout.place(root / row.cls / row.video, part / name, final / name, links)
         for name, (cls, video) in flat.items():
-            _link(part, Path("inference", name), final, root / cls / video)
+            name = Path("inference", name)
+            layout.place(root / cls / video, part / name, final / name, links)
         for folder in {row.part for row in rows}:
             for cls in {row.cls for row in rows}:
                 (part / folder / cls).mkdir(exist_ok=True)
-
-
-def _link(part: Path, name: Path, final: Path, target: Path) -> None:
-    """Link `part/name`, which will be `final/name`, relatively to `target`."""
-    link = part / name
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.symlink_to(os.path.relpath(target, (final / name).parent))
 
 
 def _require_frames(rows: Sequence[Row], frames: Path) -> None:
@@ -448,12 +444,12 @@ def _require_frames(rows: Sequence[Row], frames: Path) -> None:
         )
 
 
-def verify_split(table: Path, data: Path) -> list[Row]:
-    """Return a split's rows once every link leads to exactly the images that the table states.
+def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[Row]:
+    """Return the rows of `parts` once every link leads to exactly the images that the table states.
 
     Raises `InputError` that names each video which differs.
     """
-    rows = read_split(table)
+    rows = [row for row in read_split(table) if row.part in parts]
     expected = {data / row.part / row.cls / row.video: row for row in rows}
     faults = [
         f"{row.part}/{row.cls}/{row.video}: {fault}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from actionrec import generations, results, runners, splits, transcripts
+from actionrec import generations, results, runners, scratch, splits, transcripts
 from actionrec.errors import InputError
 from actionrec.files import same_file_system_link, sha256, write_text
 from actionrec.runners import Container, Request, mounts
@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 class Engine:
     """What executes a task: the runner, the version that results depend on, and the means.
 
-    `toolkit` is the TAO version whose command line and results are to be expected.
+    `toolkit` is the TAO version whose command line and results are to be expected; `scratch` a
+    folder on the node's own disk to train from, or "".
     """
 
     runner: str
@@ -34,6 +35,7 @@ class Engine:
     toolkit: str = generations.TOOLKITS[-1]
     gpus: int = 1
     container: Container = field(default_factory=Container)
+    scratch: str = ""
 
 
 def engine(snakemake: Any) -> Engine:
@@ -50,6 +52,7 @@ def engine(snakemake: Any) -> Engine:
         snakemake.params.toolkit,
         snakemake.resources.get("gpu", 1),
         runners.container(snakemake.config["tao"]),
+        snakemake.resources.get("scratch", ""),
     )
 
 
@@ -105,7 +108,12 @@ def train(
     if results.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
     else:
-        _run("train", _resuming(spec, folder, engine.toolkit), engine, *pretrained)
+        begin = _resuming(spec, folder, engine.toolkit)
+        with scratch.spec_on_scratch(engine.scratch, begin, split, workers=engine.threads) as (
+            local,
+            copies,
+        ):
+            _run("train", local, engine, *pretrained, *copies)
     results.require_last(folder, generations.last_epoch(_read(spec)))
     chosen, reason = results.choose(folder, select)
     rows = results.read_history(folder)

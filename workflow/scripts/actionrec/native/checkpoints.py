@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from actionrec.errors import InputError
-from actionrec.files import replacing
+from actionrec.files import replacing, same_file_system_link
 from actionrec.native import encrypted, networks
 
 LATEST = "ar_model_latest.pth"
@@ -39,9 +39,12 @@ def save(path: Path, checkpoint: Mapping[str, Any], *, encrypt: bool = False) ->
 
 
 def link_latest(path: Path) -> None:
-    """Make ar_model_latest.pth beside `path` point to it."""
-    with replacing(path.with_name(LATEST)) as part:
-        part.symlink_to(path.name)
+    """Make ar_model_latest.pth beside `path` point to it, or equal it where links do not exist."""
+    try:
+        with replacing(path.with_name(LATEST)) as part:
+            part.symlink_to(path.name)
+    except OSError:
+        same_file_system_link(path, path.with_name(LATEST))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -1,0 +1,190 @@
+"""A Slurm of one node on loopback, with pretend GPUs, for tests that submit real jobs."""
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ETC = Path("/etc/slurm")
+PACKAGES = ("slurm-wlm", "munge")
+PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "scancel", "squeue", "scontrol")
+WHERE = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+GPUS = 2
+
+# Memory and processes of jobs are not confined: that takes cgroups, which not every machine has.
+# A finished job is remembered for ten minutes, as there is no accounting to ask.
+SLURM_CONF = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.sock
+CredType=cred/munge
+SlurmUser=root
+SlurmdUser=root
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+SwitchType=switch/none
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+AccountingStorageType=accounting_storage/none
+PropagateResourceLimits=NONE
+ReturnToService=2
+MinJobAge=600
+KillWait=3
+SchedulerParameters=sched_min_interval=200000,batch_sched_delay=0,bf_interval=2
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+GresTypes=gpu
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:{gpus} State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes={host} Default=NO MaxTime=24:00:00 State=UP
+"""
+GRES_CONF = "AutoDetect=off\nNodeName={host} Name=gpu File={folder}/gpu[0-{last}]\n"
+
+
+def obstacle() -> str | None:
+    """Return why no Slurm can be started here, or None; install its packages where that works."""
+    if os.geteuid() != 0:
+        return "starting Slurm's daemons needs root"
+    conf = ETC / "slurm.conf"
+    if conf.exists():
+        return f"this machine has a Slurm of its own: {conf}"
+    if not _installed():
+        _install()
+    missing = [name for name in PROGRAMS if shutil.which(name, path=WHERE) is None]
+    return (
+        f"not installed: {', '.join(missing)} (packages {' '.join(PACKAGES)})" if missing else None
+    )
+
+
+def _installed() -> bool:
+    return all(shutil.which(name, path=WHERE) for name in PROGRAMS)
+
+
+def _install() -> None:
+    if shutil.which("apt-get") is None:
+        return
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES]
+    for command in (install, ["apt-get", "update", "-q"], install):
+        subprocess.run(command, env=environment, capture_output=True, timeout=300, check=False)
+        if _installed():
+            return
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[None]:
+    """Run a Slurm with the partitions cpu and gpu and its state in `folder`.
+
+    Its configuration is linked to /etc/slurm, where jobs look for it: the Snakemake plugin takes
+    every SLURM_ variable out of their environment.
+    """
+    _configure(folder)
+    daemons: list[subprocess.Popen] = []
+    try:
+        daemons.append(_start(folder, *_munged(folder)))
+        _wait(folder, daemons, (folder / "munge.sock").is_socket)
+        daemons.append(_start(folder, "slurmctld", "-D", "-c"))
+        daemons.append(_start(folder, "slurmd", "-D"))
+        _wait(folder, daemons, lambda: _said("sinfo", "-h", "-p", "cpu", "-o", "%T") == "idle")
+        yield
+    finally:
+        if len(daemons) == 3:
+            _cancel_all()
+        for daemon in reversed(daemons):
+            _stop(daemon)
+        for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
+            (ETC / name).unlink(missing_ok=True)
+
+
+def _configure(folder: Path) -> None:
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True)
+    folder.chmod(0o755)  # the default of the munge socket's folder is checked
+    host = socket.gethostname().partition(".")[0]
+    names = {"folder": folder, "host": host, "gpus": GPUS, "last": GPUS - 1, "ports": _ports()}
+    for index in range(GPUS):
+        os.mknod(folder / f"gpu{index}", stat.S_IFCHR | 0o600, os.makedev(1, 3))  # /dev/null
+    (folder / "munge.key").write_bytes(os.urandom(1024))
+    (folder / "munge.key").chmod(0o400)
+    ETC.mkdir(exist_ok=True)
+    texts = {"slurm": SLURM_CONF, "gres": GRES_CONF, "cgroup": "CgroupAutomount=no\n"}
+    for name, text in texts.items():
+        file = folder / f"{name}.conf"
+        file.write_text(text.format(**names))
+        link = ETC / file.name
+        link.unlink(missing_ok=True)  # one that a killed test run has left leads nowhere
+        link.symlink_to(file)
+
+
+def _ports() -> list[int]:
+    """Return two free ports of loopback."""
+    with socket.socket() as first, socket.socket() as second:
+        for sock in (first, second):
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in (first, second)]
+
+
+def _munged(folder: Path) -> list[str]:
+    files = {"key-file": "key", "socket": "sock", "pid-file": "pid", "seed-file": "seed"}
+    options = [f"--{option}={folder}/munge.{suffix}" for option, suffix in files.items()]
+    return ["munged", "--foreground", "--force", f"--log-file={folder}/munged.log", *options]
+
+
+def _start(folder: Path, program: str, *arguments: str) -> subprocess.Popen:
+    """Start a daemon that dies with this process."""
+    with (folder / f"{program}.out").open("ab") as output:
+        return subprocess.Popen(
+            [shutil.which(program, path=WHERE), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL),
+            env={**os.environ, "PATH": WHERE},
+        )
+
+
+def _wait(folder: Path, daemons: list[subprocess.Popen], ready) -> None:
+    deadline = time.monotonic() + 30
+    while not ready():
+        if time.monotonic() > deadline or any(d.poll() is not None for d in daemons):
+            logs = [path.read_text(errors="replace")[-1500:] for path in folder.glob("*.[ol][uo]*")]
+            raise RuntimeError("Slurm did not come up:\n" + "\n".join(logs))
+        time.sleep(0.05)
+
+
+def _said(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _cancel_all() -> None:
+    """Cancel what is left, so that no step outlives the daemons."""
+    deadline = time.monotonic() + 15
+    while _said("squeue", "-h", "-o", "%i") and time.monotonic() < deadline:
+        _said("scancel", "--user=root")
+        time.sleep(0.2)
+
+
+def _stop(daemon: subprocess.Popen) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(10)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()

@@ -1,0 +1,261 @@
+"""The workflow on a real Slurm: through both profiles, and when jobs fail or are cancelled."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+import slurm_node
+import yaml
+
+from helpers import clone, edit, wait_for, write_video
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 6
+THREADS = [f"{rule}=2" for rule in ("extract_frames", "train_model", "predict_videos")]
+OPTIONS = {
+    "slurm": ["--slurm-init-seconds-before-status-checks", "1"],
+    "cluster-generic": [],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slurm(tmp_path_factory):
+    """Run a Slurm while these tests last."""
+    if why := slurm_node.obstacle():
+        if os.environ.get("CI") and os.geteuid() == 0 and "own" not in why:
+            pytest.fail(f"CI must test on a Slurm: {why}")
+        pytest.skip(why)
+    with slurm_node.running(tmp_path_factory.mktemp("slurm")):
+        yield
+
+
+def small_workflow(folder: Path, **spec) -> Path:
+    """Return a clone whose profiles name the partitions, with two classes of tiny videos."""
+    clone(folder)
+    for cls in ("clap", "wave"):
+        for index in range(8):
+            write_video(folder / f"videos/{cls}/{cls}_{index}.mp4", 8, fourcc="mp4v")
+    config = {
+        "dataset": {
+            "name": "small",
+            "source": "folder",
+            "path": "videos",
+            "classes": ["wave", "clap"],
+        },
+        "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
+        "export": {"etlt": "never"},
+        "spec": {
+            "model": {"input_height": 32, "input_width": 32},
+            "dataset": {"batch_size": 2, "workers": 0},
+            "train": {"num_epochs": 2, "optim": {"lr_steps": [1]}} | spec,
+        },
+        "experiments": {"rgb_2d": None},
+    }
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    uncomment(folder / "profiles/slurm/profile.yaml", "slurm_partition: cpu")
+    uncomment(folder / "profiles/slurm/profile.yaml", "slurm_partition: gpu")
+    return folder
+
+
+def uncomment(profile: Path, line: str) -> None:
+    """Make a line of a profile count, as its comment invites its users to."""
+    text = profile.read_text()
+    assert text.count(f"# {line}") == 1
+    profile.write_text(text.replace(f"# {line}", line))
+
+
+def start(folder: Path, profile: str, *options: str) -> subprocess.Popen:
+    """Start Snakemake with a profile, in a process group of its own, its words in said.txt."""
+    command = ["--workflow-profile", f"profiles/{profile}", *OPTIONS[profile]]
+    command += ["--seconds-between-status-checks", "1", "--latency-wait", "10"]
+    with (folder / "said.txt").open("w") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--set-threads", *THREADS, *command, *options],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def run(folder: Path, profile: str, *options: str) -> tuple[int, str]:
+    """Run Snakemake with a profile to its end; return its exit code and all it said."""
+    code = start(folder, profile, *options).wait(timeout=300)
+    return code, (folder / "said.txt").read_text()
+
+
+def jobs_of(folder: Path) -> list[dict[str, str]]:
+    """Return what Slurm remembers of the jobs that were submitted from a folder."""
+    shown = subprocess.run(
+        ["scontrol", "--oneliner", "show", "job"], capture_output=True, text=True, check=False
+    )
+    jobs = [dict(re.findall(r"(\w+)=(\S*)", line)) for line in shown.stdout.splitlines()]
+    return [job for job in jobs if job.get("WorkDir") == str(folder)]
+
+
+def queued(folder: Path) -> list[str]:
+    return [j["JobId"] for j in jobs_of(folder) if j["JobState"] in ("PENDING", "RUNNING")]
+
+
+class Brake(threading.Thread):
+    """Halts each training in a folder after an epoch of its own, as if it took for ever."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(daemon=True)
+        self.status = folder / "results/rgb_2d/split1/train/status.json"
+        self.folder, self.halted, self.released = folder, 0, False
+        self.start()
+
+    def run(self) -> None:
+        while not self.released:
+            for process in trainings(self.folder):
+                self.halt_after_an_epoch(process)
+            time.sleep(0.05)
+
+    def halt_after_an_epoch(self, process: psutil.Process) -> None:
+        try:
+            if process.status() == psutil.STATUS_STOPPED:
+                return
+            before = self.latest()
+            while self.latest() == before and process.is_running():
+                time.sleep(0.01)
+            process.suspend()
+            self.halted += 1
+        except psutil.NoSuchProcess:
+            return
+
+    def latest(self) -> str | None:
+        """Return the name of the checkpoint that a training would go on from."""
+        link = self.status.with_name("ar_model_latest.pth")
+        return str(link.readlink()) if link.is_symlink() else None
+
+
+def trainings(folder: Path) -> list[psutil.Process]:
+    """Return the native engine's trainings that run in a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "actionrec.native" in process.cmdline() and process.cwd() == str(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def overtime(slurm, tmp_path_factory):
+    """Start a training that exceeds its limit of one minute, which the other tests wait out."""
+    folder = small_workflow(tmp_path_factory.mktemp("overtime") / "flow", num_epochs=EPOCHS)
+    profile = folder / "profiles/cluster-generic/profile.yaml"
+    text = profile.read_text()
+    profile.write_text(
+        text.replace("train_model: &gpu\n", "train_model: &gpu\n    runtime: attempt\n")
+    )
+    brake = Brake(folder)
+    # Jobs that are being asked about are not cancelled by an interrupt: ask seldom.
+    process = start(folder, "cluster-generic", "--seconds-between-status-checks", "4", "train")
+    yield folder, brake, process
+    brake.released = True
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_the_slurm_profile_runs_everything_to_the_end(overtime, tmp_path, mount_disk):
+    """The frames lie on another volume, and are copied for each experiment."""
+    folder = small_workflow(tmp_path / "flow")
+    (mount_disk("size=64m") / "big").mkdir()
+    (folder / "resources").symlink_to(tmp_path / "disk/big")
+    edit(folder / "config/config.yaml", lambda c: c["splits"].update(links="copy"))
+    code, said = run(folder, "slurm")
+    assert code == 0, said[-6000:]
+    results = folder / "results/rgb_2d/split1"
+    assert json.loads((results / "metrics.json").read_text())["videos"] == 4
+    assert (results / "export/model.onnx").stat().st_size > 0
+    with (folder / "results/summary.csv").open() as file:
+        assert [row["experiment"] for row in csv.DictReader(file)] == ["rgb_2d"]
+    assert len(list((tmp_path / "disk/big/small/frames").glob("*/*/rgb/000001.png"))) == 16
+    assert not any(path.is_symlink() for path in (results / "data").rglob("*"))
+
+    jobs = {re.match("rule_(.+)_wildcards", j["Comment"])[1]: j for j in jobs_of(folder)}
+    gpu_rules = {"train_model", "predict_videos", "evaluate_model", "export_onnx"}
+    assert set(jobs) == {"extract_frames", *gpu_rules}, "the other rules are local"
+    for rule, job in jobs.items():
+        where = ("gpu", "gres:gpu:1") if rule in gpu_rules else ("cpu", None)
+        assert (job["Partition"], job.get("TresPerJob")) == where
+    train = jobs["train_model"]
+    assert (train["TimeLimit"], train["MinMemoryNode"]) == ("12:00:00", "16000M")
+    assert jobs["extract_frames"]["NumCPUs"] == "2"
+
+
+def test_the_generic_profile_tells_a_failure_and_then_trains_from_scratch_space(
+    overtime, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("NODE_DISK", str(tmp_path / "local"))
+    folder = small_workflow(tmp_path / "flow", optim={"lr": 1e30, "lr_steps": [1]})
+    profile = folder / "profiles/cluster-generic/profile.yaml"
+    uncomment(profile, "scratch: $TMPDIR")
+    profile.write_text(profile.read_text().replace("$TMPDIR", "$NODE_DISK"))
+    code, said = run(folder, "cluster-generic", "train", "--retries", "0")
+    assert code == 1
+    assert "The loss is nan" in said or "The loss is inf" in said
+    assert re.search(r"Slurm job \d+ ended as FAILED", said)
+
+    edit(folder / "config/config.yaml", lambda c: c["spec"]["train"]["optim"].update(lr=0.001))
+    code, said = run(folder, "cluster-generic", "train")
+    assert code == 0, said[-6000:]
+    names = Counter(job["JobName"] for job in jobs_of(folder))
+    assert names == {"extract_frames": 2, "train_model": 2}, "the frames are not made again"
+    log = (folder / "logs/train_model/rgb_2d.split1.log").read_text()
+    assert f"to {tmp_path}/local/actionrec-" in log
+    assert list((tmp_path / "local").iterdir()) == []
+
+
+def test_a_partition_that_is_not_there_is_named(slurm, tmp_path):
+    folder = small_workflow(tmp_path / "flow")
+    profile = folder / "profiles/slurm/profile.yaml"
+    profile.write_text(profile.read_text().replace("slurm_partition: cpu", "slurm_partition: cqu"))
+    code, said = run(folder, "slurm", "--retries", "0", "results/small/frames/wave.tsv")
+    assert code == 1
+    assert "invalid partition specified: cqu" in said
+
+
+def test_time_limit_interrupt_and_scancel_lose_no_epoch(overtime):
+    """Each training is halted after an epoch; the next goes on with the one after it."""
+    folder, brake, first = overtime
+    wait_for(lambda: brake.halted == 2 or first.poll() is not None, 300)
+    assert first.poll() is None, (folder / "said.txt").read_text()[-6000:]
+    limits = {job["JobState"]: job["TimeLimit"] for job in jobs_of(folder)}
+    assert limits["TIMEOUT"] == "00:01:00"
+    assert limits["RUNNING"] == "00:02:00"
+    os.killpg(first.pid, signal.SIGINT)
+    assert first.wait(120) != 0
+    assert re.search(r"Slurm job \d+ ended as TIMEOUT", (folder / "said.txt").read_text())
+    wait_for(lambda: not queued(folder) and not trainings(folder), 30)
+
+    second = start(folder, "slurm", "--retries", "0", "train")
+    wait_for(lambda: brake.halted == 3 or second.poll() is not None, 120)
+    (job,) = queued(folder)
+    subprocess.run(["scancel", job], check=True)
+    assert second.wait(120) == 1
+    said = (folder / "said.txt").read_text()
+    assert f"SLURM-job '{job}' failed, SLURM status is: 'CANCELLED'" in said
+    wait_for(lambda: not trainings(folder), 30)
+
+    brake.released = True
+    code, said = run(folder, "cluster-generic", "train")
+    assert code == 0, said[-6000:]
+    with (folder / "results/rgb_2d/split1/history.csv").open() as file:
+        assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(EPOCHS))
+    assert brake.status.read_text().count("Resuming training") == 3
