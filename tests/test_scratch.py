@@ -1,6 +1,7 @@
 """A training reads verified copies on the node's own disk, and leaves nothing there."""
 
 import signal
+from pathlib import Path
 
 import pytest
 import yaml
