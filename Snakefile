@@ -40,5 +40,6 @@ include: "workflow/rules/summary.smk"
 rule all:
     default_target: True
     input:
+        rules.dataset.input,
         rules.summary.input,
         rules.export.input,

@@ -31,8 +31,7 @@ def render(folder: Path, toolkit: str, task: str, overrides: dict, **changes) ->
         labels=["fall_floor", "ride_bike"],
         run=RUN,
         validation="test",
-        pretrained=WEIGHTS if task == "train" else None,
-        pretrained_classes=5,
+        pretrained={"rgb": (WEIGHTS, 5)} if task == "train" else {},
         toolkit=toolkit,
         **changes,
     )
@@ -216,14 +215,14 @@ def test_a_key_that_a_toolkit_lacks_is_refused_with_the_alternatives(
 ):
     overrides = OmegaConf.to_container(OmegaConf.from_dotlist([f"{key}={value}"]))
     with pytest.raises(InputError) as caught:
-        specs.check_overrides(overrides, "config.yaml, spec", toolkit)
+        specs.check_overrides(overrides, "config.yaml, spec", toolkit=toolkit)
     message = str(caught.value)
     assert f"TAO {toolkit} does not have this key." in message
     assert f"config.yaml, spec: {key}" in message
     assert f"found:   {value}" in message
     assert instead in message
     assert f"set tao.toolkit to {toolkits}" in message
-    specs.check_overrides(overrides, "config.yaml, spec", toolkits.split(", ")[0])
+    specs.check_overrides(overrides, "config.yaml, spec", toolkit=toolkits.split(", ")[0])
 
 
 # --- command lines and keys ---

@@ -111,8 +111,7 @@ def test_hmdb51_whole(files, tmp_path):
             labels=HMDB51,
             run=run,
             validation="test",
-            pretrained=None,
-            pretrained_classes=0,
+            pretrained={},
         )
         labels = yaml.safe_load((run / "train.yaml").read_text())["dataset"]["label_map"]
         assert list(labels.items()) == [(cls, index) for index, cls in enumerate(sorted(HMDB51))]

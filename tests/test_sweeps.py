@@ -75,7 +75,7 @@ def test_weights_come_from_one_experiment_of_a_sweep_not_from_all(demo, check):
     assert "a sweep's experiments have names of their own" in str(error.value)
     assert "allowed: rgb_3d_base-lr_0.001-backbone_resnet_18, rgb_3d_base-lr" in str(error.value)
     demo["experiments"]["rgb_3d_ptm"]["pretrained"]["experiment"] = (
-        "rgb_3d_base-lr_0.01-backbone_resnet_34"
+        "rgb_3d_base-lr_0.01-backbone_resnet_18"
     )
     check(demo)
 

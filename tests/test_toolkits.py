@@ -53,8 +53,7 @@ def run(request, tmp_path, stand_in, monkeypatch):
             labels=LABELS,
             run=folder,
             validation="test",
-            pretrained=None,
-            pretrained_classes=0,
+            pretrained={},
             toolkit=toolkit,
         )
     return folder, tasks.Engine("direct", f"direct {toolkit}", 1, tmp_path / "job.log", toolkit)
@@ -66,7 +65,7 @@ def train(run, select="best") -> dict:
     tasks.train(
         folder / "specs/train.yaml",
         folder / "split.tsv",
-        None,
+        [],
         model=folder / generations.model_file(engine.toolkit),
         choice=folder / "model.json",
         history=folder / "history.csv",

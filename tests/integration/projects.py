@@ -52,7 +52,7 @@ def train(outputs: Path, runner: str, image: str = IMAGE) -> Path:
     tasks.train(
         Path(SPLIT, "specs/train.yaml"),
         Path(SPLIT, "split.tsv"),
-        None,
+        [],
         model=model,
         choice=outputs / "model.json",
         history=outputs / "history.csv",

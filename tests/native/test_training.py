@@ -47,7 +47,7 @@ def test_it_learns_and_leaves_taos_files(trained):
     folder = results(trained)
     losses = [loss for _, loss, _ in curve(folder)]
     assert len(losses) == 3
-    assert losses[-1] < 0.3 < losses[0]
+    assert losses[-1] < 0.4 < losses[0]
     assert [line["kpi"]["val_acc"] for line in statuses(folder) if "eta" in line][-1] == 1.0
     assert sorted(path.name for path in folder.glob("*.pth")) == [
         "ar_model_latest.pth",
@@ -341,7 +341,6 @@ def test_fine_tuning_starts_from_the_other_experiments_weights(trained, drawn, t
         (["model.backbone=i3d"], "takes clips, not stacked frames"),
         (["model.model_type=joint"], "no u folder"),
         (["model.rgb_pretrained_model_path=none.pth"], "checkpoint does not exist"),
-        (["encryption_key=nvidia_tao"], "does not encrypt yet"),
         (["train.checkpointer.enable_topk=true", "dataset.val_dataset_dir=null"], "val_loss"),
         (["train.optim.lr_scheduler=AutoReduce", "dataset.val_dataset_dir=null"], "lr_monitor"),
         (["train.resume_training_checkpoint_path=none.pth"], "checkpoint does not exist"),

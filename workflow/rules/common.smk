@@ -50,6 +50,7 @@ LISTED = SOURCE in ("table", "shad")
 ARCHIVES = settings.archives(config)
 ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
 SPLITS = settings.splits(config)
+LINKS = SPLITS.pop("links")  # decides how a split lies on disk, not what it is
 RUNS = list(settings.runs(config))
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 MODEL = generations.model_file(TOOLKIT)

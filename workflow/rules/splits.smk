@@ -14,7 +14,7 @@ rule make_split:
         "../../envs/data.yaml"
     params:
         classes=experiment(settings.classes),
-        draw={key: value for key, value in SPLITS.items() if key not in ("numbers", "links")},
+        draw={key: value for key, value in SPLITS.items() if key != "numbers"},
         source_video=config["dataset"].get("source_video"),
     script:
         "../scripts/make_split.py"
@@ -33,6 +33,6 @@ rule link_split:
         "../../envs/data.yaml"
     params:
         frames=f"resources/{DATASET}/frames",
-        links=SPLITS["links"],
+        links=LINKS,
     script:
         "../scripts/link_split.py"

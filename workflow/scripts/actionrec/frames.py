@@ -206,7 +206,7 @@ def _write_frames(
     for number, frame in numbered:
         height, width = max(height, frame.shape[0]), max(width, frame.shape[1])
         digest.update(f"{frame.shape[1]}x{frame.shape[0]}".encode())
-        digest.update(frame)
+        digest.update(frame.tobytes())
         (folder / f"{number:06d}.{coding.fmt}").write_bytes(encode(frame))
     return width, height, digest.hexdigest()
 
