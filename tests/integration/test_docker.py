@@ -162,7 +162,7 @@ class TestKilledJob:
         assert len(dockerd.containers()) == 1
         process.send_signal(number)
         process.communicate()
-        wait_for(lambda: dockerd.containers() == [])
+        wait_for(lambda: dockerd.containers() == [], 60)
 
     def test_with_its_whole_tree(self, job):
         process = job()
@@ -170,7 +170,7 @@ class TestKilledJob:
         for member in tree:
             member.kill()
         process.communicate()
-        wait_for(lambda: dockerd.containers() == [])
+        wait_for(lambda: dockerd.containers() == [], 60)
 
     def test_with_its_watchdog_the_next_job_cleans_up(self, job, tmp_path):
         process = job()
@@ -188,7 +188,7 @@ class TestKilledJob:
         assert new != left
         process.terminate()
         process.communicate()
-        wait_for(lambda: dockerd.containers() == [])
+        wait_for(lambda: dockerd.containers() == [], 60)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ class TestWorkflow:
             for member in tree:
                 member.kill()
             run.wait()
-            wait_for(lambda: dockerd.containers() == [])
+            wait_for(lambda: dockerd.containers() == [], 60)
         finally:
             (done / "misbehave").unlink()
             snakemake(done, "--unlock")
