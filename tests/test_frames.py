@@ -12,7 +12,8 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames import extract_class
-from actionrec.manifest import find_duplicates, read_manifest
+from actionrec.leakage import find_duplicates
+from actionrec.manifest import read_manifest
 from actionrec.videos import list_videos, write_files_table
 from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
 
