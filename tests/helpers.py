@@ -90,13 +90,18 @@ def start_python(folder: Path, script: str, *arguments: Path) -> subprocess.Pope
 
 
 def workers_of(process):
-    """Return the process ids of a script's workers."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    """Return the process ids of a script's workers, which a server of its own forks."""
     return [
-        int(pid)
-        for pid in children.read_text().split()
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        worker
+        for child in children_of(process.pid)
+        if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()
+        for worker in children_of(child)
     ]
+
+
+def children_of(pid):
+    """Return the process ids of what a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def wait_for(condition, seconds=30.0):

@@ -347,3 +347,18 @@ def test_sources_that_cannot_work(demo, dataset, others, message):
     demo["dataset"] = {"name": "mine", "classes": classes, **dataset}
     demo |= {"splits": {}, "experiments": {"x": None}} | others
     assert message in refusal(demo)
+
+
+def test_frames_in_the_networks_size_need_one_size_and_no_crop(demo):
+    demo["frames"] = {"size": "model"}
+    settings.check(demo, SCHEMA, "config/config.yaml")
+    assert settings.frame_size(demo) == (48, 48)
+    demo["experiments"]["rgb_3d_ptm"]["spec"]["model"] = {"input_width": 96}
+    message = refusal(demo)
+    assert "rgb_3d_base: 48 x 48, rgb_3d_ptm: 96 x 48" in message
+    demo["experiments"]["rgb_3d_ptm"]["spec"] = {
+        "dataset": {"augmentation_config": {"train_crop_type": "random_crop"}}
+    }
+    message = refusal(demo)
+    assert "model, with rgb_3d_ptm" in message
+    assert "train_crop_type: no_crop" in message

@@ -14,6 +14,7 @@ from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.leakage import find_duplicates
 from actionrec.manifest import read_manifest
+from actionrec.native.images import read_image
 from actionrec.videos import list_videos, write_files_table
 from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
 
@@ -436,3 +437,16 @@ def test_full_disk(small_disk, tmp_path, workers):
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     assert walk.extract(workers=workers)["2"].frames == 200
     assert before.items() <= walk.tree().items()
+
+
+def test_frames_in_the_networks_size_are_what_the_reader_would_make_of_them(walk):
+    write_video(walk.videos / "a.avi", 6, width=70, height=50)
+    walk.list()
+    as_they_are = walk.extract()["a"]
+    paths = sorted((walk.frames / "a" / "rgb").iterdir())
+    expected = [read_image(path, (32, 24)) for path in paths]
+    clip = walk.extract(size=(32, 24))["a"]
+    assert (as_they_are.format, clip.format) == ("png", "png 32x24")
+    assert (clip.width, clip.height, clip.frames) == (32, 24, 6)
+    for path, pixels in zip(paths, expected, strict=True):
+        assert np.array_equal(cv2.imread(str(path))[..., ::-1], pixels)

@@ -242,7 +242,18 @@ def stream_source(wildcards):
 
 def preflight_keys(wildcards):
     """Return the sections of the config that say what the machine must have."""
-    return {key: config[key] for key in ("dataset", "frames", "tao", "export")}
+    keys = {key: config[key] for key in ("dataset", "frames", "tao", "export")}
+    return keys | {"frames": {**config["frames"], "size": settings.frame_size(config)}}
+
+
+def warn_of_full_disk():
+    """Say before the first job that the frames will hardly fit: it is an estimate, so go on."""
+    if any(job.rule.name == "extract_frames" for job in workflow.dag.needrun_jobs()):
+        from actionrec import preflight
+
+        check = preflight.disk(preflight_keys(None))
+        if check.fix:
+            logger.warning(f"{check.name}: {check.state}; {check.fix}")
 
 
 def refuse_unready_machine():

@@ -1,5 +1,6 @@
 onstart:
     explained(refuse_unready_machine)
+    warn_of_full_disk()
 
 
 rule preflight:

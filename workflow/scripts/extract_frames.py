@@ -8,7 +8,9 @@ from actionrec.job import job
 with job(snakemake):
     table, crops = Path(snakemake.input.table), snakemake.input.get("crops")
     frames, manifest = Path(snakemake.params.frames), Path(snakemake.output[0])
-    options = {key: snakemake.params[key] for key in ("fmt", "encoder", "quality", "tolerate")}
+    options = {
+        key: snakemake.params[key] for key in ("fmt", "size", "encoder", "quality", "tolerate")
+    }
     options["workers"] = snakemake.threads
     if snakemake.params.videos:
         extract_class(Path(snakemake.params.videos), table, frames, manifest, **options)

@@ -30,6 +30,9 @@ from actionrec.tables import read_records, write_records
 
 R = TypeVar("R")
 
+# What every maker imports is imported once, by the process that workers are forked from.
+PRELOADED = ["cv2", "fpng"]
+
 log = logging.getLogger(__name__)
 
 
@@ -166,9 +169,9 @@ def _run_all(
     if workers <= 1:
         yield from ((task, make(task)) for task in tasks)
         return
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker
-    )
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
         with _own_main():
             futures = {pool.submit(make, task): task for task in tasks}

@@ -35,6 +35,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     _check_splits(config, source)
     _check_tao(config.get("tao") or {}, source)
     _check_flow(config, source)
+    _check_frames(config, source)
     _check_toolkit(config.get("tao") or {}, source)
     for name, experiment in config["experiments"].items():
         _check_native(config, name, source)
@@ -262,6 +263,48 @@ def _check_flow(config: Mapping[str, Any], source: str) -> None:
             where=f"{source}, flow",
             fix="add flow.path, the folder of <class>/<video>/*.flo, or set flow.method to dis",
         )
+
+
+def _check_frames(config: Mapping[str, Any], source: str) -> None:
+    """Refuse to store frames at the networks' input size if a network wants others."""
+    if (config.get("frames") or {}).get("size", "source") != "model":
+        return
+    where, names = f"{source}, frames.size", list(config["experiments"])
+    sizes = {name: _input_size(config, name) for name in names}
+    if len(set(sizes.values())) > 1:
+        raise InputError(
+            "Frames are to be stored at the input size, and the experiments have several.",
+            where=where,
+            found=", ".join(f"{name}: {w} x {h}" for name, (w, h) in sizes.items()),
+            fix="give all experiments one input_width and input_height, or set frames.size: source",
+        )
+    if cropping := [name for name in names if needs_flow(config, name) or _crops(config, name)]:
+        raise InputError(
+            "Experiments that crop frames, or see flow, need the frames as the videos have them.",
+            where=where,
+            found=f"model, with {', '.join(cropping)}",
+            fix="set dataset.augmentation_config.train_crop_type: no_crop in the spec, or set "
+            "frames.size: source",
+        )
+
+
+def _input_size(config: Mapping[str, Any], experiment: str) -> tuple[int, int]:
+    model = overrides(config, experiment).get("model") or {}
+    return model.get("input_width", 224), model.get("input_height", 224)
+
+
+def _crops(config: Mapping[str, Any], experiment: str) -> bool:
+    dataset = overrides(config, experiment).get("dataset") or {}
+    augmentation = dataset.get("augmentation_config") or {}
+    training = augmentation.get("train_crop_type", "random_crop") != "no_crop"
+    return training or augmentation.get("val_center_crop", False)
+
+
+def frame_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the (width, height) that stored frames are resized to, or None to keep the videos'."""
+    if config["frames"]["size"] == "source":
+        return None
+    return _input_size(config, next(iter(config["experiments"])))
 
 
 def _check_native(config: Mapping[str, Any], name: str, source: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from actionrec.batch import Layer, Task, make_folders, remove
 from actionrec.cuts import Source, identity, pictures, read_sources, verdict
@@ -32,16 +33,21 @@ RGB = Layer(folders=("rgb",), record=Clip, done="done.tsv")
 
 @dataclass(frozen=True)
 class Coding:
-    """How frames are stored: `fmt` png or jpg, `encoder` of png fpng or cv2, `quality` of jpg."""
+    """How frames are stored: `fmt` png or jpg, `encoder` of png fpng or cv2, `quality` of jpg.
+
+    `size` is the (width, height) that they are resized to, if any.
+    """
 
     fmt: str = "png"
     encoder: str = "fpng"
     quality: int = 95
+    size: tuple[int, int] | None = None
 
     @property
     def label(self) -> str:
         """Return what the pixels depend on: not on the encoder of a lossless format."""
-        return "png" if self.fmt == "png" else f"jpg {self.quality}"
+        form = "png" if self.fmt == "png" else f"jpg {self.quality}"
+        return f"{form} {self.size[0]}x{self.size[1]}" if self.size else form
 
 
 def extract_class(
@@ -51,6 +57,7 @@ def extract_class(
     manifest: Path,
     *,
     fmt: str = "png",
+    size: tuple[int, int] | None = None,
     encoder: str = "fpng",
     quality: int = 95,
     tolerate: int = 0,
@@ -58,13 +65,14 @@ def extract_class(
 ) -> None:
     """Write each video's frames to `<frames>/<video>/rgb/000001.<fmt>...`, then the manifest.
 
-    PNG frames are equal to what OpenCV decodes. Frames of unchanged videos are kept, those of
+    PNG frames are equal to what OpenCV decodes, or with `size`, (width, height), to what TAO's
+    reader makes of that. Frames of unchanged videos are kept, those of
     videos that are gone are removed. Raises `InputError`, and writes no manifest, when videos of
     `table` are missing, more than `tolerate` of all are bad or none is good, a worker dies or the
     disk is full; what was finished is kept for the next run.
     """
     sources = {path.stem: Source(path, path.name) for path in _all_videos(videos, table)}
-    coding = Coding(fmt, encoder, quality)
+    coding = Coding(fmt, encoder, quality, size and tuple(size))
     _extract(sources, videos, frames, manifest, coding, tolerate, workers)
 
 
@@ -75,6 +83,7 @@ def extract_cuts(
     manifest: Path,
     *,
     fmt: str = "png",
+    size: tuple[int, int] | None = None,
     encoder: str = "fpng",
     quality: int = 95,
     tolerate: int = 0,
@@ -84,7 +93,7 @@ def extract_cuts(
 
     Otherwise as `extract_class`.
     """
-    coding = Coding(fmt, encoder, quality)
+    coding = Coding(fmt, encoder, quality, size and tuple(size))
     _extract(read_sources(table, crops), table, frames, manifest, coding, tolerate, workers)
 
 
@@ -204,11 +213,22 @@ def _write_frames(
     height = width = 0
     digest = hashlib.sha256()
     for number, frame in numbered:
+        frame = resized(frame, coding.size)
         height, width = max(height, frame.shape[0]), max(width, frame.shape[1])
-        digest.update(f"{frame.shape[1]}x{frame.shape[0]}".encode())
-        digest.update(frame.tobytes())
+        # Equal clips are to be found, not forgers: a checksum a frame costs a third of a hash.
+        digest.update(f"{frame.shape[1]}x{frame.shape[0]} {crc32(frame.tobytes())} ".encode())
         (folder / f"{number:06d}.{coding.fmt}").write_bytes(encode(frame))
     return width, height, digest.hexdigest()
+
+
+def resized(frame: "np.ndarray", size: tuple[int, int] | None) -> "np.ndarray":
+    """Return a (height, width, 3) uint8 frame in `size`, (width, height), as TAO's reader does."""
+    if size is None or size == (frame.shape[1], frame.shape[0]):
+        return frame
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
 
 
 def make_encoder(coding: Coding) -> "Callable[[np.ndarray], bytes]":

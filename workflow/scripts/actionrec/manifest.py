@@ -24,8 +24,8 @@ class Clip:
 
     `video` is the name without suffix, `bytes` and `sha256` are the file's ("" when it cannot be
     read), `format` is how the frames are stored ("png", or "jpg" and its quality; "" for a bad
-    video, which has none), `content` is the SHA-256 of the decoded frames ("" for a bad video):
-    equal videos may be in different files.
+    video, which has none), `content` tells the decoded frames from others ("" for a bad
+    video): the SHA-256 of their sizes and CRC-32, since equal videos may be in different files.
     """
 
     video: str

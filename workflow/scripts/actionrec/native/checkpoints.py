@@ -7,13 +7,14 @@ there loads here. Only tensors and plain values are unpickled (`weights_only`).
 import pickle
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from actionrec.errors import InputError
 from actionrec.files import replacing, same_file_system_link
@@ -118,7 +119,8 @@ def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
     Raises `InputError` with the numbers if classes or network differ.
     """
     labels = spec.dataset.label_map
-    network = networks.build(spec.model, len(labels))
+    with _Undrawn():
+        network = networks.build(spec.model, len(labels))
     state = weights(read(path, where))
     classes = classes_of(state)
     if classes is not None and classes != len(labels):
@@ -130,6 +132,24 @@ def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
         )
     load_exactly(network, state, path, where)
     return network
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leave new weights as memory has them: to draw what is overwritten at once takes a second.
+
+    PyTorch's own way, the meta device, imports its compiler, which takes longer still.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Sequence[type],
+        arguments: tuple[Any, ...] = (),
+        named: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if function in (Tensor.normal_, nn.init.kaiming_uniform_):
+            return arguments[0] if arguments else (named or {})["tensor"]
+        return function(*arguments, **(named or {}))
 
 
 def load_exactly(network: nn.Module, state: Mapping[str, Any], path: str, where: str) -> None:
