@@ -71,7 +71,8 @@ def device(gpu_ids: Sequence[int]) -> torch.device:
             where="spec: gpu_ids, num_gpus",
             found=f"GPU {number} of {list(gpu_ids)}",
             allowed=list(range(count)) or ["none: there is no GPU here"],
-            fix="lower num_gpus; GPUs are counted from 0 within CUDA_VISIBLE_DEVICES",
+            fix="lower num_gpus, or let the job see more GPUs (snakemake --resources gpu=N); "
+            "they are counted from 0 within CUDA_VISIBLE_DEVICES",
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
