@@ -138,7 +138,7 @@ def test_when_one_is_killed_all_end_and_the_next_training_goes_on_exactly(
     with training(spec) as (process, ranks):
         wait_for((results(spec) / "model_epoch_001_step_00008.pth").exists, 180)
         os.kill(ranks[1], signal.SIGKILL)
-        assert process.wait(30) == 1
+        assert process.wait(60) == 1
     assert not any(map(is_running, ranks))
     last = statuses(results(spec))[-1]
     assert last["status"] == "FAILURE"
@@ -178,11 +178,11 @@ def test_a_signal_to_the_command_ends_all(number, alike, tmp_path):
     with training(spec) as (process, ranks):
         wait_for((results(spec) / "status.json").exists)
         process.send_signal(number)
-        assert process.wait(20) == (143 if number == signal.SIGTERM else -number)
-        wait_for(lambda: not any(map(is_running, ranks)), 5)
+        assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
+        wait_for(lambda: not any(map(is_running, ranks)), 20)
     if number == signal.SIGTERM:
         last = statuses(results(spec))[-1]
-        assert (last["status"], "terminated" in last["message"]) == ("FAILURE", True)
+        assert (last["status"], "was ended" in last["message"]) == ("FAILURE", True)
 
 
 @pytest.mark.slow

@@ -86,6 +86,8 @@ def parallel(network: nn.Module, place: torch.device) -> nn.Module:
     """
     if launch.size() == 1:
         return network
+    # Of kernels of one pixel, which lie in memory in either order; they are copied.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     with warnings.catch_warnings():
         # Its new name, forward_sync_buffers, is not in PyTorch 2.11.
         warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")

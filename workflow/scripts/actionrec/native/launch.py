@@ -94,37 +94,32 @@ def start(arguments: Sequence[str], count: int, folder: Path) -> int:
     path = folder / "status.json"
     path.touch()
     before = path.stat().st_size
-    signal.signal(signal.SIGTERM, _terminated)
+    # An exception in place of this list would be lost if it came while a process is being forked.
+    received: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: received.append(number))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         port = _free_port()
         for number in range(count):
             processes.append(_start(arguments, number, count, port))
-        failed = _first_failure(processes)
-        if failed is None:
-            return 0
-        code = processes[failed].returncode
-        message = f"The process of rank {failed} {_said(code)}; the others were ended."
-    except KeyboardInterrupt:
-        code, message = 130, "User/System interruption: the command was interrupted"
-        _wait(processes, SECONDS_TO_END / 2)
-    except _Terminated:
-        code, message = 143, "User/System interruption: the command was terminated"
+        failed = _first_failure(processes, received)
+        if signal.SIGINT in received:  # a terminal gives it to all, and one of them reports it
+            _wait(processes, SECONDS_TO_END / 2)
     finally:
         _end(processes)
+    if received:
+        code, message = 128 + received[0], "User/System interruption: the command was ended"
+    elif failed is None:
+        return 0
+    else:
+        code = processes[failed].returncode
+        message = f"The process of rank {failed} {_said(code)}; the others were ended."
     # A process that was killed has said nothing; one that failed has said what.
     if code < 0 or b'"status": "FAILURE"' not in path.read_bytes()[before:]:
         print(message, file=sys.stderr)
         StatusLog(path).write(message, status="FAILURE")
     return code if code in (130, 143) else 1
-
-
-class _Terminated(BaseException):
-    pass
-
-
-def _terminated(number: int, frame: Any) -> None:
-    raise _Terminated
 
 
 def _free_port() -> int:
@@ -142,7 +137,9 @@ def _start(arguments: Sequence[str], number: int, count: int, port: int) -> subp
         "MASTER_PORT": port,
     }
     threads = max(1, (os.cpu_count() or 1) // count)
-    variables = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    # Of PyTorch's warnings that another process has gone, with stack traces: it is told here.
+    quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+    variables = {"OMP_NUM_THREADS": str(threads), **quiet, **os.environ}
     return subprocess.Popen(
         [sys.executable, "-m", "actionrec.native", *arguments],
         stdin=subprocess.DEVNULL,
@@ -156,14 +153,17 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def _first_failure(processes: Sequence[subprocess.Popen[bytes]]) -> int | None:
-    """Wait until all processes have ended well, or return the number of one that has not."""
-    while True:
+def _first_failure(
+    processes: Sequence[subprocess.Popen[bytes]], received: Sequence[int]
+) -> int | None:
+    """Wait for all processes or a signal; return the number of one that has not ended well."""
+    while not received:
         codes = [process.poll() for process in processes]
         failed = next((number for number, code in enumerate(codes) if code), None)
         if failed is not None or None not in codes:
             return failed
         time.sleep(SECONDS_BETWEEN_LOOKS)
+    return None
 
 
 def _said(code: int) -> str:
@@ -182,10 +182,11 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> bool:
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
     """End what still runs, by force if it does not listen."""
-    for process in processes:
-        process.terminate()
-    if not _wait(processes, SECONDS_TO_END):
+    for _ in range(int(SECONDS_TO_END)):  # again, as one that is just starting may miss it
         for process in processes:
-            process.kill()
+            process.terminate()
+        if _wait(processes, 1):
+            return
     for process in processes:
+        process.kill()
         process.wait()

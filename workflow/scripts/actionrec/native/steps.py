@@ -75,8 +75,10 @@ def count(totals: Tensor, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
 def validate(training: Training) -> tuple[float, float]:
     """Return loss and accuracy on the validation videos of the weights that will be published."""
     training.network.eval()
-    distributed.take_first(training.network.buffers())
-    distributed.take_first((training.mean or {}).values())
+    statistics = dict(training.network.named_buffers())
+    distributed.take_first(statistics.values())
+    if training.mean is not None:  # whose weights are equal everywhere
+        distributed.take_first(training.mean[name] for name in statistics)
     totals = torch.zeros(3, device=training.device)
     for batch in on_device(training.validation, training.device):
         inputs = transforms.normalise(batch, training.spec)
