@@ -102,7 +102,7 @@ def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(s
     root = Path(settings.dataset.val_dataset_dir)
     videos = list_classes(root, settings.dataset.label_map, "")
     scores = inference.score_videos(
-        network, videos, settings, mode="center", segments=1, batch_size=8
+        network, videos, settings, mode="center", segments=1, batch_size=8, gpu_ids=[0]
     )
     loss = -np.mean([math.log(s[0, v.label]) for s, v in zip(scores, videos, strict=True)])
     assert curve(results(spec))[-1][2] == pytest.approx(loss, rel=1e-4)

@@ -209,7 +209,8 @@ def gpus_of(task):
     """Return a resources function: how many GPUs a task of {exp} uses, by its spec."""
 
     def count(wildcards):
-        return settings.overrides(config, wildcards.exp).get(task, {}).get("num_gpus", 1)
+        section = settings.overrides(config, wildcards.exp).get(task, {})
+        return max(section.get("num_gpus", 1), len(section.get("gpu_ids", [0])))
 
     return count
 

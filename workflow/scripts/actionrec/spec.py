@@ -304,6 +304,17 @@ def require(spec: DictConfig, key: str, where: Path | str) -> Any:
     return OmegaConf.select(spec, key)
 
 
+def count_gpus(section: DictConfig) -> None:
+    """Make the numbers of a task's GPUs as many as they are said to be, as TAO does.
+
+    The larger of `num_gpus` and the length of `gpu_ids` counts; too few ids are replaced.
+    """
+    if "gpu_ids" in section and section.num_gpus != len(section.gpu_ids):
+        section.num_gpus = max(section.num_gpus, len(section.gpu_ids))
+        if len(section.gpu_ids) < section.num_gpus:
+            section.gpu_ids = list(range(section.num_gpus))
+
+
 def results_dir(spec: DictConfig, task: str, where: Path | str) -> Path:
     """Return the folder of a task's results: <task>.results_dir, else results_dir/<task>."""
     own = OmegaConf.select(spec, f"{task}.results_dir")

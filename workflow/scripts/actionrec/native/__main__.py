@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +24,7 @@ from actionrec import encryption
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.files import write_text
+from actionrec.native import launch
 from actionrec.native.status import StatusLog
 
 FUNCTIONS = {"train": "train", "evaluate": "evaluate", "inference": "infer", "export": "export"}
@@ -42,28 +44,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
         where = Path(known.experiment_spec_file)
         spec = specs.load(where, overrides)
+        specs.count_gpus(spec[known.task])
         folder = specs.results_dir(spec, known.task, where)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
+    if launch.is_due(spec[known.task]):
+        given = sys.argv[1:] if arguments is None else arguments
+        return launch.start(given, spec[known.task].num_gpus, folder)
     return _run(known.task, spec, where, folder)
 
 
 def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
     spec.results_dir = spec[task].results_dir = str(folder)
-    write_text(folder / "experiment.yaml", specs.written(_without_key(spec)))
     status = StatusLog(folder / "status.json")
-    status.write(f"Starting Action Recognition {task}.", status="STARTED")
+    own = _begin(task, spec, folder, status)
+    # PyTorch is imported late: a mistake in a spec is told before it is there. Its threads
+    # must sleep, not spin, while they wait for each other: with another job on the same two
+    # cores a spinning step takes 7.2 s, a sleeping one 0.8 s. OMP_WAIT_POLICY=active spins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        _refuse_unsupported(spec, task, where)
-        _use_key(spec, where)
-        # PyTorch is imported late: a mistake in a spec is told before it is there. Its threads
-        # must sleep, not spin, while they wait for each other: with another job on the same two
-        # cores a spinning step takes 7.2 s, a sleeping one 0.8 s. OMP_WAIT_POLICY=active spins.
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        module = _load(f"actionrec.native.{task}")
-        getattr(module, FUNCTIONS[task])(spec, where, status, folder)
+        with _company(spec, task):
+            _refuse_unsupported(spec, task, where)
+            _use_key(spec, where)
+            module = _load(f"actionrec.native.{task}")
+            getattr(module, FUNCTIONS[task])(spec, where, own, folder)
+    except launch.ReportedElsewhere:
+        return 1
     except InputError as error:
         status.write(f"Parameter validation error: {error}", status="FAILURE")
         print(error, file=sys.stderr)
@@ -77,7 +84,7 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
         status.write(f"{kind}: {error}", status="FAILURE")
         traceback.print_exc()
         return 1
-    status.write(f"{task.capitalize()} finished successfully.")
+    own.write(f"{task.capitalize()} finished successfully.")
     return 0
 
 
@@ -94,8 +101,27 @@ def _load(name: str) -> ModuleType:
         gc.enable()
 
 
+def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> StatusLog:
+    """Begin the task's files; return the log for this process, one of several that only fails."""
+    if launch.rank():
+        launch.hush()
+        return StatusLog(Path(os.devnull))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "experiment.yaml", specs.written(_without_key(spec)))
+    status.write(f"Starting Action Recognition {task}.", status="STARTED")
+    return status
+
+
+def _company(spec: DictConfig, task: str) -> AbstractContextManager[None]:
+    """Return the context in which this process works with others, if there are any."""
+    if launch.size() == 1:
+        return nullcontext()
+    return import_module("actionrec.native.distributed").joined(spec[task])
+
+
 def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:
     specs.require(spec, "dataset.label_map", where)
+    launch.refuse_other_size(spec[task], f"{where}: {task}")
     if OmegaConf.select(spec, f"{task}.trt_engine"):
         raise InputError(
             "The native engine runs no TensorRT engines.",

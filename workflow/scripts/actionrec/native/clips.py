@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from actionrec.errors import InputError
-from actionrec.native import I3D_FRAMES, balancing, sampling, streams, transforms
+from actionrec.native import I3D_FRAMES, balancing, launch, sampling, streams, transforms
 from actionrec.native.frames import CHANNELS, FrameReader, Memory
 from actionrec.native.loader import Facts, Loader
 from actionrec.native.videos import Video
@@ -171,23 +171,31 @@ def _write(
 class TrainingBatches:
     """The batches of one epoch: clips in an order drawn from the seed and the epoch.
 
-    Set `epoch` before each pass; `skip` batches are left out at its start.
+    Set `epoch` before each pass; `skip` batches are left out at its start. Of several processes
+    each takes every `size`-th clip and equally many, for which the first clips may come again, as
+    with PyTorch's DistributedSampler.
     """
 
     def __init__(
         self, clips: int, batch_size: int, seed: int, order: balancing.Order | None = None
     ) -> None:
-        self._clips, self._batch_size, self._seed = clips, batch_size, seed
+        self._own, self._batch_size, self._seed = -(-clips // launch.size()), batch_size, seed
         self._order = order or balancing.shuffled(clips)
         self.epoch = self.skip = 0
 
     def __len__(self) -> int:
-        return -(-self._clips // self._batch_size)
+        return -(-self._own // self._batch_size)
+
+    @property
+    def clips(self) -> int:
+        """The number of clips of an epoch, those of all processes."""
+        return self._own * launch.size()
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = self._order(np.random.default_rng((self._seed, 0, self.epoch)))
-        for start in range(self.skip * self._batch_size, self._clips, self._batch_size):
-            keys = order[start : start + self._batch_size]
+        own = np.resize(order, self.clips)[launch.rank() :: launch.size()]
+        for start in range(self.skip * self._batch_size, self._own, self._batch_size):
+            keys = own[start : start + self._batch_size]
             yield [(self.epoch, int(index)) for index in keys]
 
 

@@ -36,6 +36,7 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
         mode=mode,
         segments=segments,
         batch_size=spec.evaluate.batch_size,
+        gpu_ids=spec.evaluate.gpu_ids,
     )
     by_video = np.zeros((len(labels), len(labels)), np.int64)
     by_clip = np.zeros_like(by_video)

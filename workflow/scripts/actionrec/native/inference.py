@@ -1,7 +1,7 @@
 """The inference task: what is to be seen in videos without labels."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actionrec import spec as specs
 from actionrec.files import replacing
-from actionrec.native import checkpoints, progress, transforms
+from actionrec.native import checkpoints, distributed, launch, progress, transforms
 from actionrec.native.clips import FixedClips, equal_batches, load
 from actionrec.native.frames import Memory, spare_memory
 from actionrec.native.loader import Loader, on_device
@@ -43,11 +43,13 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
         mode=mode,
         segments=segments,
         batch_size=spec.inference.batch_size,
+        gpu_ids=spec.inference.gpu_ids,
     )
     names = {index: name for name, index in spec.dataset.label_map.items()}
     for video, clips in zip(videos, scores, strict=True):
         print(f"{video.folder} : {[names[int(index)] for index in clips.argmax(dim=1)]}")
-    _write_predictions(folder / "predictions.csv", videos, scores, names)
+    if launch.rank() == 0:
+        _write_predictions(folder / "predictions.csv", videos, scores, names)
 
 
 def clips_of(spec: DictConfig, mode: str, task: DictConfig) -> tuple[str, int]:
@@ -68,25 +70,30 @@ def score_videos(
     mode: str,
     segments: int,
     batch_size: int,
+    gpu_ids: Sequence[int],
 ) -> list[Tensor]:
-    """Return for each video the class probabilities of its clips, (clips, classes)."""
-    memory = Memory(spare_memory())
-    clips = FixedClips(videos, spec, memory, mode=mode, segments=segments, once=True)
+    """Return for each video the class probabilities of its clips, (clips, classes).
+
+    Several processes divide the videos among themselves, and each has the whole result.
+    """
+    own = launch.share(videos)
+    memory = Memory(spare_memory() // launch.local_size(len(gpu_ids)))
+    clips = FixedClips(own, spec, memory, mode=mode, segments=segments, once=True)
     batches = equal_batches(clips.lengths, max(batch_size, LEAST_BATCH))
-    scores: list[list[Tensor]] = [[] for _ in videos]
+    scores: list[list[Tensor]] = [[] for _ in own]
+    device = distributed.device(gpu_ids)
     with progress.bar(len(clips), "clips") as bar:
-        for numbers, logits in _logits(network, load(clips, batches, spec), spec):
+        for numbers, logits in _logits(network, load(clips, batches, spec), spec, device):
             for number, row in zip(numbers, logits.softmax(dim=1).cpu(), strict=True):
                 scores[number].append(row)
             bar.update(len(numbers))
-    return [torch.stack(rows) for rows in scores]
+    return distributed.assembled([torch.stack(rows) for rows in scores])
 
 
 @torch.inference_mode()
 def _logits(
-    network: nn.Module, loader: Loader, spec: DictConfig
+    network: nn.Module, loader: Loader, spec: DictConfig, device: torch.device
 ) -> Iterator[tuple[list[int], Tensor]]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.to(device).eval()
     for batch in on_device(loader, device):
         yield batch.videos.tolist(), network(transforms.normalise(batch, spec))

@@ -4,9 +4,11 @@ import sys
 
 from tqdm import tqdm
 
+from actionrec.native import launch
+
 
 def bar(total: int, description: str, done: int = 0) -> tqdm:
-    """Return a bar over clips on stderr: twice a second on a terminal, else every five."""
+    """Return a bar over clips on stderr, in one of several processes."""
     return tqdm(
         total=total,
         initial=done,
@@ -14,6 +16,12 @@ def bar(total: int, description: str, done: int = 0) -> tqdm:
         unit="clip",
         file=sys.stderr,
         dynamic_ncols=True,
-        mininterval=0.5 if sys.stderr.isatty() else 5.0,
+        mininterval=interval(),
         leave=False,
+        disable=launch.rank() > 0,
     )
+
+
+def interval() -> float:
+    """Return the seconds between looks at a bar: twice a second on a terminal, else every five."""
+    return 0.5 if sys.stderr.isatty() else 5.0

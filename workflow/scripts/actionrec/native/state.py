@@ -12,7 +12,15 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from actionrec.errors import InputError
-from actionrec.native import checkpoints, schedules, settings, sgd, stopping
+from actionrec.native import (
+    checkpoints,
+    distributed,
+    launch,
+    schedules,
+    settings,
+    sgd,
+    stopping,
+)
 from actionrec.native.clips import TrainingBatches
 from actionrec.native.loader import Loader
 from actionrec.native.status import StatusLog
@@ -27,6 +35,7 @@ class Training:
     status: StatusLog
     device: torch.device
     network: nn.Module
+    parallel: nn.Module  # the network, or what keeps it equal in several processes
     optimizer: sgd.SGD
     scheduler: LRScheduler
     scaler: torch.amp.GradScaler
@@ -34,7 +43,7 @@ class Training:
     order: TrainingBatches
     clips: Loader
     validation: Loader | None
-    totals: Tensor  # of the epoch so far: loss summed over clips, clips right, clips seen
+    totals: Tensor  # of the epoch so far, here: loss summed over clips, clips right, clips seen
     epoch: int = 0
     step: int = 0
     batch: int = 0  # batches done of the epoch
@@ -87,7 +96,7 @@ def _save_best(training: Training, metrics: dict[str, float]) -> None:
     training.best = keep
     _save(training, entry[1], folder, latest=alone)
     for _, name in drop:
-        if name != entry[1]:
+        if name != entry[1] and launch.rank() == 0:
             (folder / name).unlink(missing_ok=True)
 
 
@@ -118,6 +127,9 @@ def _best_name(training: Training, metrics: dict[str, float]) -> str:
 def _save(
     training: Training, name: str, folder: Path | None = None, *, latest: bool = True
 ) -> None:
+    totals = distributed.summed(training.totals)
+    if launch.rank():
+        return
     path = (folder or training.folder) / name
     own = training.network.state_dict()
     published = own if training.mean is None else training.mean
@@ -137,7 +149,7 @@ def _save(
             "actionrec": {
                 "rng": torch.get_rng_state(),
                 "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-                "totals": training.totals.tolist(),
+                "totals": totals.tolist(),
                 "epoch_ended": training.epoch_ended,
                 "best": [list(entry) for entry in training.best],
                 "record": asdict(training.record),
@@ -192,7 +204,7 @@ def _restore_own(training: Training, own: Mapping[str, Any], ended: bool) -> Non
     training.record = stopping.Record(**own.get("record", {}))
     if own.get("scaler") and training.scaler.is_enabled():
         training.scaler.load_state_dict(own["scaler"])
-    if not ended and "totals" in own:
+    if not ended and "totals" in own and launch.rank() == 0:
         training.totals.copy_(torch.tensor(own["totals"]))
     if "rng" in own:
         torch.set_rng_state(own["rng"])
@@ -206,7 +218,7 @@ def _binding(spec: DictConfig) -> dict[str, Any]:
     keys += [f"dataset.{key}" for key in ("label_map", "batch_size", "clips_per_video")]
     keys += [f"dataset.augmentation_config.{key}" for key in spec.dataset.augmentation_config]
     keys += [f"train.optim.{key}" for key in spec.train.optim]
-    keys += ["train.seed", "train.clip_grad_norm"]
+    keys += [f"train.{key}" for key in ("num_gpus", "num_nodes", "seed", "clip_grad_norm")]
     keys += [f"native.{key}" for key in spec.native if key not in settings.AT_TEST]
     if spec.native.lr_schedule == "cosine":  # which has no end of its own
         keys.append("train.num_epochs")

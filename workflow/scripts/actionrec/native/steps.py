@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from actionrec.errors import InputError
-from actionrec.native import ema, mixing, precision, schedules, transforms
+from actionrec.native import distributed, ema, mixing, precision, schedules, transforms
 from actionrec.native.loader import Batch, on_device
 from actionrec.native.state import Training
 
@@ -51,7 +51,7 @@ def _loss(training: Training, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _forward(training: Training, inputs: Any) -> Tensor:
     try:
-        return training.network(inputs)
+        return training.parallel(inputs)
     except ValueError as error:  # of batch normalisation
         if "more than 1 value per channel" not in str(error):
             raise
@@ -75,6 +75,10 @@ def count(totals: Tensor, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
 def validate(training: Training) -> tuple[float, float]:
     """Return loss and accuracy on the validation videos of the weights that will be published."""
     training.network.eval()
+    statistics = dict(training.network.named_buffers())
+    distributed.take_first(statistics.values())
+    if training.mean is not None:  # whose weights are equal everywhere
+        distributed.take_first(training.mean[name] for name in statistics)
     totals = torch.zeros(3, device=training.device)
     for batch in on_device(training.validation, training.device):
         inputs = transforms.normalise(batch, training.spec)
@@ -85,5 +89,6 @@ def validate(training: Training) -> tuple[float, float]:
                 logits = functional_call(training.network, training.mean, (inputs,))
             loss = F.cross_entropy(logits, batch.labels)
         count(totals, loss, logits, batch.labels)
+    totals = distributed.summed(totals)
     loss, accuracy = (totals[:2] / totals[2]).tolist()
     return loss, accuracy

@@ -1,18 +1,18 @@
 """The train task: a plain, seeded PyTorch loop that can be killed at any time and goes on."""
 
 import fcntl
-import logging
 import math
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from statistics import mean
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 from tqdm import tqdm
 
 from actionrec import spec as specs
@@ -20,7 +20,9 @@ from actionrec.errors import InputError
 from actionrec.native import (
     balancing,
     checkpoints,
+    distributed,
     ema,
+    launch,
     precision,
     pretrained,
     progress,
@@ -38,8 +40,6 @@ from actionrec.native.state import Training
 from actionrec.native.status import StatusLog
 from actionrec.native.videos import Video, list_classes, refuse_small, warn_of_rare, warn_of_short
 
-log = logging.getLogger(__name__)
-
 
 def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> None:
     """Train the spec's network and leave checkpoints in `folder`, as TAO 7.3 does.
@@ -48,8 +48,7 @@ def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> Non
     that was never interrupted. Raises `InputError` before the first step for anything that
     could not end well, and if the loss is not finite.
     """
-    with _locked(folder):
-        checkpoints.remove_leftovers(folder)
+    with _locked(folder) if launch.rank() == 0 else nullcontext():
         training = _prepare(spec, where, status, folder)
         state.resume(training)
         status.write("Starting Training Loop.", status="STARTED")
@@ -59,7 +58,10 @@ def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> Non
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process; unlike flock, no forked worker can outlive the hold."""
+    """Hold the folder for this process, and clear it of what a killed one has left.
+
+    Unlike flock, no forked worker can outlive the hold.
+    """
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,6 +71,7 @@ def _locked(folder: Path) -> Iterator[None]:
                 where=folder,
                 fix="wait for it to end, or choose another results_dir",
             ) from error
+        checkpoints.remove_leftovers(folder)
         yield
 
 
@@ -76,14 +79,12 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     validation = _validation_videos(spec)
     _refuse_without_validation(spec, validation)
     videos = _training_videos(spec, where)
-    if spec.train.num_gpus * spec.train.num_nodes > 1:
-        log.warning("The native engine trains on one device; num_gpus and num_nodes are ignored.")
     device = _device(spec)
     network = pretrained.start_network(spec).to(device)
     if spec.native.channels_last:
         precision.channels_last(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    memory = Memory(spare_memory())
+    memory = Memory(spare_memory() // launch.local_size(spec.train.num_gpus))
     clips = TrainingClips(videos, spec, memory)
     order = TrainingBatches(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
@@ -96,6 +97,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         status=status,
         device=device,
         network=network,
+        parallel=distributed.parallel(network, device),
         optimizer=optimizer,
         scheduler=schedules.make(optimizer, spec, len(order)),
         scaler=precision.scaler(spec.native.precision, device),
@@ -112,7 +114,7 @@ def _device(spec: DictConfig) -> torch.device:
     torch.manual_seed(spec.train.seed)
     torch.backends.cudnn.benchmark = spec.train.cudnn.benchmark
     torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = distributed.device(spec.train.gpu_ids)
     precision.choose(spec.native.precision, device)
     return device
 
@@ -128,7 +130,7 @@ def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
     root = Path(specs.require(spec, key, where))
     videos = list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
     size = len(videos) * spec.dataset.clips_per_video
-    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size")
+    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.size())
     warn_of_short(videos, spec)
     warn_of_rare(videos, spec)
     return videos
@@ -141,14 +143,16 @@ def _validation_videos(spec: DictConfig) -> list[Video]:
     videos = list_classes(
         Path(root), spec.dataset.label_map, "dataset.val_dataset_dir", spec.model.model_type
     )
-    refuse_small(len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size")
+    refuse_small(
+        len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size", launch.size()
+    )
     return videos
 
 
 def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) -> Loader | None:
     if not videos:
         return None
-    clips = FixedClips(videos, spec, memory)
+    clips = FixedClips(launch.share(videos), spec, memory)
     return load(clips, equal_batches(clips.lengths, spec.dataset.batch_size), spec)
 
 
@@ -180,8 +184,9 @@ def _run(training: Training) -> None:
     """Train from the present epoch and batch to the last epoch."""
     epochs = training.spec.train.num_epochs
     patience = training.spec.native.early_stopping
-    clips = len(training.clips.clips)
-    seen = training.epoch * clips + training.batch * training.spec.dataset.batch_size
+    clips = training.order.clips
+    batch = training.spec.dataset.batch_size * launch.size()
+    seen = training.epoch * clips + training.batch * batch
     with progress.bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
         while training.epoch < epochs and not stopping.is_due(training.record, patience):
             start = time.monotonic()
@@ -201,24 +206,24 @@ def _run(training: Training) -> None:
 def _train_epoch(training: Training, bar: tqdm) -> None:
     training.order.epoch, training.order.skip = training.epoch, training.batch
     training.network.train()
-    shown = time.monotonic()
+    shown, interval = time.monotonic(), progress.interval()
     for batch in on_device(training.clips, training.device):
         start = time.monotonic()
         steps.take(training, batch)
         now = time.monotonic()
         training.step_seconds.append(now - start)
         # Reading the loss waits for the GPU, so it is read when it is shown, and no oftener.
-        if now - shown >= bar.mininterval:
+        if now - shown >= interval:
             shown = now
-            loss, accuracy = _means(training)
+            loss, accuracy = _means(training, training.totals)
             bar.set_postfix(loss=f"{loss:.4f}", acc=f"{accuracy:.3f}", refresh=False)
-        bar.update(len(batch))
+        bar.update(len(batch) * launch.size())
         state.save_step(training)
 
 
-def _means(training: Training) -> tuple[float, float]:
-    """Return loss and accuracy of the epoch so far; refuse a loss that is not finite."""
-    loss, accuracy = (training.totals[:2] / training.totals[2]).tolist()
+def _means(training: Training, totals: Tensor) -> tuple[float, float]:
+    """Return loss and accuracy by an epoch's counts; refuse a loss that is not finite."""
+    loss, accuracy = (totals[:2] / totals[2]).tolist()
     _refuse_infinite(training, loss)
     return loss, accuracy
 
@@ -235,7 +240,7 @@ def _refuse_infinite(training: Training, loss: float) -> None:
 
 def _end_epoch(training: Training, start: float) -> dict[str, float]:
     """Validate, log, step the schedule and save; return the epoch's metrics."""
-    loss, accuracy = _means(training)
+    loss, accuracy = _means(training, distributed.summed(training.totals))
     metrics = {"train_loss": loss, "train_acc_1": accuracy}
     train = training.spec.train
     if training.validation is not None and (training.epoch + 1) % train.validation_interval == 0:

@@ -174,15 +174,15 @@ def _image_size(path: Path, mode: str) -> tuple[int, int]:
         raise InputError("A frame is no image.", where=path, found=error) from error
 
 
-def refuse_small(size: int, batch: int, purpose: str, where: str) -> None:
-    """Raise `InputError`, in TAO's words, if a dataset does not fill one batch."""
-    if size < batch:
+def refuse_small(size: int, batch: int, purpose: str, where: str, gpus: int = 1) -> None:
+    """Raise `InputError`, in TAO's words, if a dataset does not fill a batch of each GPU."""
+    if size < batch * gpus:
         raise InputError(
-            f"Dataset size ({size}) is smaller than the total batch size ({batch}). "
+            f"Dataset size ({size}) is smaller than the total batch size ({batch * gpus}). "
             f"Not enough data for {purpose}.",
             where=f"spec: {where}",
             found=batch,
-            fix=f"set {where} to {size} or less, or add videos",
+            fix=f"set {where} to {size // gpus} or less, or add videos",
         )
 
 
