@@ -40,6 +40,7 @@ def small_disk(mount_disk: Callable[[str], Path]) -> Path:
     return mount_disk("size=2m")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file, and all that need an engine, in one process; begin with the slow.
 
