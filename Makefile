@@ -26,7 +26,9 @@ run: env  ## make the environment and run the demo from archives to deployable m
 
 test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $(CORES) --dist loadgroup $(PYTEST_OPTIONS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $(CORES) --dist loadfile --ignore tests/integration $(PYTEST_OPTIONS)
+	@echo "==> Testing with container engines and Slurm"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest tests/integration $(PYTEST_OPTIONS)
 
 lint: env  ## check the style of code and rules
 	@echo "==> Checking style: ruff, snakefmt, snakemake --lint"

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,19 +37,3 @@ def mount_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 def small_disk(mount_disk: Callable[[str], Path]) -> Path:
     """Return a file system of 2 MB that a test can make larger."""
     return mount_disk("size=2m")
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file, and all that need an engine, in one process; begin with the slow.
-
-    So several processes (`pytest -n 2 --dist loadgroup`) share no fixture's work and end together.
-    """
-    slow = Counter(_group(item) for item in items if item.get_closest_marker("slow"))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: -slow[_group(item)])
-
-
-def _group(item: pytest.Item) -> str:
-    return "engines" if item.path.parent.name == "integration" else item.path.name
