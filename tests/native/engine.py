@@ -155,7 +155,7 @@ def write_spec(path: Path, data: Path, results: Path, **changes: object) -> Path
         "dataset.augmentation_config.rgb_input_mean": [0.5],
         "dataset.augmentation_config.rgb_input_std": [0.5],
         "train.num_epochs": 3,
-        "train.optim.lr": 0.001,
+        "train.optim.lr": 0.002,  # ends far from any doubt, however a processor rounds
         "evaluate.checkpoint": latest,
         "evaluate.test_dataset_dir": str(data / "val"),
         "inference.checkpoint": latest,
