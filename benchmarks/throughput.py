@@ -95,12 +95,18 @@ def seconds_of_epochs(spec: Path) -> list[float]:
     return [3600 * h + 60 * m + s for h, m, s in parts]
 
 
+def environment() -> dict[str, str]:
+    """Return the environment in which a new Python finds the engine, whatever is installed."""
+    path = os.pathsep.join(filter(None, (str(SCRIPTS), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 def train(command: Sequence[str], spec: Path) -> tuple[float, list[float]]:
     """Run one training; return its wall time and the seconds of its epochs."""
     start = time.perf_counter()
     done = subprocess.run(
         [*command, "train", "-e", str(spec)],
-        env={**os.environ, "PYTHONPATH": f"{SCRIPTS}:{os.environ.get('PYTHONPATH', '')}"},
+        env=environment(),
         capture_output=True,
         text=True,
     )

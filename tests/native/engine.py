@@ -180,7 +180,8 @@ def command(task: str, spec: Path | None, *overrides: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return the environment that finds the package, whatever is installed."""
-    return {**os.environ, "PYTHONPATH": str(CODE), "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(filter(None, (str(CODE), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def run(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from actionrec import spec as specs
 from actionrec.errors import InputError
+from actionrec.native import images
 from actionrec.native.clips import FixedClips, TrainingBatches, TrainingClips, equal_batches, load
 from actionrec.native.frames import FrameReader, Memory
 from actionrec.native.videos import (
@@ -249,18 +250,25 @@ def test_a_video_is_read_whole_if_all_of_it_will_be_drawn(draws, all_read, tmp_p
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_a_test_set_is_read_once_whatever_its_segments(workers, tmp_path):
+def test_a_test_set_is_read_once_whatever_its_segments(workers, tmp_path, monkeypatch):
+    read = []
+    decode = images.read_image
+    monkeypatch.setattr(
+        images, "read_image", lambda path, *how: read.append(path) or decode(path, *how)
+    )
     draw_tree(tmp_path, videos=3)
     videos = list_classes(tmp_path, LABELS, KEY)
     spec = spec_of(model={"sample_strategy": "consecutive"}, dataset={"workers": workers})
     clips = FixedClips(videos, spec, Memory(2**30), mode="conv", segments=10, once=True)
-    batches = load(clips, equal_batches(clips.lengths, 4), spec)
+    batches = load(clips, equal_batches(clips.lengths, lambda _: 4), spec)
     numbers = [number for batch in batches for number in batch.videos.tolist()]
     assert numbers == [number for number in range(6) for _ in range(10)]
+    assert len(read) == len(set(read)) == 6 * 8
 
 
 def test_batches_hold_clips_of_one_length():
-    assert equal_batches([3, 3, 3, 5, 5, 3], 2) == [[0, 1], [2], [3, 4], [5]]
+    fitting = {3: 2, 5: 1}
+    assert equal_batches([3, 3, 3, 5, 5, 3], fitting.get) == [[0, 1], [2], [3], [4], [5]]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

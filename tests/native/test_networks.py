@@ -113,3 +113,20 @@ def test_the_convolution_and_its_gradients_are_pytorchs(frames, size, stride):
     torch.testing.assert_close(y, reference, rtol=1e-4, atol=1e-4)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_bfloat16_gradients_on_a_cpu_are_those_of_float32_nearly(frames):
+    torch.manual_seed(0)
+    layer, clips = Conv3d(8, 16, 3, padding=1, bias=False), torch.randn(4, 8, frames, 12, 12)
+    gradients = {}
+    for half in (False, True):
+        layer.zero_grad()
+        seen = clips.clone().requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            out = layer(seen)
+        assert out.dtype == (torch.bfloat16 if half else torch.float32)
+        out.float().square().mean().backward()
+        gradients[half] = layer.weight.grad.clone(), seen.grad
+    for found, expected in zip(gradients[True], gradients[False], strict=True):
+        assert (found - expected).norm() <= 0.02 * expected.norm()

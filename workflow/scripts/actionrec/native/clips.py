@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
+import torch
 from omegaconf import OmegaConf
 
 from actionrec.errors import InputError
@@ -40,6 +42,11 @@ class TrainingClips:
     def shapes(self, key: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each stream of a clip."""
         return _shapes(self._model, self._lengths)
+
+    def at_hand(self, key: tuple[int, int]) -> bool:
+        """Tell whether a clip only has to be cut out of frames in memory."""
+        resized = self._augmentation.train_crop_type == "multi_scale_crop"
+        return not resized and _held(self._readers, key[1] % len(self._videos))
 
     def write(self, key: tuple[int, int], clip: Mapping[str, np.ndarray]) -> Facts:
         """Draw a clip, and write it into arrays of these shapes."""
@@ -125,6 +132,10 @@ class FixedClips:
         lengths = map(len, self._items[key][1])
         return _shapes(self._model, dict(zip(self._readers, lengths, strict=True)))
 
+    def at_hand(self, key: int) -> bool:
+        """Tell whether a clip only has to be cut out of frames in memory."""
+        return _held(self._readers, self._items[key][0])
+
     def write(self, key: int, clip: Mapping[str, np.ndarray]) -> Facts:
         """Write a clip into arrays of these shapes."""
         number, ids = self._items[key]
@@ -156,6 +167,10 @@ def _shapes(model: Any, lengths: Mapping[str, int]) -> dict[str, tuple[int, ...]
     return {stream: (length, *size, CHANNELS[stream]) for stream, length in lengths.items()}
 
 
+def _held(readers: Mapping[str, FrameReader], video: int) -> bool:
+    return all(reader.held(video) is not None for reader in readers.values())
+
+
 def _write(
     readers: Mapping[str, FrameReader],
     video: int,
@@ -164,6 +179,13 @@ def _write(
     clip: Mapping[str, np.ndarray],
 ) -> None:
     for (stream, reader), wanted in zip(readers.items(), ids, strict=True):
+        held = reader.held(video)
+        if held is not None and isinstance(crop, transforms.Window):
+            # One call without Python's lock, which many cores share.
+            parts = map(torch.from_numpy, (crop(held), wanted, clip[stream]))
+            source, index, target = parts
+            torch.index_select(source, 0, index, out=target)
+            continue
         for place, frame in enumerate(reader.read(video, wanted)):
             clip[stream][place] = crop(frame)
 
@@ -199,14 +221,12 @@ class TrainingBatches:
             yield [(self.epoch, int(index)) for index in keys]
 
 
-def equal_batches(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Return the indices of consecutive clips of one length, in batches."""
+def equal_batches(lengths: Sequence[int], most: Callable[[int], int]) -> list[list[int]]:
+    """Return the indices of consecutive clips of one length, in batches of `most(length)`."""
     batches: list[list[int]] = []
-    for index, length in enumerate(lengths):
-        if batches and len(batches[-1]) < batch_size and lengths[batches[-1][0]] == length:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
+    for length, group in groupby(range(len(lengths)), lengths.__getitem__):
+        clips, size = list(group), most(length)
+        batches += [clips[start : start + size] for start in range(0, len(clips), size)]
     return batches
 
 

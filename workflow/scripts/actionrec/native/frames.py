@@ -78,6 +78,10 @@ class FrameReader:
             return [frames[i] for i in ids]
         return [pixels[i] for i in ids]
 
+    def held(self, number: int) -> np.ndarray | None:
+        """Return all frames of a video, (N, H, W, channels), if they are in memory."""
+        return self._pixels[number] if self._complete[number] else None
+
     def forget(self, number: int) -> None:
         """Free the memory of a video's frames."""
         with self._locks[number]:

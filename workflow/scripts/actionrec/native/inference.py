@@ -10,14 +10,12 @@ from torch import Tensor, nn
 
 from actionrec import spec as specs
 from actionrec.files import replacing
-from actionrec.native import checkpoints, distributed, launch, progress, transforms
+from actionrec.native import checkpoints, distributed, footprint, launch, progress, transforms
 from actionrec.native.clips import FixedClips, equal_batches, load
 from actionrec.native.frames import Memory, spare_memory
 from actionrec.native.loader import Loader, on_device
 from actionrec.native.status import StatusLog
 from actionrec.native.videos import Video, list_videos, refuse_small, warn_of_short
-
-LEAST_BATCH = 16  # clips at a time: results do not depend on it, so TAO's default of 1 is raised
 
 
 def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
@@ -76,12 +74,16 @@ def score_videos(
 
     Several processes divide the videos among themselves, and each has the whole result.
     """
-    own = launch.share(videos)
-    memory = Memory(spare_memory() // launch.local_size(len(gpu_ids)))
-    clips = FixedClips(own, spec, memory, mode=mode, segments=segments, once=True)
-    batches = equal_batches(clips.lengths, max(batch_size, LEAST_BATCH))
-    scores: list[list[Tensor]] = [[] for _ in own]
+    own, processes = launch.share(videos), launch.local_size(len(gpu_ids))
     device = distributed.device(gpu_ids)
+    network.to(device).eval()
+    # Results do not depend on the batch size: the spec's, TAO's default of 1, is only the least.
+    most = max(batch_size, footprint.MOST)
+    fitting = footprint.batch_size(network, spec.model, device, most, processes)
+    memory = Memory(spare_memory() // processes)
+    clips = FixedClips(own, spec, memory, mode=mode, segments=segments, once=True)
+    batches = equal_batches(clips.lengths, fitting)
+    scores: list[list[Tensor]] = [[] for _ in own]
     with progress.bar(len(clips), "clips") as bar:
         for numbers, logits in _logits(network, load(clips, batches, spec), spec, device):
             for number, row in zip(numbers, logits.softmax(dim=1).cpu(), strict=True):
@@ -94,7 +96,6 @@ def score_videos(
 def _logits(
     network: nn.Module, loader: Loader, spec: DictConfig, device: torch.device
 ) -> Iterator[tuple[list[int], Tensor]]:
-    network.to(device).eval()
     for batch in on_device(loader, device):
         yield batch.videos.tolist(), network(transforms.normalise(batch, spec))
 

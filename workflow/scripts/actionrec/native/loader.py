@@ -1,11 +1,12 @@
 """Batches of clips, assembled in threads ahead of the network that takes them.
 
 Decoding, resizing and copying of frames release Python's lock, so threads share the cores and one
-memory: no processes to start, nothing to pickle.
+memory: no processes to start, nothing to pickle. Copying alone is so quick that several threads
+would spend more time in handing the lock on: one does it all.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -32,6 +33,16 @@ class Batch:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def on_device(self) -> tuple[Tensor, ...]:
+        """What the network's device has of the batch; `videos` stay with the host."""
+        return *self.streams.values(), self.labels, self.flips
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """Return a batch in which `function` has been applied to what the device has."""
+        streams = {name: function(stream) for name, stream in self.streams.items()}
+        return Batch(streams, function(self.labels), function(self.flips), self.videos)
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -48,6 +59,9 @@ class Clips(Protocol):
     def shapes(self, key: Any) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each stream of a clip."""
 
+    def at_hand(self, key: Any) -> bool:
+        """Tell whether writing a clip is no more than copying pixels."""
+
     def write(self, key: Any, streams: Mapping[str, np.ndarray]) -> Facts:
         """Write the pixels of a clip into arrays of these shapes."""
 
@@ -63,6 +77,7 @@ class Loader:
         self.clips, self.batches = clips, batches
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "clips") if threads else None
+        self._copier = ThreadPoolExecutor(1, "copies") if threads else None
 
     def __iter__(self) -> Iterator[Batch]:
         begun: deque[tuple[Batch, list[Future]]] = deque()
@@ -80,12 +95,15 @@ class Loader:
 
     def _begin(self, keys: Sequence[Any]) -> tuple[Batch, list[Future]]:
         batch = _empty(len(keys), self.clips.shapes(keys[0]))
-        places = list(enumerate(keys))
         if self._pool is None:
-            self._write(batch, places)
+            self._write(batch, list(enumerate(keys)))
             return batch, []
-        shares = (places[start :: self._threads] for start in range(self._threads))
-        return batch, [self._pool.submit(self._write, batch, share) for share in shares if share]
+        there, wanted = [], []
+        for place, key in enumerate(keys):
+            (there if self.clips.at_hand(key) else wanted).append((place, key))
+        shares = (wanted[start :: self._threads] for start in range(self._threads))
+        writing = [self._pool.submit(self._write, batch, share) for share in shares if share]
+        return batch, [*writing, self._copier.submit(self._write, batch, there)]
 
     def _write(self, batch: Batch, places: Sequence[tuple[int, Any]]) -> None:
         streams = {name: stream.numpy() for name, stream in batch.streams.items()}
@@ -133,12 +151,7 @@ def _fetch(
     batch: Batch, device: torch.device, stream: torch.cuda.Stream
 ) -> tuple[Batch, torch.cuda.Event]:
     with torch.cuda.stream(stream):
-        there = Batch(
-            {name: s.to(device, non_blocking=True) for name, s in batch.streams.items()},
-            batch.labels.to(device, non_blocking=True),
-            batch.flips.to(device, non_blocking=True),
-            batch.videos,
-        )
+        there = batch.mapped(lambda tensor: tensor.to(device, non_blocking=True))
         return there, stream.record_event()
 
 
@@ -146,6 +159,6 @@ def _fetched(batch: Batch, event: torch.cuda.Event) -> Batch:
     """Let the present stream wait for a batch, whose memory is not reused before it is done."""
     present = torch.cuda.current_stream()
     present.wait_event(event)
-    for tensor in (*batch.streams.values(), batch.labels, batch.flips):
+    for tensor in batch.on_device:
         tensor.record_stream(present)
     return batch

@@ -12,6 +12,7 @@ from actionrec.errors import InputError
 
 METRICS = ("train_loss", "train_acc_1", "val_loss", "val_acc_1")
 AT_TEST = ("test_segments",)  # what evaluation and inference depend on; the rest is training's
+FREE = (*AT_TEST, "cuda_graphs")  # what may change while a training is interrupted
 
 
 @dataclass
@@ -28,6 +29,7 @@ class NativeConfig:
 
     precision: str = one_of("tao", "fp32", "tf32", "bf16", "fp16", default="tao")
     channels_last: bool = False
+    cuda_graphs: bool = True
     ema_decay: float = within(0, 0.999999, default=0.0)
     label_smoothing: float = within(0, 0.999999, default=0.0)
     mixup_alpha: float = within(0, default=0.0)

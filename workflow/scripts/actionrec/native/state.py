@@ -1,7 +1,7 @@
 """What a training is, and how it is put down in a checkpoint and taken up again."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from actionrec.native import (
     stopping,
 )
 from actionrec.native.clips import TrainingBatches
-from actionrec.native.loader import Loader
+from actionrec.native.loader import Batch, Loader
 from actionrec.native.status import StatusLog
 
 
@@ -44,6 +44,7 @@ class Training:
     clips: Loader
     validation: Loader | None
     totals: Tensor  # of the epoch so far, here: loss summed over clips, clips right, clips seen
+    propagate: Callable[[Batch], None] = field(init=False)
     epoch: int = 0
     step: int = 0
     batch: int = 0  # batches done of the epoch
@@ -205,7 +206,7 @@ def _restore_own(training: Training, own: Mapping[str, Any], ended: bool) -> Non
     if own.get("scaler") and training.scaler.is_enabled():
         training.scaler.load_state_dict(own["scaler"])
     if not ended and "totals" in own and launch.rank() == 0:
-        training.totals.copy_(torch.tensor(own["totals"]))
+        training.totals.copy_(torch.tensor(own["totals"], dtype=training.totals.dtype))
     if "rng" in own:
         torch.set_rng_state(own["rng"])
     if own.get("cuda_rng") is not None and torch.cuda.is_available():
@@ -219,7 +220,7 @@ def _binding(spec: DictConfig) -> dict[str, Any]:
     keys += [f"dataset.augmentation_config.{key}" for key in spec.dataset.augmentation_config]
     keys += [f"train.optim.{key}" for key in spec.train.optim]
     keys += [f"train.{key}" for key in ("num_gpus", "num_nodes", "seed", "clip_grad_norm")]
-    keys += [f"native.{key}" for key in spec.native if key not in settings.AT_TEST]
+    keys += [f"native.{key}" for key in spec.native if key not in settings.FREE]
     if spec.native.lr_schedule == "cosine":  # which has no end of its own
         keys.append("train.num_epochs")
     plain = OmegaConf.to_container(spec, throw_on_missing=False)

@@ -3,6 +3,8 @@
 Nothing here waits for the GPU: what is counted stays there until it is read.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,24 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from actionrec.errors import InputError
-from actionrec.native import distributed, ema, mixing, precision, schedules, transforms
+from actionrec.native import (
+    distributed,
+    ema,
+    graphs,
+    launch,
+    mixing,
+    precision,
+    schedules,
+    transforms,
+)
 from actionrec.native.loader import Batch, on_device
 from actionrec.native.state import Training
 
 
 def take(training: Training, batch: Batch) -> None:
     """Train on one batch, which is on the training's device."""
-    loss, logits = _loss(training, batch)
     training.optimizer.zero_grad(set_to_none=True)
-    training.scaler.scale(loss).backward()
+    training.propagate(batch)
     if training.spec.train.clip_grad_norm > 0:
         training.scaler.unscale_(training.optimizer)
         nn.utils.clip_grad_norm_(training.network.parameters(), training.spec.train.clip_grad_norm)
@@ -33,6 +43,22 @@ def take(training: Training, batch: Batch) -> None:
     if training.mean is not None:
         decay = training.spec.native.ema_decay
         ema.update(training.mean, training.network, decay, training.step)
+
+
+def propagation(training: Training) -> Callable[[Batch], None]:
+    """Return what leaves a batch's gradients in the network and counts it; on a GPU, a graph."""
+    work = partial(_propagate, training)
+    native = training.spec.native
+    # Mixup draws on the host what a graph would repeat.
+    if training.device.type == "cpu" or native.mixup_alpha > 0 or not native.cuda_graphs:
+        return work
+    warm_up = graphs.WARM_UP if launch.size() == 1 else graphs.WARM_UP_OF_SEVERAL
+    return graphs.Recorded(work, training.network.parameters(), warm_up=warm_up)
+
+
+def _propagate(training: Training, batch: Batch) -> None:
+    loss, logits = _loss(training, batch)
+    training.scaler.scale(loss).backward()
     count(training.totals, loss, logits, batch.labels)
 
 
@@ -63,10 +89,15 @@ def _forward(training: Training, inputs: Any) -> Tensor:
         ) from error
 
 
+def new_totals(device: torch.device) -> Tensor:
+    """Return counts of nothing, in float64: sums are the same whoever adds up which batches."""
+    return torch.zeros(3, dtype=torch.float64, device=device)
+
+
 @torch.no_grad()
 def count(totals: Tensor, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
     """Add a batch to `totals`: loss summed over clips, clips right, clips."""
-    totals[0] += loss * len(labels)
+    totals[0] += loss.double() * len(labels)
     totals[1] += (logits.argmax(dim=1) == labels).sum()
     totals[2] += len(labels)
 
@@ -79,7 +110,7 @@ def validate(training: Training) -> tuple[float, float]:
     distributed.take_first(statistics.values())
     if training.mean is not None:  # whose weights are equal everywhere
         distributed.take_first(training.mean[name] for name in statistics)
-    totals = torch.zeros(3, device=training.device)
+    totals = new_totals(training.device)
     for batch in on_device(training.validation, training.device):
         inputs = transforms.normalise(batch, training.spec)
         with precision.autocast(training.spec.native.precision, training.device):

@@ -91,7 +91,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     )
     print(f"Train dataset samples: {len(clips)}")
     print(f"Validation dataset samples: {len(validation)}")
-    return Training(
+    training = Training(
         spec=spec,
         folder=folder,
         status=status,
@@ -105,8 +105,10 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         order=order,
         clips=load(clips, order, spec),
         validation=_validation_loader(validation, spec, memory),
-        totals=torch.zeros(3, device=device),
+        totals=steps.new_totals(device),
     )
+    training.propagate = steps.propagation(training)
+    return training
 
 
 def _device(spec: DictConfig) -> torch.device:
@@ -116,6 +118,8 @@ def _device(spec: DictConfig) -> torch.device:
     torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
     device = distributed.device(spec.train.gpu_ids)
     precision.choose(spec.native.precision, device)
+    if device.type == "cuda":
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # the default one records no graphs
     return device
 
 
@@ -153,7 +157,7 @@ def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) ->
     if not videos:
         return None
     clips = FixedClips(launch.share(videos), spec, memory)
-    return load(clips, equal_batches(clips.lengths, spec.dataset.batch_size), spec)
+    return load(clips, equal_batches(clips.lengths, lambda _: spec.dataset.batch_size), spec)
 
 
 def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:

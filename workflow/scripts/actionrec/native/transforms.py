@@ -4,6 +4,7 @@ Frames stay uint8, (H, W, 3), or (H, W, 2) of optical flow, until a batch is on 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -42,6 +43,21 @@ def prepared_size(
 Crop = Callable[[np.ndarray], np.ndarray]  # of one frame (H, W, channels)
 
 
+@dataclass(frozen=True)
+class Window:
+    """A crop that is a part of the frame; of several frames (N, H, W, channels) of each."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Return a view of the part."""
+        rows = slice(self.top, self.top + self.height)
+        return frames[..., rows, self.left : self.left + self.width, :]
+
+
 def draw(
     size: tuple[int, int], model: Any, augmentation: Any, rng: np.random.Generator
 ) -> tuple[Crop, bool]:
@@ -51,7 +67,7 @@ def draw(
     small.
     """
     wanted = (model.input_width, model.input_height)
-    crop = whole
+    crop: Crop = Window(0, 0, *wanted)
     if augmentation.train_crop_type == "random_crop":
         crop = _random_crop(size, wanted, rng)
     elif augmentation.train_crop_type == "multi_scale_crop":
@@ -92,7 +108,7 @@ def _random_crop(room: tuple[int, int], size: tuple[int, int], rng: np.random.Ge
             fix="raise crop_smaller_edge, or lower model.input_width and model.input_height",
         )
     left, top = rng.integers(room_x + 1), rng.integers(room_y + 1)
-    return lambda frame: frame[top : top + height, left : left + width]
+    return Window(left, top, width, height)
 
 
 def _multi_scale_crop(

@@ -22,10 +22,22 @@ class Conv3d(nn.Conv3d):
         if not torch.jit.is_tracing() and input.shape[2] == 1 and self.kernel_size[0] == 3:
             # Of one frame only the middle of the kernel sees more than padding. All blocks of
             # a network for three frames, TAO's default, are so: a third of the work.
+            if input.device.type != "cpu":  # where two dimensions have the faster kernels
+                return _convolve_images(input, weight[:, :, 1], self.stride, padding)
             weight, padding = weight[:, :, 1:2], (0, *padding[1:])
         if input.device.type == "cpu" and torch.is_grad_enabled():
+            if torch.is_autocast_enabled("cpu"):  # which looks at PyTorch's own functions alone
+                half = torch.get_autocast_dtype("cpu")
+                input, weight = input.to(half), weight.to(half)
             return _Conv3dOnCpu.apply(input, weight, self.stride, padding)
         return F.conv3d(input, weight, None, self.stride, padding)
+
+
+def _convolve_images(
+    x: Tensor, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...]
+) -> Tensor:
+    """Convolve clips of one frame (N, C, 1, H, W) with kernels (O, C, h, w)."""
+    return F.conv2d(x.squeeze(2), weight, None, stride[1:], padding[1:]).unsqueeze(2)
 
 
 class _Conv3dOnCpu(torch.autograd.Function):
@@ -41,18 +53,25 @@ class _Conv3dOnCpu(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        few = grad.numel() // grad.shape[1] <= FEW_POSITIONS
-        needs_x, needs_weight = ctx.needs_input_grad[:2]
-        by_torch = [needs_x, needs_weight and not few, False]
         grad_x = grad_weight = None
-        if any(by_torch):
-            grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
-                grad, x, weight, None, ctx.stride, ctx.padding, [1, 1, 1], False, [0, 0, 0], 1,
-                by_torch,
-            )  # fmt: skip
-        if needs_weight and few:
-            grad_weight = weight_gradient(x, grad, weight.shape[2:], ctx.stride, ctx.padding)
+        if ctx.needs_input_grad[0]:
+            grad_x = _backward(ctx, grad, x, weight, [True, False, False])[0]
+        if ctx.needs_input_grad[1]:
+            # In bfloat16 oneDNN's holds uninitialised memory now and then (PyTorch 2.13, AVX-512).
+            x, grad, weight = x.float(), grad.float(), weight.float()
+            if grad.numel() // grad.shape[1] <= FEW_POSITIONS:
+                grad_weight = weight_gradient(x, grad, weight.shape[2:], ctx.stride, ctx.padding)
+            else:
+                grad_weight = _backward(ctx, grad, x, weight, [False, True, False])[1]
         return grad_x, grad_weight, None, None
+
+
+def _backward(
+    ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]
+) -> tuple[Tensor | None, ...]:
+    return torch.ops.aten.convolution_backward(
+        grad, x, weight, None, ctx.stride, ctx.padding, [1, 1, 1], False, [0, 0, 0], 1, wanted
+    )
 
 
 def weight_gradient(

@@ -1,0 +1,166 @@
+"""Measure clips a second of judging videos: PyTorch and ONNX Runtime, and a whole evaluation.
+
+The network is ResNet18-3D at 224x224, in float32. First alone, on clips in memory, for batches of
+several sizes, on the CPU and, where there is one, on the GPU. PyTorch computes as the engine does,
+ONNX Runtime runs the engine's export. Then the command `evaluate` on frames from PNG files, with
+one clip a video and with ten, of which it reads each frame once.
+
+    python benchmarks/inference.py
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+import torch  # noqa: E402
+import yaml  # noqa: E402
+from throughput import LABELS, draw_set, environment  # noqa: E402
+
+from actionrec import spec as specs  # noqa: E402
+from actionrec.native import networks  # noqa: E402
+from actionrec.native.export import _example, _write  # noqa: E402
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def model_of(frames: int) -> dict:
+    """Return the spec's model section."""
+    return {
+        "model_type": "rgb",
+        "input_type": "3d",
+        "backbone": "resnet_18",
+        "rgb_seq_length": frames,
+        "sample_strategy": "consecutive",
+    }
+
+
+def clips_per_second(judge: Callable[[], object], size: int, seconds: float) -> tuple[float, ...]:
+    """Return the median, least and most of five measurements that take some seconds together."""
+    for _ in range(3):
+        judge()
+    rates: list[float] = []
+    while len(rates) < 5:
+        start, count = time.perf_counter(), 0
+        while (spent := time.perf_counter() - start) < seconds / 5 or not count:
+            judge()
+            count += 1
+        rates.append(count * size / spent)
+    return statistics.median(rates), min(rates), max(rates)
+
+
+def in_pytorch(network: torch.nn.Module, clips: np.ndarray, device: str) -> Callable[[], object]:
+    """Return what judges clips that are on the device, and brings the logits back."""
+    there = torch.from_numpy(clips).to(device)
+
+    def judge() -> object:
+        with torch.inference_mode():
+            return network(there).cpu()
+
+    return judge
+
+
+def in_onnxruntime(path: Path, clips: np.ndarray, device: str) -> Callable[[], object]:
+    """Return the same for an exported network."""
+    session = onnxruntime.InferenceSession(path, providers=[PROVIDERS[device]])
+    if session.get_providers()[0] != PROVIDERS[device]:
+        sys.exit(f"ONNX Runtime has not taken {PROVIDERS[device]}.")
+    binding = session.io_binding()
+    value = onnxruntime.OrtValue.ortvalue_from_numpy(clips, device, 0)
+    binding.bind_ortvalue_input("input_rgb", value)
+    binding.bind_output("fc_pred")
+
+    def judge() -> object:
+        session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()
+
+    return judge
+
+
+def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path) -> None:
+    """Measure the network alone, and print a row for each way and batch size."""
+    spec = specs.merge({"model": model_of(frames)}, "benchmark")
+    network = networks.build(spec.model, len(LABELS)).eval()
+    path = folder / f"{frames}.onnx"
+    _write(network, _example(spec.model, 3), path)
+    devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+    for device in devices:
+        network.to(device)
+        with_onnx = PROVIDERS[device] in onnxruntime.get_available_providers()
+        for size in sizes[device]:
+            clips = np.random.default_rng(0).standard_normal(
+                (size, *networks.input_shapes(spec.model)["rgb"]), np.float32
+            )
+            ways = {"PyTorch": lambda c=clips, d=device: in_pytorch(network, c, d)}
+            if with_onnx:
+                ways["ONNX Runtime"] = lambda c=clips, d=device: in_onnxruntime(path, c, d)
+            for name, make in ways.items():
+                median, least, most = clips_per_second(make(), size, seconds)
+                spread = f"{median:.4g} ({least:.4g}-{most:.4g})"
+                print(f"| {frames} | {name}, {device} | {size} | {spread} |", flush=True)
+
+
+def whole(frames: int, data: Path, folder: Path, segments: int) -> None:
+    """Measure the command evaluate, and print its row."""
+    spec = specs.merge({"model": model_of(frames)}, "benchmark")
+    checkpoint = folder / f"{frames}.pth"
+    state = networks.build(spec.model, len(LABELS)).state_dict(prefix="model.")
+    torch.save({"state_dict": state}, checkpoint)
+    where = folder / f"evaluate_{frames}_{segments}.yaml"
+    values = {
+        "results_dir": str(where.with_suffix("")),
+        "model": model_of(frames),
+        "dataset": {"label_map": LABELS},
+        "evaluate": {"checkpoint": str(checkpoint), "test_dataset_dir": str(data)},
+        "native": {"test_segments": segments},
+    }
+    where.write_text(yaml.safe_dump(values))
+    videos = len(list(data.glob("*/*")))
+    walls = []
+    for _ in range(2):
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "actionrec.native", "evaluate", "-e", str(where)]
+        subprocess.run(command, env=environment(), check=True, capture_output=True)
+        walls.append(time.perf_counter() - start)
+    clips = videos * max(1, segments)
+    rates = " and ".join(f"{clips / wall:.4g}" for wall in walls)
+    print(
+        f"| {frames} | evaluate, {max(1, segments)} clips a video, {videos} videos | "
+        f"| {rates}, start included ({', '.join(f'{wall:.1f} s' for wall in walls)}) |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Parse the command line, measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, nargs="+", default=[3, 32])
+    parser.add_argument("--cpu-sizes", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--gpu-sizes", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
+    parser.add_argument("--videos", type=int, default=48)
+    options = parser.parse_args()
+    print("| frames | way | batch | clips/s, median (min-max) |\n| --- | --- | --- | --- |")
+    sizes = {"cpu": options.cpu_sizes, "cuda": options.gpu_sizes}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        draw_set(folder / "data", options.videos, 90)
+        for frames in options.frames:
+            alone(frames, sizes, options.seconds, folder)
+            for segments in (0, 10):
+                whole(frames, folder / "data", folder, segments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Training steps as CUDA graphs: the same training as without, whatever comes between."""
+
+import pytest
+import torch
+from engine import curve, write_spec
+
+from actionrec import spec as specs
+from actionrec.native import checkpoints, steps
+from actionrec.native import train as training_task
+from actionrec.native.__main__ import main
+from actionrec.native.graphs import WARM_UP, Recorded
+from actionrec.native.loader import on_device
+from actionrec.native.status import StatusLog
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+SETTINGS = {
+    "as TAO": {},
+    "fp16": {"native.precision": "fp16", "native.channels_last": True},
+    "3d": {"model.input_type": "3d", "train.clip_grad_norm": 1.0},
+}
+
+
+def write(folder, drawn, **changes):
+    # Batches of 8 and, at each epoch's end, of 4: graphs of two shapes.
+    return write_spec(
+        folder / "spec.yaml",
+        drawn,
+        folder / "results",
+        **{"dataset.clips_per_video": 5, "dataset.workers": 2, **changes},
+    )
+
+
+def train(spec, *overrides):
+    assert main(["train", "-e", str(spec), *overrides]) == 0
+    folder = spec.parent / "results/train"
+    checkpoint = torch.load(folder / checkpoints.LATEST, weights_only=True)
+    return curve(folder), checkpoints.weights(checkpoint)
+
+
+def prepared(spec):
+    """Return a training that has not begun, and its first epoch's batches on the GPU."""
+    folder = spec.parent
+    training = training_task._prepare(specs.load(spec), spec, StatusLog(folder / "s"), folder)
+    return training, list(on_device(training.clips, training.device))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_losses_and_weights_are_those_of_kernels_launched_one_by_one(name, drawn, tmp_path):
+    changes = SETTINGS[name]
+    curves, weights = {}, {}
+    for way in ("true", "again", "false"):
+        spec = write(tmp_path / way, drawn, **changes, **{"native.cuda_graphs": way != "false"})
+        curves[way], weights[way] = train(spec)
+    assert curves["true"] == curves["again"] == curves["false"]
+    for key, value in weights["true"].items():
+        assert torch.equal(value, weights["again"][key])
+        assert torch.equal(value, weights["false"][key])
+
+
+def test_a_resumed_training_ends_as_one_that_was_not_interrupted(drawn, tmp_path):
+    spec = write(tmp_path, drawn)
+    by_step = ["train.checkpoint_interval_unit=step", "train.checkpoint_interval=6"]
+    expected, weights = train(spec, *by_step)
+    checkpoints.link_latest(tmp_path / "results/train" / checkpoints.name_of(0, 6))
+    (tmp_path / "results/train/status.json").unlink()
+    again, those = train(spec, *by_step)
+    assert again == expected
+    assert all(torch.equal(value, those[key]) for key, value in weights.items())
+
+
+def test_a_graph_is_recorded_for_each_shape_of_a_batch(drawn, tmp_path):
+    training, batches = prepared(write(tmp_path, drawn))
+    assert isinstance(training.propagate, Recorded)
+    for _ in range(WARM_UP + 1):
+        for batch in (batches[0], batches[-1]):
+            steps.take(training, batch)
+    assert len(batches[0]) != len(batches[-1])
+    assert len(training.propagate._recordings) == 2
+
+
+def test_a_graph_too_large_for_the_memory_is_done_without(drawn, tmp_path, caplog):
+    training, batches = prepared(write(tmp_path, drawn))
+    work = training.propagate._work
+
+    def greedy(batch):
+        if torch.cuda.is_current_stream_capturing():
+            torch.empty(2**45, dtype=torch.uint8, device="cuda")
+        work(batch)
+
+    training.propagate._work = greedy
+    before = training.totals[2].item()
+    for _ in range(WARM_UP + 2):
+        steps.take(training, batches[0])
+    assert "goes on without" in caplog.text
+    assert training.totals[2].item() - before == (WARM_UP + 2) * len(batches[0])
+    assert all(parameter.grad.isfinite().all() for parameter in training.network.parameters())
+
+
+def test_mixup_is_not_recorded(drawn, tmp_path):
+    training, _ = prepared(write(tmp_path, drawn, **{"native.mixup_alpha": 0.4}))
+    assert not isinstance(training.propagate, Recorded)

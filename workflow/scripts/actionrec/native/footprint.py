@@ -1,0 +1,54 @@
+"""How many clips a network can judge at a time in the memory that there is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from actionrec.native import networks, streams
+from actionrec.native.frames import spare_memory
+from actionrec.native.loader import AHEAD
+
+MOST = 64  # clips at a time: more are no faster
+MARGIN = 4  # for what convolutions need beside input and output, and for shortcuts
+
+
+def batch_size(
+    network: nn.Module, model: Any, device: torch.device, most: int, processes: int = 1
+) -> Callable[[int], int]:
+    """Return the number of clips that are to be judged at a time, by their number of frames.
+
+    The network, which is on `device`, sees one clip of the spec's `model` to find out what it
+    takes. A GPU gives half of what it has free; the host, in which batches wait for the network,
+    a quarter of what is spare for each of its `processes`.
+    """
+    shapes = networks.input_shapes(model)
+    clip = tuple(torch.zeros(1, *shape, device=device) for shape in shapes.values())
+    taken = MARGIN * _largest_layer(network, clip if len(clip) > 1 else clip[0])
+    waiting = (AHEAD + 1) * sum(int(np.prod(shape)) for shape in shapes.values())
+    room = spare_memory() // 4 // processes
+    if device.type == "cpu":
+        fitting = room / (taken + waiting)
+    else:
+        free, _ = torch.cuda.mem_get_info(device)
+        fitting = min(free / 2 / taken, room / waiting)
+    frames = min(streams(model).values())
+    return lambda length: max(1, min(most, int(fitting * frames / length)))
+
+
+@torch.inference_mode()
+def _largest_layer(network: nn.Module, clip: Tensor | tuple[Tensor, ...]) -> int:
+    """Return how many bytes go into and come out of a layer, of the one with the most."""
+    sizes: list[int] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        sizes.append(sum(tensor.nbytes for tensor in (*inputs, output)))
+
+    layers = [module for module in network.modules() if not list(module.children())]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    network(clip)
+    for hook in hooks:
+        hook.remove()
+    return max(sizes)
