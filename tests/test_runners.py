@@ -160,6 +160,7 @@ def test_the_command_line_of_docker(tmp_path):
         "run",
         "--rm",
         "--init",
+        "--interactive",
         "--name=actionrec-it",
         label,
         "--gpus=device=1",
@@ -179,6 +180,10 @@ def test_the_command_line_of_docker(tmp_path):
         "--env=TELEMETRY_OPT_OUT=yes",
         "--env=TAO_KEY",
         "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt",
+        "sh",
+        "-c",
+        docker.MORTAL,
+        "sh",
         "action_recognition",
         "train",
         "-e",
@@ -192,7 +197,7 @@ def test_the_command_line_of_podman(tmp_path):
     assert "--device=nvidia.com/gpu=1" in line
     assert "--userns=keep-id" in line
     assert not [word for word in line if word.startswith("--gpus")]
-    assert line[-6:-4] == ["--tls", "image@sha256:" + 64 * "0"]
+    assert line[-10:-8] == ["--tls", "image@sha256:" + 64 * "0"]
 
 
 def test_the_command_line_of_apptainer(tmp_path, monkeypatch):
