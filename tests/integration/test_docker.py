@@ -176,9 +176,7 @@ class TestKilledJob:
         """As by a scheduler that kills all processes of a job: the container is not among them."""
         process = job()
         label = containers.identity(request_of(tmp_path))
-        for other in psutil.process_iter(["cmdline"]):
-            if f"label=actionrec.task={label}" in (other.info["cmdline"] or []):
-                other.kill()
+        dockerd.kill_watchdogs(f"label=actionrec.task={label}")
         process.kill()
         process.communicate()
         wait_for(lambda: dockerd.containers() == [], 60)
