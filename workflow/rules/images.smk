@@ -1,3 +1,6 @@
+IMAGES = [Path(file).stem for file in runners.images(config["tao"])]
+
+
 rule pull_image:
     """Make one file of a container image in a registry, which the tasks of all nodes run."""
     output:
@@ -5,7 +8,7 @@ rule pull_image:
     log:
         "<logs>/pull_image/{image}.log",
     wildcard_constraints:
-        image="[^/]+",
+        image=settings.alternatives(IMAGES or ["none"]),
     localrule: True
     conda:
         "../../envs/data.yaml"

@@ -82,7 +82,7 @@ def pull(image: str, target: Path, log: Path) -> None:
                 "The image could not be pulled:\n    " + "\n    ".join(output.splitlines()[-5:]),
                 where="configuration, tao.image",
                 found=image,
-                fix=f"apptainer registry login docker://{registry(image)}, or "
+                fix=f"apptainer registry login --username ... docker://{registry(image)}, or "
                 "export APPTAINER_TMPDIR=/a/larger/disk, as it says; then run again",
             )
 
