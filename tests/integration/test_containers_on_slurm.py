@@ -12,7 +12,7 @@ import psutil
 import pytest
 import registry
 from projects import make_project
-from slurm_runs import jobs_of, queued, run, start
+from slurm_runs import jobs_of, queued, run, start, uncomment
 
 from helpers import edit, snakemake, wait_for
 
@@ -37,10 +37,11 @@ def pair(tmp_path_factory):
 
 @pytest.fixture
 def project(pair, tmp_path):
-    """Return a copy of the pair, whose trainings sleep."""
-    shutil.copytree(pair, tmp_path / "flow", symlinks=True)
-    (tmp_path / "flow/misbehave").write_text("sleeps")
-    return tmp_path / "flow"
+    """Return a copy of the pair, whose trainings sleep, and with one profile read from scratch."""
+    folder = shutil.copytree(pair, tmp_path / "flow", symlinks=True)
+    uncomment(folder / "profiles/cluster-generic/profile.yaml", "scratch: $TMPDIR")
+    (folder / "misbehave").write_text("sleeps")
+    return folder
 
 
 def gpus_by_job(folder: Path) -> dict[str, str]:
@@ -70,12 +71,13 @@ def both_asleep(folder: Path) -> bool:
 
 
 def finish(folder: Path) -> None:
-    """Run what has been stopped, to the end."""
+    """Run what has been stopped, to the end, on copies that the container sees."""
     (folder / "misbehave").unlink()
     code, said = run(folder, "cluster-generic", "train")
     assert code == 0, said[-6000:]
     for spec in SPECS:
         assert (folder / spec).parents[1].joinpath("model.pth").stat().st_size > 0
+    assert all(f"to {os.environ['TMPDIR']}/actionrec-" in log for log in logs(folder))
 
 
 def interrupt(process: subprocess.Popen) -> None:
