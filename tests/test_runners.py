@@ -160,6 +160,7 @@ def test_the_command_line_of_docker(tmp_path):
         "run",
         "--rm",
         "--init",
+        "--interactive",
         "--name=actionrec-it",
         label,
         "--gpus=device=1",
@@ -179,6 +180,10 @@ def test_the_command_line_of_docker(tmp_path):
         "--env=TELEMETRY_OPT_OUT=yes",
         "--env=TAO_KEY",
         "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt",
+        "sh",
+        "-c",
+        docker.MORTAL,
+        "sh",
         "action_recognition",
         "train",
         "-e",
@@ -192,7 +197,7 @@ def test_the_command_line_of_podman(tmp_path):
     assert "--device=nvidia.com/gpu=1" in line
     assert "--userns=keep-id" in line
     assert not [word for word in line if word.startswith("--gpus")]
-    assert line[-6:-4] == ["--tls", "image@sha256:" + 64 * "0"]
+    assert line[-10:-8] == ["--tls", "image@sha256:" + 64 * "0"]
 
 
 def test_the_command_line_of_apptainer(tmp_path, monkeypatch):
@@ -219,7 +224,7 @@ def test_the_command_line_of_apptainer(tmp_path, monkeypatch):
         'type=bind,"source=/disk/a,b","destination=/links/a,b"',
         "--pwd=/p",
         "--no-mount=tmp",
-        "docker://nvcr.io/a/b:1",
+        "resources/images/nvcr.io_a_b_1.sif",
         "action_recognition",
         "train",
         "-e",
@@ -335,6 +340,26 @@ def test_the_configuration_gives_image_and_version():
     mine = tao | {"image": "mine:2"}
     assert runners.version(mine, "actionrec 1") == "docker 5.5.0 mine:2"
     assert runners.version(mine | {"runner": "native"}, "x 1") == "native 5.5.0 x 1"
+
+
+def test_apptainer_runs_an_image_from_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tao = {"runner": "apptainer", "toolkit": "5.5.0"}
+    (pulled,) = runners.images(tao)
+    assert pulled == "resources/images/nvcr.io_nvidia_tao_tao-toolkit_5.5.0-pyt.sif"
+    assert "the run pulls it" in runners.needs("apptainer", runners.container(tao))[-2].state
+    Path(pulled).parent.mkdir(parents=True)
+    Path(pulled).touch()
+    assert runners.needs("apptainer", runners.container(tao))[-1].state == "there"
+    for others in ({"image": "/images/tao.sif"}, {"runner": "docker"}, {"runner": "native"}):
+        assert runners.images(tao | others) == []
+
+
+def test_without_apptainer_the_message_says_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="module load apptainer"):
+        apptainer.pull("a/b:1", tmp_path / "images/b.sif", tmp_path / "log")
+    assert list((tmp_path / "images").iterdir()) == []
 
 
 def test_mounts_are_the_project_and_what_its_links_lead_to(tmp_path):

@@ -77,6 +77,15 @@ def test_the_slurm_profile_and_the_module_entry_dry_run(plan):
     assert planned(plan, "-s", "workflow/Snakefile")["train_model"] == 2
 
 
+def test_an_image_is_pulled_once_where_a_runner_wants_a_file(plan, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((plan / "config/config.yaml").read_text())
+    edit(mine, lambda c: c["tao"].update(runner="apptainer", image="example.org/tao:1"))
+    jobs = planned(plan, "--configfile", str(mine))
+    assert (jobs["pull_image"], jobs["train_model"]) == (1, 2)
+    assert "pull_image" not in planned(plan)
+
+
 def test_another_workflow_uses_it_as_a_module(plan, tmp_path):
     shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
     (tmp_path / "Snakefile").write_text(

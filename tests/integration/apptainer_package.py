@@ -1,7 +1,8 @@
 """A real Apptainer: the machine's, or Debian's package, unpacked into a folder.
 
 Only Debian sid has it. It needs a newer C library than older releases have, so trixie's is unpacked
-beside it and the programs are told to use that. Neither apt's lists nor dpkg's status change.
+beside it, with the program that packs images, and the programs are told to use that. Neither apt's
+lists nor dpkg's status change.
 """
 
 import os
@@ -13,7 +14,9 @@ import pytest
 
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-PROGRAMS = ("usr/bin/apptainer", f"{LIBRARIES}/apptainer/bin/starter")
+PROGRAMS = ("usr/bin/apptainer", "usr/bin/mksquashfs", f"{LIBRARIES}/apptainer/bin/starter")
+PACKAGES = ("apptainer", "squashfs-tools/trixie")
+PACKAGES_OF_LIBRARIES = ("libc6/trixie", "liblzo2-2/trixie")
 APT = """
 Dir::Etc::sourcelist "{0}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
@@ -61,9 +64,11 @@ def _unpack(folder: Path) -> None:
     (apt / "apt.conf").write_text(APT.format(apt))
     variables = os.environ | {"APT_CONFIG": str(apt / "apt.conf")}
     _run("apt-get", "update", "--quiet", "--error-on=any", env=variables)
-    _run("apt-get", "download", "apptainer", "libc6/trixie", cwd=apt, env=variables)
-    _run("dpkg", "-x", *apt.glob("apptainer_*.deb"), folder)
-    _run("dpkg", "-x", *apt.glob("libc6_*.deb"), folder / "glibc")
+    for packages, place in ((PACKAGES, folder), (PACKAGES_OF_LIBRARIES, folder / "glibc")):
+        _run("apt-get", "download", *packages, cwd=apt, env=variables)
+        for package in apt.glob("*.deb"):
+            _run("dpkg", "-x", package, place)
+            package.unlink()
     libraries = folder / "glibc" / LIBRARIES
     for program in PROGRAMS:
         loader = ["--set-interpreter", libraries / "ld-linux-x86-64.so.2"]

@@ -1,10 +1,13 @@
-"""A Docker engine for all tests of this folder."""
+"""Engines, projects and a Slurm for all tests of this folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import dockerd
 import pytest
+import slurm_node
+from apptainer_package import require_apptainer
 from projects import SPLIT, make_project
 
 from helpers import snakemake
@@ -41,6 +44,12 @@ def engine(socket: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def apptainer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of an Apptainer that works."""
+    return require_apptainer(tmp_path_factory.mktemp("apptainer"))
+
+
+@pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a project in which everything is made but what needs an engine.
 
@@ -50,3 +59,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "resources").symlink_to(tmp_path_factory.mktemp("disk"))
     snakemake(folder, "--cores", "2", f"{SPLIT}/data", f"{SPLIT}/specs/train.yaml")
     return folder
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run a Slurm while these tests last."""
+    if why := slurm_node.obstacle():
+        if os.environ.get("CI") and os.geteuid() == 0 and "own" not in why:
+            pytest.fail(f"CI must test on a Slurm: {why}")
+        pytest.skip(why)
+    with slurm_node.running(tmp_path_factory.mktemp("slurm")):
+        yield

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ETC = Path("/etc/slurm")
@@ -17,9 +17,10 @@ PACKAGES = ("slurm-wlm", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "scancel", "squeue", "scontrol")
 WHERE = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 GPUS = 2
+FREEZER = Path("/sys/fs/cgroup/freezer")
 
-# Memory and processes of jobs are not confined: that takes cgroups, which not every machine has.
-# A finished job is remembered for ten minutes, as there is no accounting to ask.
+# Memory of jobs is not confined: that takes cgroups, which not every machine has. A finished job is
+# remembered for ten minutes, as there is no accounting to ask.
 SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -39,7 +40,7 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.log
 SwitchType=switch/none
 MpiDefault=none
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/{proctrack}
 TaskPlugin=task/none
 AccountingStorageType=accounting_storage/none
 PropagateResourceLimits=NONE
@@ -111,14 +112,24 @@ def running(folder: Path) -> Iterator[None]:
             _stop(daemon)
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
             (ETC / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (FREEZER / f"slurm_{_host()}").rmdir()
+
+
+def _host() -> str:
+    return socket.gethostname().partition(".")[0]
 
 
 def _configure(folder: Path) -> None:
     for name in ("state", "spool"):
         (folder / name).mkdir(parents=True)
     folder.chmod(0o755)  # the default of the munge socket's folder is checked
-    host = socket.gethostname().partition(".")[0]
+    host = _host()
     names = {"folder": folder, "host": host, "gpus": GPUS, "last": GPUS - 1, "ports": _ports()}
+    # As most clusters do where this machine can: the end of a job is that of all its processes.
+    names["proctrack"] = (
+        "cgroup" if FREEZER.is_mount() and os.access(FREEZER, os.W_OK) else "linuxproc"
+    )
     for index in range(GPUS):
         os.mknod(folder / f"gpu{index}", stat.S_IFCHR | 0o600, os.makedev(1, 3))  # /dev/null
     (folder / "munge.key").write_bytes(os.urandom(1024))

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import dockerd
 import pytest
-from apptainer_package import require_apptainer
 from projects import train
 
 from actionrec import runners
-from actionrec.runners import Container, Request
+from actionrec.errors import InputError
+from actionrec.runners import Container, Request, apptainer
 from helpers import start_python, wait_for
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def image(tmp_path_factory):
+def image(apptainer_folder, tmp_path_factory):
     """Return a folder that is the stand-in's image, with an Apptainer on PATH that runs it."""
-    programs = require_apptainer(tmp_path_factory.mktemp("apptainer"))
     folder = tmp_path_factory.mktemp("image") / "files"
     with tarfile.open(fileobj=io.BytesIO(dockerd.root_archive())) as archive:
         archive.extractall(folder, filter="tar")
@@ -31,7 +30,7 @@ def image(tmp_path_factory):
     settings.parent.mkdir(parents=True)
     settings.write_text("".join(f"export {line}\n" for line in dockerd.ENVIRONMENT))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+        patch.setenv("PATH", f"{apptainer_folder}{os.pathsep}{os.environ['PATH']}")
         built = folder.with_name("tao")
         subprocess.run(["apptainer", "build", "--sandbox", built, folder], check=True)
         yield built
@@ -121,6 +120,13 @@ def test_it_trains(image, prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(prepared)
     assert train(tmp_path, "apptainer", str(image)).stat().st_size > 0
     assert f"uid {os.getuid()} GPUs 0" in (tmp_path / "log").read_text()
+
+
+def test_a_pull_that_fails_leaves_nothing(image, tmp_path):
+    target = tmp_path / "images/tao.sif"
+    with pytest.raises(InputError, match="connection refused"):
+        apptainer.pull("127.0.0.1:1/tao:1", target, tmp_path / "log")
+    assert list(target.parent.iterdir()) == []
 
 
 def test_what_is_needed_is_there(image):

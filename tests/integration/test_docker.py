@@ -172,20 +172,21 @@ class TestKilledJob:
         process.communicate()
         wait_for(lambda: dockerd.containers() == [], 60)
 
-    def test_with_its_watchdog_the_next_job_cleans_up(self, job, tmp_path):
+    def test_with_its_watchdog(self, job, tmp_path):
+        """As by a scheduler that kills all processes of a job: the container is not among them."""
         process = job()
-        (left,) = dockerd.containers()
         label = containers.identity(request_of(tmp_path))
-        for other in psutil.process_iter(["cmdline"]):
-            if f"label=actionrec.task={label}" in (other.info["cmdline"] or []):
-                other.kill()
+        dockerd.kill_watchdogs(f"label=actionrec.task={label}")
         process.kill()
         process.communicate()
-        assert dockerd.containers() == [left]
-        (tmp_path / "log").write_text("")
+        wait_for(lambda: dockerd.containers() == [], 60)
+
+    def test_before_its_container_started_the_next_job_removes_that(self, job, tmp_path):
+        label = f"--label=actionrec.task={containers.identity(request_of(tmp_path))}"
+        left = dockerd.docker("create", label, dockerd.IMAGE).strip()
         process = job()
-        (new,) = dockerd.containers()
-        assert new != left
+        assert dockerd.containers() == [dockerd.docker("ps", "--quiet").strip()]
+        assert not left.startswith(dockerd.containers()[0])
         process.terminate()
         process.communicate()
         wait_for(lambda: dockerd.containers() == [], 60)

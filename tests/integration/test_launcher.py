@@ -13,7 +13,7 @@ from actionrec import runners
 from actionrec.errors import InputError
 from actionrec.isolated import prepare
 from actionrec.launcher import LAUNCHER
-from actionrec.runners import Container, Request
+from actionrec.runners import Container, Request, launcher
 from helpers import start_python, wait_for
 
 pytestmark = pytest.mark.slow
@@ -85,21 +85,26 @@ folder = Path(sys.argv[1])
 os.chdir(folder)
 container = runners.Container(sys.argv[2], mounts=sys.argv[3].split(":"), ulimits={})
 program = ["sh", "-c", "echo asleep; sleep 300"]
+room, log = folder / "it's a room", folder / "log"
 runners.execute(
-    "launcher",
-    runners.Request([], folder / "room", folder / "log", program=program, container=container),
+    "launcher", runners.Request([], room, log, program=program, container=container)
 )
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "watched"),
+    [(signal.SIGTERM, True), (signal.SIGKILL, True), (signal.SIGKILL, False)],
+)
+def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, number, watched):
     (tmp_path / "log").touch()
     job = start_python(tmp_path, JOB, tmp_path, dockerd.IMAGE, ":".join(dockerd.MOUNTS))
     try:
         wait_for(lambda: job.poll() is not None or "asleep" in (tmp_path / "log").read_text(), 60)
         assert job.poll() is None, job.communicate()[1]
         assert len(dockerd.containers()) == 1
+        if not watched:
+            dockerd.kill_watchdogs(f"volume={launcher.room_inside(request(tmp_path))}")
         job.send_signal(number)
         job.wait(30)
     finally:

@@ -285,6 +285,11 @@ def pretrained_weights(wildcards):
     return [f"{folder}/{run}.{stream}{WEIGHTS}" for stream in streams]
 
 
+def container_images(wildcards):
+    """Return the image files that the runner needs; one that was pulled again changes no result."""
+    return [ancient(file) for file in runners.images(config["tao"])]
+
+
 def starting_weights(wildcards):
     """Return the weights to name in the spec of {task}: only a training starts from some."""
     return pretrained_weights(wildcards) if wildcards.task == "train" else []

@@ -5,6 +5,7 @@ rule predict_videos:
         split="<results>/{exp}/split{k}/split.tsv",
         data=ancient("<results>/{exp}/split{k}/data"),
         model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
+        image=container_images,
     output:
         "<results>/{exp}/split{k}/predictions.csv",
     log:
@@ -34,6 +35,7 @@ rule evaluate_model:
         data=ancient("<results>/{exp}/split{k}/data"),
         model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
         predictions="<results>/{exp}/split{k}/predictions.csv",
+        image=container_images,
     output:
         report(
             "<results>/{exp}/split{k}/metrics.json",

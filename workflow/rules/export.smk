@@ -3,6 +3,7 @@ rule export_model:
     input:
         spec="<results>/{exp}/split{k}/specs/export.yaml",
         model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
+        image=container_images,
     output:
         exported=f"<results>/{{exp}}/split{{k}}/export/{EXPORTED}",
         labels="<results>/{exp}/split{k}/export/labels.txt",

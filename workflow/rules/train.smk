@@ -5,6 +5,7 @@ rule train_model:
         split="<results>/{exp}/split{k}/split.tsv",
         data=ancient("<results>/{exp}/split{k}/data"),
         pretrained=pretrained_weights,
+        image=container_images,
     output:
         model=ensure(f"<results>/{{exp}}/split{{k}}/{MODEL}", non_empty=True),
         choice="<results>/{exp}/split{k}/model.json",

@@ -34,6 +34,14 @@ def version(tao: Mapping[str, Any], engine: str) -> str:
     return f"{tao['runner']} {tao['toolkit']} {made_by}"
 
 
+def images(tao: Mapping[str, Any]) -> list[str]:
+    """Return the image files that the runner's tasks need and that `apptainer.pull` makes."""
+    image = container(tao).image
+    if tao["runner"] != "apptainer" or not image or apptainer.is_file(image):
+        return []
+    return [str(apptainer.image_file(image))]
+
+
 def execute(runner: str, request: Request) -> tuple[int, str]:
     """Execute a request; return the exit code, which proves nothing with TAO, and what it printed.
 

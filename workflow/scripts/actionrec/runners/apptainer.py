@@ -1,16 +1,25 @@
-"""TAO in a container of Apptainer, or of Singularity: a process of ours, without a daemon."""
+"""TAO in a container of Apptainer, or of Singularity: a process of ours, without a daemon.
+
+An image in a registry is made one file first, by `pull`: a task that names it by its address would
+convert its gigabytes anew on every node.
+"""
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actionrec.errors import InputError
+from actionrec.files import replacing
 from actionrec.runners import containers, mounts, process
 from actionrec.runners.gpus import visible
-from actionrec.runners.needs import Need, gpu_driver, login
+from actionrec.runners.needs import Need, gpu_driver, login, registry
 from actionrec.runners.request import Container, Request
 
 PROGRAMS = ("apptainer", "singularity")
+IMAGES = Path("resources/images")  # where the workflow's rule puts what it pulls
+INSTALL = "install apptainer, or on a cluster: module load apptainer"
 
 
 def command(
@@ -25,7 +34,7 @@ def command(
 
     Shared memory and limits are the host's. `folders` says what is mounted where.
     """
-    image = containers.require_image(request.container)
+    image = image_file(containers.require_image(request.container))
     return [
         program,
         "exec",
@@ -37,7 +46,7 @@ def command(
         *(word for at, source in folders.items() for word in ("--mount", _mount(source, at))),
         f"--pwd={workdir}",
         *request.container.options,
-        image if is_file(image) else f"docker://{image}",
+        str(image),
         *request.command,
     ]
 
@@ -55,6 +64,29 @@ def is_file(image: str) -> bool:
     return image.startswith(("/", ".")) or image.endswith(".sif")
 
 
+def image_file(image: str) -> Path:
+    """Return what an image is run from: itself, or the file that it is pulled into."""
+    return Path(image) if is_file(image) else IMAGES / f"{re.sub('[/:@]', '_', image)}.sif"
+
+
+def pull(image: str, target: Path, log: Path) -> None:
+    """Convert an image in a registry into the file `target`; raise `InputError` if that fails.
+
+    Layers that were downloaded already are taken from Apptainer's cache.
+    """
+    with replacing(target) as part:
+        line = [_require_program(), "build", str(part), f"docker://{image}"]
+        code, output = process.execute(line, os.environ, log)
+        if code != 0 or not part.exists():
+            raise InputError(
+                "The image could not be pulled:\n    " + "\n    ".join(output.splitlines()[-5:]),
+                where="configuration, tao.image",
+                found=image,
+                fix=f"apptainer registry login --username ... docker://{registry(image)}, or "
+                "export APPTAINER_TMPDIR=/a/larger/disk, as it says; then run again",
+            )
+
+
 def variables(request: Request, gpus: Sequence[str] | None) -> dict[str, str]:
     """Return the variables that the engine hands to the task: prefixed, they reach it alone."""
     seen = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
@@ -66,7 +98,7 @@ def variables(request: Request, gpus: Sequence[str] | None) -> dict[str, str]:
 def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the task in a container that is a child of this process."""
     workdir = Path.cwd()
-    program = _program() or PROGRAMS[0]
+    program = _require_program()
     line = command(
         request,
         gpus,
@@ -83,10 +115,18 @@ def _program() -> str | None:
     return next((name for name in PROGRAMS if shutil.which(name)), None)
 
 
+def _require_program() -> str:
+    if found := _program():
+        return found
+    raise InputError(
+        "The runner `apptainer` finds neither Apptainer nor Singularity.", where="PATH", fix=INSTALL
+    )
+
+
 def needs(container: Container) -> list[Need]:
     """Return the state of program, GPU and image."""
     program = _program()
-    fix = None if program else "install apptainer, or on a cluster: module load apptainer"
+    fix = None if program else INSTALL
     rows = [Need(PROGRAMS[0], program or "not on PATH", fix), gpu_driver(visible())]
     if is_file(container.image):
         there = Path(container.image).exists()
@@ -95,5 +135,7 @@ def needs(container: Container) -> list[Need]:
             *rows,
             Need(container.image, "there" if there else "missing", None if there else pull),
         ]
-    wait = "the first task pulls and converts it, unless Apptainer's cache has it"
+    if image_file(container.image).exists():
+        return [*rows, Need(container.image, "there")]
+    wait = f"not here: the run pulls it (about 20 GB) into {IMAGES}"
     return [*rows, Need(container.image, wait), login(container.image)]

@@ -12,6 +12,10 @@ from actionrec.runners.request import Container, Request
 
 HOME = "/home/tao"  # a memory disk: the image knows no home of a foreign user
 LABEL = "actionrec.task"
+# The task, killed when its input ends: the one sign of a dead job that reaches a container whatever
+# died. A scheduler's SIGKILL takes every process of the job, the watchdog too; the container is a
+# child of the daemon.
+MORTAL = 'exec 3<&0; (cat <&3 >/dev/null; kill -KILL $$) & exec "$@" </dev/null 3<&-'
 TOOLKIT = "sudo apt install nvidia-container-toolkit"
 
 
@@ -36,6 +40,7 @@ def command(
         "run",
         "--rm",
         "--init",
+        "--interactive",
         f"--name={name}",
         f"--label={LABEL}={containers.identity(request)}",
         *_gpu_options(container.engine, gpus),
@@ -48,6 +53,7 @@ def command(
         *(f"--env={variable}" for variable in variables),
         *container.options,
         containers.require_image(container),
+        *("sh", "-c", MORTAL, "sh"),
         *request.command,
     ]
 
@@ -91,7 +97,7 @@ def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
     wanted = f"label={LABEL}={containers.identity(request)}"
     containers.record(request, engine=request.container.engine, name=name, gpus=gpus)
     with containers.guarded(request.container, wanted):
-        return process.execute(line, {**os.environ, **variables}, request.log)
+        return process.execute(line, {**os.environ, **variables}, request.log, lifeline=True)
 
 
 def needs(container: Container) -> list[Need]:

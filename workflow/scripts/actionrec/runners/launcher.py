@@ -10,7 +10,6 @@ import json
 import os
 import shlex
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,13 +95,19 @@ def mounts_file(
 
 
 def script(request: Request, workdir: Path) -> str:
-    """Return the script that is the task: secrets from a pipe, the command, its exit code."""
+    """Return the script that is the task: secrets from a pipe, the command, its exit code.
+
+    When the pipe ends before it does, the job is dead: it ends the container, whose first process
+    is a shell with a terminal, and as such heeds a hang-up.
+    """
     room = room_inside(request)
     return "\n".join(
         [
             "#!/bin/sh",
-            f'while IFS= read -r line; do export "$line"; done <{room}/secrets',
-            f"cd {shlex.quote(str(workdir))} && {shlex.join(request.command)}",
+            f"exec 3<{room}/secrets",
+            'while IFS= read -r line <&3 && [ "$line" ]; do export "$line"; done',
+            "(cat <&3; kill -HUP 1; kill -KILL -1) >/dev/null 2>&1 &",
+            f"cd {shlex.quote(str(workdir))} && {shlex.join(request.command)} 3<&-",
             f"echo $? >{room}/code.part && mv {room}/code.part {room}/code",
             "",
         ]
@@ -175,18 +180,19 @@ def _keep_information(room: Path, variables: Mapping[str, str]) -> None:
 
 @contextmanager
 def _handed_over(pipe: Path, secrets: Mapping[str, str]) -> Iterator[None]:
-    """Offer variables to the first reader of a named pipe: they reach no file, no command line."""
+    """Offer variables to the first reader of a named pipe: they reach no file, no command line.
+
+    After an empty line the pipe stays open, and ends when this process does.
+    """
     pipe.unlink(missing_ok=True)
     os.mkfifo(pipe, 0o600)
     lines = "".join(f"{key}={value}\n" for key, value in secrets.items())
-    writer = threading.Thread(target=pipe.write_text, args=[lines], daemon=True)
-    writer.start()
+    ours = os.open(pipe, os.O_RDWR)  # waits for no reader
     try:
+        os.write(ours, f"{lines}\n".encode())
         yield
     finally:
-        nobody_came = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-        writer.join()
-        os.close(nobody_came)
+        os.close(ours)
         pipe.unlink()
 
 

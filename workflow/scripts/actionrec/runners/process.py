@@ -73,18 +73,20 @@ def execute(
     log_file: Path,
     *,
     terminal: bool = False,
+    lifeline: bool = False,
 ) -> tuple[int, str]:
     """Run a command to its end; return its exit code, which proves nothing with TAO, and its words.
 
     `variables` are all of its environment. What it prints is appended to `log_file` as it comes;
-    progress bars reach the terminal too. With `terminal` it believes to talk to one. The command
-    dies with this process, however this process dies.
+    progress bars reach the terminal too. With `terminal` it believes to talk to one; with
+    `lifeline` its input is a pipe that ends when this process does. The command dies with this
+    process, however this process dies.
     """
     log.info("%s", shlex.join(command))
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as copy:
         start = copy.tell()
-        process, output = _start(command, variables, terminal)
+        process, output = _start(command, variables, terminal, lifeline)
         with process, output, _ending_with_this(process):
             show = _terminal()
             for piece in _pieces(output, copy):
@@ -95,13 +97,13 @@ def execute(
 
 
 def _start(
-    command: Sequence[str], variables: Mapping[str, str], terminal: bool
+    command: Sequence[str], variables: Mapping[str, str], terminal: bool, lifeline: bool
 ) -> tuple[subprocess.Popen[bytes], BinaryIO]:
     """Start a command; return it with the stream of what it prints."""
     if not terminal:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if lifeline else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=variables,
