@@ -32,6 +32,13 @@ include: "workflow/rules/pretrained.smk"
 include: "workflow/rules/specs.smk"
 include: "workflow/rules/preflight.smk"
 include: "workflow/rules/train.smk"
+
+
+if BUDGETS:
+
+    include: "workflow/rules/budgets.smk"
+
+
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/summary.smk"
