@@ -33,6 +33,13 @@ include: "workflow/rules/specs.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/preflight.smk"
 include: "workflow/rules/train.smk"
+
+
+if BUDGETS:
+
+    include: "workflow/rules/budgets.smk"
+
+
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/summary.smk"

@@ -290,6 +290,7 @@ def test_models_are_named_as_by_the_toolkit(toolkit):
         ("train_config: {epochs: 20, checkpoint_interval: 5}", 19),
         ("train: {num_epochs: 2, checkpoint_interval_unit: step}", None),
         ("{train: {num_epochs: 9}, native: {early_stopping: {patience: 2}}}", None),
+        ("{train: {num_epochs: 9}, native: {stop_after: 4}}", 3),
         ("train: {num_epochs: 2, checkpointer: {replace_periodic: true}}", None),
     ],
 )

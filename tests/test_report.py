@@ -1,6 +1,7 @@
 """The summary over experiments and the page."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,13 @@ def summarise(runs, output):
         [("exp", 1), ("exp", 2)], runs["metrics"], runs["choices"], runs["splits"], output
     )
     return read_csv(output)
+
+
+def test_the_summary_names_what_stopped_a_training(runs, tmp_path):
+    choice = Path(runs["choices"][1])
+    choice.write_text(json.dumps({**json.loads(choice.read_text()), "stopped": "budget"}))
+    rows = summarise(runs, tmp_path / "summary.csv")
+    assert [row["stopped"] for row in rows] == ["", "budget", "", ""]
 
 
 def test_several_splits_end_in_mean_and_sample_deviation(runs, tmp_path):

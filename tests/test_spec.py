@@ -249,6 +249,8 @@ def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_the
         ({"warmup_epochs": 2}, r"native\.warmup_epochs[\s\S]*lr_schedule: cosine"),
         ({"lr_schedule": "cosine", "warmup_epochs": 10}, "leave epochs after the warm-up"),
         ({"lr_schedule": "cosine"}, "cosine with train.optim.lr_scheduler: AutoReduce"),
+        ({"stop_after": 0}, r"native\.stop_after[\s\S]*1 or more"),
+        ({"stop_after": 2}, r"checkpoint_interval[\s\S]*1 to 2 \(native\.stop_after\)"),
         ({"test_segments": 3}, "3 with evaluate.video_eval_mode: conv"),
     ],
 )
@@ -256,6 +258,8 @@ def test_settings_of_the_native_engine_that_cannot_work(native, message):
     overrides = {}
     if "AutoReduce" in message:
         overrides["train"] = {"optim": {"lr_scheduler": "AutoReduce"}}
+    if "checkpoint_interval" in message:
+        overrides["train"] = {"checkpoint_interval": 3}
     if "conv" in message:
         overrides["evaluate"] = {"video_eval_mode": "conv"}
     with pytest.raises(InputError, match=message):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from actionrec.tables import write_table
 STAND_IN = r"""
 import json, os, pathlib, sys
 task, run, how = sys.argv[1], pathlib.Path(sys.argv[3]).parents[1], os.environ.get("HOW", "")
-folder = run / task
+folder = run / (pathlib.Path(sys.argv[3]).stem if task == "train" else task)
 folder.mkdir(exist_ok=True)
 with (run / "calls").open("a") as calls:
-    print(task, "resumed" if list(folder.glob("*_latest.pth")) else "fresh", file=calls)
+    print(folder.name, "resumed" if list(folder.glob("*_latest.pth")) else "fresh", file=calls)
 
 def status(message, **more):
     with (folder / "status.json").open("a") as file:
@@ -86,18 +87,19 @@ def engine(tmp_path):
     return tasks.Engine("direct", "direct 7.3.0", 1, tmp_path / "job.log")
 
 
-def train(run, engine, select="best"):
+def train(run, engine, select="best", spec="train", **more):
     outputs = {"model": run / "model.pth", "choice": run / "model.json"}
     for path in outputs.values():
         path.unlink(missing_ok=True)  # as Snakemake does before a job
     tasks.train(
-        run / "specs/train.yaml",
+        run / f"specs/{spec}.yaml",
         run / "split.tsv",
         [],
         **outputs,
         history=run / "history.csv",
         select=select,
         engine=engine,
+        **more,
     )
 
 
@@ -119,6 +121,23 @@ def test_a_whole_training_is_kept_when_nothing_changed(run, engine):
     train(run, engine)
     train(run, engine, select="last")
     assert calls(run) == ["train fresh"]
+
+
+@pytest.mark.parametrize("lost", [None, "specs/trial.yaml", "trial"])
+def test_a_training_goes_on_from_its_own_trial_if_that_is_there(run, engine, lost):
+    write_text(run / "specs/trial.yaml", "train: {optim: {lr: 0.1}}\nnative: {stop_after: 2}\n")
+    train(run, engine, spec="trial")
+    assert not (run / "train").exists()
+    if lost == "trial":
+        shutil.rmtree(run / "trial")
+    elif lost:
+        write_text(run / lost, "train: {optim: {lr: 0.2}}\n")
+    train(run, engine, trial=run / "specs/trial.yaml")
+    begun = "fresh" if lost else "resumed"
+    assert calls(run) == ["trial fresh", f"train {begun}"]
+    assert (run / "trial").exists() == (lost != "trial")
+    train(run, engine, trial=run / "specs/trial.yaml")
+    assert calls(run) == ["trial fresh", f"train {begun}"]
 
 
 @pytest.mark.parametrize("changed", ["specs/train.yaml", "split.tsv"])

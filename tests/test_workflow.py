@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from actionrec import sweeps
+from actionrec.results import read_history
 from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
@@ -277,6 +278,72 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
     assert jobs["link_class"] == jobs["extract_frames"] == jobs["train_model"] == 1
     (small / "videos/wave/another.mov").unlink()
     assert planned(small) == {}
+
+
+@pytest.mark.slow
+def test_a_budget_lets_the_best_of_a_sweep_train_on_as_if_never_stopped(small):
+    """And what it lets is the same for a sweep that grew and one that was begun whole."""
+    config, sweep = small / "config/config.yaml", {"train.optim.lr": [0.001, 0.01, 0.1]}
+
+    def begin(content):
+        content["spec"]["train"] = {"num_epochs": 4, "optim": {"lr_steps": [1, 3]}}
+        content["experiments"] = {"rgb": {"sweep": sweep, "budget": {"epochs": 2, "keep": 1}}}
+
+    edit(config, begin)
+    snakemake(small, "--cores", "2")
+    best = check_budget(small, members=3)
+    assert planned(small) == {}
+
+    def grow(content):
+        content["experiments"]["rgb"]["sweep"]["train.optim.lr"].append(0.0001)
+        spec = {"train": {"optim": {"lr": float(best.removeprefix("rgb-lr_"))}}}
+        content["experiments"]["whole"] = {"spec": spec}
+
+    edit(config, grow)
+    models = {path: path.stat().st_ino for path in small.glob("results/*/split1/t*/*.pth")}
+    jobs = planned(small)
+    assert jobs["train_trial"] == 1, "the new value's"
+    assert jobs["train_model"] == 3, "the new value, the kept one, which may now fall, and `whole`"
+    snakemake(small, "--cores", "2")
+    check_budget(small, members=4)
+    assert models == {path: path.stat().st_ino for path in models}
+    assert curve_of(small, best, "train") == curve_of(small, "whole", "train")
+    assert planned(small) == {}
+
+    again = clone(small.with_name("again"))
+    shutil.copy(config, again / "config")
+    shutil.copytree(small / "videos", again / "videos")
+    snakemake(again, "--cores", "2", "train")
+    for path in ("rgb/split1/trials.csv", *(f"{name}/split1/model.json" for name in runs(small))):
+        assert (again / "results" / path).read_text() == (small / "results" / path).read_text()
+
+
+def check_budget(folder: Path, members: int) -> str:
+    """Check a sweep whose budget keeps one experiment after two epochs of four; return that one."""
+    with (folder / "results/rgb/split1/trials.csv").open() as file:
+        trials = list(csv.DictReader(file))
+    order = [(-float(row["val_acc"]), float(row["val_loss"])) for row in trials]
+    assert order == sorted(order)
+    assert [row["kept"] for row in trials] == ["yes"] + ["no"] * (members - 1)
+    with (folder / "results/summary.csv").open() as file:
+        summary = {row["experiment"]: row for row in csv.DictReader(file)}
+    for row in trials:
+        epochs, stopped = ("4", "") if row["kept"] == "yes" else ("2", "budget")
+        ended = summary[row["experiment"]]
+        assert (ended["epochs"], ended["stopped"]) == (epochs, stopped)
+        assert float(ended["accuracy"]) >= 0
+    return trials[0]["experiment"]
+
+
+def curve_of(folder: Path, experiment: str, task: str) -> list[dict]:
+    """Return losses and accuracies of a training by epoch, without times."""
+    history = read_history(folder / "results" / experiment / "split1" / task)
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+def runs(folder: Path) -> list[str]:
+    """Return the experiments that have a model."""
+    return sorted(path.parts[-3] for path in folder.glob("results/*/split1/model.json"))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -236,6 +237,30 @@ def test_a_training_that_gets_no_better_ends_with_a_checkpoint(spec, capsys):
     assert train(spec, *options) == 0
     assert curve(results(spec)) == rows
     assert statuses(results(spec))[-1]["message"] == "Train finished successfully."
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ["native.lr_schedule=cosine", "native.warmup_epochs=1"],
+        ["train.optim.lr_steps=[1,3]"],
+        ["train.optim.lr_scheduler=AutoReduce", "train.optim.patience=0"],
+    ],
+    ids=["cosine", "MultiStep", "AutoReduce"],
+)
+def test_a_training_that_was_to_stop_goes_on_as_if_it_had_not(schedule, spec):
+    options = ["train.num_epochs=4", "native.ema_decay=0.5", *schedule]
+    assert train(spec, *options, "native.stop_after=2") == 0
+    assert latest(spec)["epoch"] == 1
+    assert statuses(results(spec))[-1]["message"] == "Train finished successfully."
+    assert train(spec, *options) == 0
+    stopped, rows = latest(spec), curve(results(spec))
+    shutil.rmtree(results(spec))
+    assert train(spec, *options) == 0
+    assert rows == curve(results(spec))
+    assert [epoch for epoch, _, _ in rows] == [0, 1, 2, 3]
+    for name, value in latest(spec)["state_dict"].items():
+        assert torch.equal(value, stopped["state_dict"][name])
 
 
 def test_early_stopping_needs_its_metric(spec, capsys):

@@ -9,6 +9,7 @@ sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from actionrec import (
     __version__,
+    budgets,
     cuts,
     encryption,
     flow_manifest,
@@ -35,12 +36,15 @@ CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
 explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
 TOOLKIT = config["tao"]["toolkit"]
+BUDGETS = budgets.of_experiments(config["experiments"])
 config["experiments"] = sweeps.expand(config["experiments"], CONFIG_FILES)
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, experiments.{name} or what all share"
     own, beyond_tao = settings.overrides(config, name), settings.native(config, name)
     experiment_spec = explained(spec.check_overrides, own, where, beyond_tao, TOOLKIT)
     explained(native.refuse_unknown, experiment_spec.model, where)
+    if name in BUDGETS:
+        explained(budgets.refuse_unfit, BUDGETS[name], experiment_spec, where)
 
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]
@@ -239,6 +243,23 @@ def pretrained_source(wildcards):
 def stream_source(wildcards):
     """Return where the config says that the weights of {stream} come from."""
     return settings.pretrained(config, wildcards.exp)[wildcards.stream]
+
+
+def trial_outcome(wildcards):
+    """Return the trial of {exp} and its rank among the trials of its sweep, if that has a budget.
+
+    An experiment that is surely stopped need not be published again when its sweep grows.
+    """
+    exp, split = wildcards.exp, f"split{wildcards.k}"
+    if exp not in BUDGETS:
+        return {}
+    run, ranking = f"<results>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
+    surely = budgets.stays_stopped(exp, BUDGETS[exp], Path("results", ranking))
+    return {
+        "trial": [f"{run}/trial{suffix}" for suffix in (WEIGHTS, ".json", ".csv")],
+        "trial_spec": f"{run}/specs/trial.yaml",
+        "ranking": ancient(f"<results>/{ranking}") if surely else f"<results>/{ranking}",
+    }
 
 
 def preflight_keys(wildcards):

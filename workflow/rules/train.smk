@@ -1,6 +1,7 @@
 rule train_model:
     """Train one experiment; its checkpoints stay in train/, so that a killed job resumes."""
     input:
+        unpack(trial_outcome),
         spec="<results>/{exp}/split{k}/specs/train.yaml",
         split="<results>/{exp}/split{k}/split.tsv",
         data=ancient("<results>/{exp}/split{k}/data"),

@@ -1,18 +1,23 @@
-"""Train one experiment."""
+"""Train one experiment, or publish what it had learnt when its sweep's budget stopped it."""
 
 from pathlib import Path
 
+from actionrec.budgets import is_stopped, publish_trial
 from actionrec.job import job
 from actionrec.tasks import engine, train
 
 with job(snakemake):
-    train(
-        Path(snakemake.input.spec),
-        Path(snakemake.input.split),
-        [Path(file) for file in snakemake.input.pretrained],
-        model=Path(snakemake.output.model),
-        choice=Path(snakemake.output.choice),
-        history=Path(snakemake.output.history),
-        select=snakemake.params.checkpoint,
-        engine=engine(snakemake),
-    )
+    given, published = snakemake.input, [Path(file) for file in snakemake.output]
+    ranking, trial = given.get("ranking"), given.get("trial_spec")
+    if ranking and is_stopped(snakemake.wildcards.exp, Path(ranking)):
+        publish_trial([Path(file) for file in given.trial], published)
+    else:
+        train(
+            Path(given.spec),
+            Path(given.split),
+            [Path(file) for file in given.pretrained],
+            **dict(zip(("model", "choice", "history"), published, strict=True)),
+            select=snakemake.params.checkpoint,
+            engine=engine(snakemake),
+            trial=Path(trial) if trial else None,
+        )

@@ -29,6 +29,7 @@ def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
     missing keys, wrong types, classes and experiments that do not exist.
     """
     _check_schema(config, schema, source)
+    _check_budgets(config, source)
     config = {**config, "experiments": sweeps.expand(config["experiments"], source)}
     _check_schema(config, schema, source)
     _check_source(config["dataset"], source)
@@ -316,6 +317,33 @@ def _check_native(config: Mapping[str, Any], name: str, source: str) -> None:
             found=f"{', '.join(own)} with tao.runner: {runner}",
             fix="remove `native`, or set tao.runner: native",
         )
+
+
+def _check_budgets(config: Mapping[str, Any], source: str) -> None:
+    for name, experiment in config["experiments"].items():
+        if not (experiment or {}).get("budget"):
+            continue
+        where = f"{source}, experiments.{name}.budget"
+        if "sweep" not in experiment:
+            raise InputError(
+                "A budget is for a sweep, whose experiments it compares.",
+                where=where,
+                fix="add `sweep`, or remove `budget`; to end one training, set native.stop_after",
+            )
+        if not _is_native(config):
+            raise InputError(
+                "Only the native engine can stop a training before its last epoch and go on later.",
+                where=where,
+                found=f"tao.runner: {config['tao']['runner']}",
+                fix="remove `budget`, or set tao.runner: native",
+            )
+        if splits(config)["validation"] == "test":
+            raise InputError(
+                "A budget stops experiments by their validation, and that is the test side.",
+                where=where,
+                found="splits.validation: test",
+                fix="remove `budget`, or set splits.validation to a fraction, such as 0.2",
+            )
 
 
 def _check_toolkit(tao: Mapping[str, Any], source: str) -> None:

@@ -280,5 +280,6 @@ def last_epoch(spec: Mapping[str, Any]) -> int | None:
     by_step = train.get("checkpoint_interval_unit") == "step"
     if epochs is None or by_metric or may_stop or by_step:
         return None
+    epochs = min(epochs, native.get("stop_after") or epochs)
     interval = train.get("checkpoint_interval", 1)
     return epochs // interval * interval - 1

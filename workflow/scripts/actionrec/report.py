@@ -25,6 +25,7 @@ SUMMARY = (
     "val_acc",
     "epoch",
     "epochs",
+    "stopped",
     "engine",
 )
 MISTAKES_SHOWN = 50
@@ -83,6 +84,7 @@ def _row(
         "val_acc": choice["val_acc"],
         "epoch": choice["epoch"],
         "epochs": choice["epochs"],
+        "stopped": choice.get("stopped", ""),
         "engine": choice["engine"],
     }
 

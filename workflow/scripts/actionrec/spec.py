@@ -283,13 +283,14 @@ def check(spec: DictConfig, where: Path | str) -> None:
                     allowed=[f"{size} values" for size in sizes],
                 )
     settings.check(spec, where)
-    train = spec.train
-    if train.checkpoint_interval_unit == "epoch" and train.checkpoint_interval > train.num_epochs:
+    train, epochs = spec.train, settings.epochs(spec)
+    if train.checkpoint_interval_unit == "epoch" and train.checkpoint_interval > epochs:
+        key = "train.num_epochs" if epochs == train.num_epochs else "native.stop_after"
         raise InputError(
             "Checkpoints would never be saved: the interval is longer than the training.",
             where=f"{where}: train.checkpoint_interval",
             found=train.checkpoint_interval,
-            allowed=[f"1 to {train.num_epochs} (train.num_epochs)"],
+            allowed=[f"1 to {epochs} ({key})"],
         )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from actionrec.errors import InputError
 
+OWN = ("sweep", "budget")  # keys of a sweep that its experiments do not have
+
 
 def expand(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Return the experiments with each sweep replaced by its combinations, in their order.
@@ -17,7 +19,7 @@ def expand(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
     """
     plain: dict[str, Any] = {}
     for name, experiment in experiments.items():
-        for member, content in _members(name, experiment):
+        for member, content in _combinations(name, experiment):
             if member in plain:
                 raise InputError(
                     "Two experiments get the same name.",
@@ -29,7 +31,16 @@ def expand(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
     return plain
 
 
-def _members(
+def members(experiments: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the names that each sweep expands to, by the sweep's own."""
+    return {
+        name: [member for member, _ in _combinations(name, experiment)]
+        for name, experiment in experiments.items()
+        if experiment and experiment.get("sweep")
+    }
+
+
+def _combinations(
     name: str, experiment: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if not experiment or not experiment.get("sweep"):
@@ -38,7 +49,7 @@ def _members(
     sweep = experiment["sweep"]
     short = _short_names(list(sweep))
     for values in product(*sweep.values()):
-        content = {key: value for key, value in experiment.items() if key != "sweep"}
+        content = {key: value for key, value in experiment.items() if key not in OWN}
         parts = [name]
         for key, value in zip(sweep, values, strict=True):
             path = key.split(".")

@@ -56,13 +56,14 @@ def engine(snakemake: Any) -> Engine:
     )
 
 
-def _run(task: str, spec: Path, engine: Engine, *extra: Path) -> tuple[Path, str]:
+def _run(task: str, spec: Path, engine: Engine, *extra: Path, name: str = "") -> tuple[Path, str]:
     """Execute a task in the experiment's folder; return its results folder and what it printed.
 
-    `extra` are files that the spec names outside that folder.
+    `extra` are files that the spec names outside that folder; `name` the results folder, if it is
+    not the task's.
     """
     run = spec.parent.parent.absolute()
-    folder = run / task
+    folder = run / (name or task)
     folder.mkdir(parents=True, exist_ok=True)
     if task != "train":
         (folder / "status.json").unlink(missing_ok=True)
@@ -70,7 +71,7 @@ def _run(task: str, spec: Path, engine: Engine, *extra: Path) -> tuple[Path, str
     request = Request(
         program=generations.program(engine.toolkit),
         arguments=generations.arguments(engine.toolkit, task, spec, folder),
-        room=run / "runner" / task,
+        room=run / "runner" / folder.name,
         log=engine.log,
         paths=[run, *extra, *sorted(mounts.of_links(run / "data"))],
         threads=engine.threads,
@@ -94,17 +95,22 @@ def train(
     history: Path,
     select: str,
     engine: Engine,
+    trial: Path | None = None,
 ) -> None:
     """Train, or go on where an equal training was killed; publish the chosen checkpoint.
 
-    The folder train/ remembers what it was made from: spec, split, weights and engine. Only an
-    equal training goes on from its checkpoints, and one that is already whole is not repeated.
+    The folder named as the spec, train/, remembers what it was made from: spec, split, weights and
+    engine. Only an equal training goes on from its checkpoints, and one that is already whole is
+    not repeated. `trial` is the spec of a training that was this one's beginning.
     """
     run = spec.parent.parent
     splits.verify_split(split, run / "data")
-    folder = run / "train"
-    fingerprint = _fingerprint(engine.version, [spec, split, *pretrained])
-    _make_room(folder, fingerprint)
+    folder = run / spec.stem
+    _make_room(folder, _fingerprint(engine.version, [spec, split, *pretrained]))
+    if trial:
+        _take_up(
+            run / trial.stem, _fingerprint(engine.version, [trial, split, *pretrained]), folder
+        )
     if results.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
     else:
@@ -113,7 +119,7 @@ def train(
             local,
             copies,
         ):
-            _run("train", local, engine, *pretrained, *copies)
+            _run("train", local, engine, *pretrained, *copies, name=folder.name)
     results.require_last(folder, generations.last_epoch(_read(spec)))
     chosen, reason = results.choose(folder, select)
     rows = results.read_history(folder)
@@ -184,6 +190,21 @@ def _make_room(folder: Path, fingerprint: str) -> None:
 def _stamp(folder: Path) -> str | None:
     file = folder / "fingerprint.txt"
     return file.read_text(encoding="utf-8").strip() if file.exists() else None
+
+
+def _take_up(trial: Path, fingerprint: str, folder: Path) -> None:
+    """Let a training that has not begun go on from the trial with this fingerprint, if it is there.
+
+    The latest checkpoint comes last: with it the training has begun.
+    """
+    latest = next(trial.glob("*_latest.pth"), None)
+    if latest is None or _stamp(trial) != fingerprint or (folder / latest.name).exists():
+        return
+    for checkpoint in results.checkpoints(trial):
+        same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
+    *lines, _ = (trial / "status.json").read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(folder / "status.json", "".join(lines))  # all but that it finished
+    same_file_system_link(latest.resolve(), folder / latest.name)
 
 
 def _forget_failed_start(folder: Path) -> None:

@@ -12,7 +12,8 @@ from actionrec.errors import InputError
 
 METRICS = ("train_loss", "train_acc_1", "val_loss", "val_acc_1")
 AT_TEST = ("test_segments",)  # what evaluation and inference depend on; the rest is training's
-FREE = (*AT_TEST, "cuda_graphs")  # what may change while a training is interrupted
+# What a training that goes on may have otherwise than before.
+UNBOUND = (*AT_TEST, "cuda_graphs", "stop_after")
 
 
 @dataclass
@@ -37,7 +38,13 @@ class NativeConfig:
     lr_schedule: str = one_of("tao", "cosine", default="tao")
     warmup_epochs: float = within(0, default=0.0)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    stop_after: int | None = within(1, default=None)
     test_segments: int = within(0, default=0)
+
+
+def epochs(spec: Any) -> int:
+    """Return the epoch, from 1, that ends a training; its schedules see train.num_epochs."""
+    return min(spec.train.num_epochs, spec.native.stop_after or spec.train.num_epochs)
 
 
 def relevant(native: Mapping[str, Any], task: str) -> dict[str, Any]:

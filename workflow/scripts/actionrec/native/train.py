@@ -27,6 +27,7 @@ from actionrec.native import (
     pretrained,
     progress,
     schedules,
+    settings,
     sgd,
     state,
     steps,
@@ -186,7 +187,7 @@ def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:
 
 def _run(training: Training) -> None:
     """Train from the present epoch and batch to the last epoch."""
-    epochs = training.spec.train.num_epochs
+    epochs = settings.epochs(training.spec)
     patience = training.spec.native.early_stopping
     clips = training.order.clips
     batch = training.spec.dataset.batch_size * launch.size()
