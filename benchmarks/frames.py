@@ -2,7 +2,8 @@
 
 The peer is the way of NVIDIA's public recipe for HMDB51: for each clip a new Python that writes
 what OpenCV decodes with OpenCV's default PNG settings. All ways run in turn on the same clips, as
-processes of their own, start-up included, and write to the same disk.
+processes of their own, start-up included, and write to the same disk, which needs 0.5 MB a frame
+and repeat.
 
     python benchmarks/frames.py                        # generated clips, 320x240
     python benchmarks/frames.py --clips FOLDER         # your own
@@ -10,7 +11,7 @@ processes of their own, start-up included, and write to the same disk.
 """
 
 import argparse
-import shutil
+import os
 import statistics
 import subprocess
 import sys
@@ -91,30 +92,32 @@ def by_us(clips: Path, work: Path, fmt: str, encoder: str, workers: int) -> None
     )
 
 
-def timed(work: Path, extract, *arguments) -> tuple[float, int, int]:
-    """Return seconds, frames and bytes of one extraction into an empty folder."""
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+def timed(clips: Path, room: Path, extract, *arguments) -> tuple[float, int, int]:
+    """Return seconds, frames and bytes of one extraction into a new folder of `room`.
+
+    It stays to the end: on ext4, files made soon after as many others were deleted take several
+    times as long to create, which would count against whoever writes fastest.
+    """
+    work = Path(tempfile.mkdtemp(dir=room))
+    os.sync()  # what the run before has left to write is not this one's
     start = time.perf_counter()
-    extract(*arguments)
+    extract(clips, work, *arguments)
     seconds = time.perf_counter() - start
     sizes = [path.stat().st_size for path in work.glob("frames/clips/*/rgb/*")]
     return seconds, len(sizes), sum(sizes)
 
 
-def measure(clips: Path, work: Path, repeats: int) -> dict[str, list[tuple[float, int, int]]]:
+def measure(clips: Path, room: Path, repeats: int) -> dict[str, list[tuple[float, int, int]]]:
     """Run all ways `repeats` times in turn, so that other load meets them all alike."""
     runs: dict[str, list[tuple[float, int, int]]] = {}
     for _ in range(repeats):
         runs.setdefault("a Python a clip, PNG by OpenCV (peer)", []).append(
-            timed(work, by_peer, clips, work)
+            timed(clips, room, by_peer)
         )
         for name, (fmt, encoder) in WAYS.items():
             for workers in (1, 2):
                 title = f"{name}, {workers} worker{'s' * (workers > 1)}"
-                runs.setdefault(title, []).append(
-                    timed(work, by_us, clips, work, fmt, encoder, workers)
-                )
+                runs.setdefault(title, []).append(timed(clips, room, by_us, fmt, encoder, workers))
     return runs
 
 
@@ -152,7 +155,7 @@ def main() -> None:
         if clips is None:
             clips = Path(folder) / "clips"
             draw_clips(clips, options.count, options.frames)
-        report(measure(clips.absolute(), Path(folder) / "work", options.repeats))
+        report(measure(clips.absolute(), Path(folder), options.repeats))
 
 
 if __name__ == "__main__":

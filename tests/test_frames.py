@@ -1,10 +1,12 @@
 """Frames are exact, kept when nothing changed, and survive kills, bad videos and full disks."""
 
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import zlib
 
 import cv2
 import numpy as np
@@ -135,6 +137,13 @@ def test_equal_frames_in_different_files_have_one_content(walk):
         assert clips["a"].sha256 != clips["renamed"].sha256
         assert clips["a"].content == clips["renamed"].content != clips["other"].content
         assert find_duplicates({"walk": clips.values()}) == [["walk/a.avi", "walk/renamed.avi"]]
+
+
+def test_content_is_the_hash_of_sizes_and_crcs(walk):
+    video = write_video(walk.videos / "a.avi", frames=3)
+    walk.list()
+    lines = [f"64x48 {zlib.crc32(frame.tobytes())} " for frame in decoded(video)]
+    assert walk.extract()["a"].content == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def test_workers_change_nothing(three):
@@ -342,6 +351,34 @@ def test_damaged_record_of_finished_frames_only_costs_time(three):
     three.extract()
     assert three.manifest.read_bytes() == table
     assert np.array_equal(stored(three.rgb("a")), decoded(three.videos / "a.avi"))
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from actionrec.frames import extract_class
+extract_class(*map(Path, sys.argv[1:]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak_megabytes(walk, folder):
+    done = start_python(folder, MEMORY, walk.videos, walk.table, walk.frames, walk.manifest)
+    out, err = done.communicate(timeout=120)
+    assert done.returncode == 0, err
+    return int(out)
+
+
+def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
+    peaks = []
+    for count in (20, 80):
+        many = Class(tmp_path, f"of_{count}")
+        first = write_video(many.videos / "00.avi", frames=10, width=320, height=240)
+        for number in range(1, count):
+            shutil.copy(first, many.videos / f"{number:02d}.avi")
+        many.list()
+        peaks.append(peak_megabytes(many, tmp_path))
+    assert peaks[1] - peaks[0] < 14, peaks  # the frames of 60 clips are 138 MB
 
 
 # A script as Snakemake runs it: no `if __name__ == "__main__"` keeps its workers from running it.
