@@ -1,4 +1,4 @@
-"""Measure training clips a second on a GPU, against NVIDIA's own TAO on the same frames.
+"""Measure training clips a second on GPUs, against NVIDIA's own TAO on the same frames.
 
 Ways, all with ResNet18-3D at 224x224 on frames of 320x240 read from PNG files:
 
@@ -11,6 +11,8 @@ Each training is a process of its own, without validation. The first epoch, in w
 decoded, is stated apart.
 
     python benchmarks/throughput.py --tao action_recognition
+    python benchmarks/throughput.py --tao action_recognition --only-tao   # other forms of frames
+    python benchmarks/throughput.py --gpus 1 2                             # clips of both together
 """
 
 import argparse
@@ -32,7 +34,15 @@ import yaml
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from actionrec.frames import Coding, make_encoder, resized  # noqa: E402
+
 LABELS = {"across": 0, "down": 1}
+PNG = "PNG"
+FORMS = {
+    PNG: Coding("png", "cv2"),
+    "JPEG 95": Coding("jpg"),
+    "JPEG 95 at 224x224": Coding("jpg", size=(224, 224)),
+}
 FAST = {
     "native": {"precision": "fp16", "channels_last": True},
     "train": {"cudnn": {"benchmark": True, "deterministic": False}},
@@ -40,9 +50,10 @@ FAST = {
 CASES = {3: (32, 16), 32: (16, 4)}  # frames a clip: batch size, clips a video
 
 
-def draw_video(folder: Path, label: str, seed: int, frames: int) -> None:
+def draw_video(folder: Path, label: str, seed: int, frames: int, coding: Coding) -> None:
     """Write frames with the texture of real ones: blurred noise that moves, and grain."""
     cv2.setNumThreads(1)
+    encode = make_encoder(coding)
     random = np.random.default_rng(seed)
     scene = cv2.GaussianBlur(random.integers(0, 256, (420, 520, 3), np.uint8), (0, 0), 2)
     scene = cv2.normalize(scene, None, 10, 245, cv2.NORM_MINMAX)
@@ -51,15 +62,20 @@ def draw_video(folder: Path, label: str, seed: int, frames: int) -> None:
         left, top = (2 * number % 200, 0) if label == "across" else (0, 2 * number % 180)
         grain = random.integers(0, 9, (240, 320, 3), np.uint8)
         view = scene[top : top + 240, left : left + 320] + grain
-        cv2.imwrite(str(folder / f"{number + 1:06d}.png"), view)
+        path = folder / f"{number + 1:06d}.{coding.fmt}"
+        path.write_bytes(encode(resized(view, coding.size)))
 
 
-def draw_set(root: Path, videos: int, frames: int) -> None:
+def draw_set(root: Path, videos: int, frames: int, coding: Coding = FORMS[PNG]) -> None:
     """Write a training set of two classes with all cores."""
     with ProcessPoolExecutor() as pool:
+        jobs = []
         for number in range(videos):
             label = list(LABELS)[number % 2]
-            pool.submit(draw_video, root / label / f"{number:04d}" / "rgb", label, number, frames)
+            folder = root / label / f"{number:04d}" / "rgb"
+            jobs.append(pool.submit(draw_video, folder, label, number, frames, coding))
+    for job in jobs:
+        job.result()
 
 
 def write_spec(path: Path, data: Path, frames: int, epochs: int, extra: dict) -> Path:
@@ -78,7 +94,7 @@ def write_spec(path: Path, data: Path, frames: int, epochs: int, extra: dict) ->
             "label_map": LABELS,
             "batch_size": batch,
             "clips_per_video": clips,
-            "workers": extra.pop("workers", 8),
+            "workers": 8,
         },
         "train": {"num_epochs": epochs, "checkpoint_interval": epochs, **extra.pop("train", {})},
         **extra,
@@ -141,48 +157,64 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     return batches * len(batch) / (time.perf_counter() - start)
 
 
-def measure(data: Path, work: Path, frames: int, options: argparse.Namespace) -> list[dict]:
-    """Run all ways on one clip length."""
-    clips = CASES[frames][1]
-    size = options.videos * clips
-    ours = [sys.executable, "-m", "actionrec.native"]
-    rows = []
+class Table:
+    """The rows of one clip length: trainings, and their ceilings."""
 
-    def add(way: str, command: Sequence[str], epochs: int, **extra) -> None:
-        for repeat in range(options.repeats):
-            name = f"{frames}_{len(rows)}.yaml"
-            wall, spent = train(command, write_spec(work / name, data, frames, epochs, dict(extra)))
-            later = [size / seconds for seconds in spent[1:]]
-            rows.append(
-                {
-                    "frames": frames,
-                    "way": way,
-                    "repeat": repeat,
-                    "first": size / spent[0],
-                    "later": statistics.median(later),
-                    "least": min(later),
-                    "most": max(later),
-                    "start_s": wall - sum(spent),
-                }
+    def __init__(self, frames: int, videos: int, work: Path) -> None:
+        self.frames, self.work = frames, work
+        self.clips = videos * CASES[frames][1]
+        self.rows: list[dict] = []
+
+    def train(
+        self, way: str, command: Sequence[str], data: Path, epochs: int, repeats: int, extra: dict
+    ) -> None:
+        """Add a row for each of some equal trainings."""
+        for repeat in range(repeats):
+            path = self.work / f"{self.frames}_{len(self.rows)}.yaml"
+            wall, spent = train(command, write_spec(path, data, self.frames, epochs, dict(extra)))
+            later = [self.clips / seconds for seconds in spent[1:]]
+            self._add(
+                way=way,
+                repeat=repeat,
+                first=self.clips / spent[0],
+                later=statistics.median(later),
+                least=min(later),
+                most=max(later),
+                start_s=wall - sum(spent),
             )
-            print(json.dumps(rows[-1]), flush=True)
 
-    if options.tao:
-        add("TAO", [options.tao], 1 + options.tao_epochs)
-    for way, extra in (("ours, TF32 as TAO", {}), ("ours, fp16", FAST)):
-        for workers in options.workers:
-            add(f"{way}, {workers} workers", ours, options.epochs, workers=workers, **extra)
-        spec = write_spec(work / f"{frames}_ceiling_{len(rows)}.yaml", data, frames, 1, dict(extra))
+    def ceiling(self, way: str, data: Path, extra: dict) -> None:
+        """Add the row of training steps on one batch, in a process of its own."""
+        path = self.work / f"{self.frames}_ceiling_{len(self.rows)}.yaml"
+        spec = write_spec(path, data, self.frames, 1, dict(extra))
         done = subprocess.run(
             [sys.executable, __file__, "--ceiling", str(spec)], capture_output=True, text=True
         )
         if done.returncode:
             sys.exit(done.stderr[-3000:])
-        rows.append(
-            {"frames": frames, "way": f"ceiling, {way}", "later": float(done.stdout.split()[-1])}
-        )
-        print(json.dumps(rows[-1]), flush=True)
-    return rows
+        self._add(way=f"ceiling, {way}", later=float(done.stdout.split()[-1]))
+
+    def _add(self, **row) -> None:
+        self.rows.append({"frames": self.frames, **row})
+        print(json.dumps(self.rows[-1]), flush=True)
+
+
+def measure(root: Path, table: Table, options: argparse.Namespace) -> list[dict]:
+    """Run all ways on one clip length."""
+    ours = [sys.executable, "-m", "actionrec.native"]
+    if options.tao:
+        for form in FORMS if options.only_tao else (PNG,):
+            way = "TAO" if form == PNG else f"TAO, {form}"
+            table.train(way, [options.tao], root / form, 1 + options.tao_epochs, 1, {})
+    if options.only_tao:
+        return table.rows
+    for way, extra in (("ours, TF32 as TAO", {}), ("ours, fp16", FAST)):
+        for gpus in options.gpus:
+            name = way if gpus == 1 else f"{way}, {gpus} GPUs"
+            own = {**extra, "train": {**extra.get("train", {}), "num_gpus": gpus}}
+            table.train(name, ours, root / PNG, options.epochs, options.repeats, own)
+        table.ceiling(way, root / PNG, extra)
+    return table.rows
 
 
 def report(rows: Sequence[dict]) -> None:
@@ -200,11 +232,7 @@ def report(rows: Sequence[dict]) -> None:
     for row in rows:
         same = [other for other in rows if other["frames"] == row["frames"]]
         peers = [other["later"] for other in same if other["way"] == "TAO"]
-        tops = [
-            other["later"]
-            for other in same
-            if other["way"].startswith("ceiling") and row["way"].rsplit(", ", 1)[0] in other["way"]
-        ]
+        tops = [other["later"] for other in same if other["way"] == f"ceiling, {row['way']}"]
         times = f"{row['later'] / statistics.median(peers):.1f}" if peers else ""
         share = f"{row['later'] / tops[0]:.0%}" if tops and "first" in row else ""
         spread = f"{row['later']:.0f}" + (
@@ -223,23 +251,26 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--tao", help="NVIDIA's action_recognition command")
-    parser.add_argument("--tao-epochs", type=int, default=1, help="epochs after the first")
+    parser.add_argument("--tao-epochs", type=int, default=2, help="epochs after the first")
+    parser.add_argument("--only-tao", action="store_true", help="on all forms of frames")
+    parser.add_argument("--gpus", type=int, nargs="+", default=[1])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--videos", type=int, default=216)
     parser.add_argument("--video-frames", type=int, default=90)
     parser.add_argument("--frames", type=int, nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--workers", type=int, nargs="+", default=[8])
     parser.add_argument("--ceiling", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ceiling:
         print(ceiling(options.ceiling))
         return
     with tempfile.TemporaryDirectory() as folder:
-        data, work = Path(folder) / "data", Path(folder) / "work"
+        root, work = Path(folder) / "data", Path(folder) / "work"
         work.mkdir()
-        draw_set(data, options.videos, options.video_frames)
-        report([row for frames in options.frames for row in measure(data, work, frames, options)])
+        for form in FORMS if options.only_tao else (PNG,):
+            draw_set(root / form, options.videos, options.video_frames, FORMS[form])
+        tables = [Table(frames, options.videos, work) for frames in options.frames]
+        report([row for table in tables for row in measure(root, table, options)])
 
 
 if __name__ == "__main__":
