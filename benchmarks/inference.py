@@ -146,8 +146,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--frames", type=int, nargs="+", default=[3, 32])
-    parser.add_argument("--cpu-sizes", type=int, nargs="+", default=[1, 16])
-    parser.add_argument("--gpu-sizes", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--cpu-sizes", type=int, nargs="*", default=[1, 16])
+    parser.add_argument("--gpu-sizes", type=int, nargs="*", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
     parser.add_argument("--videos", type=int, default=48)
     options = parser.parse_args()

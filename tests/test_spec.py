@@ -222,15 +222,15 @@ def test_a_wrong_override_names_the_configs_key(tmp_path):
 
 def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_them(tmp_path):
     native = {"ema_decay": 0.99, "test_segments": 3}
+    defaults = {"precision": "tao", "lr_schedule": "tao", "cuda_graphs": True}
+    defaults["early_stopping"] = {"patience": None, "monitor": "val_loss"}
     for task in specs.TASKS:
         own = settings.relevant(native, task)
         render(tmp_path / task, {}, native=own)
         plain = yaml.safe_load((tmp_path / task / f"{task}.yaml").read_text())
         assert {key: value for key, value in plain.get("native", {}).items() if value} == {
-            "train": {"precision": "tao", "lr_schedule": "tao", "ema_decay": 0.99}
-            | {"early_stopping": {"patience": None, "monitor": "val_loss"}},
-            "evaluate": {"precision": "tao", "lr_schedule": "tao", "test_segments": 3}
-            | {"early_stopping": {"patience": None, "monitor": "val_loss"}},
+            "train": defaults | {"ema_decay": 0.99},
+            "evaluate": defaults | {"test_segments": 3},
             "export": {},
         }.get(task.replace("inference", "evaluate"))
 

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 SETTINGS = {
     "as TAO": {},
     "fp16": {"native.precision": "fp16", "native.channels_last": True},
-    "3d": {"model.input_type": "3d", "train.clip_grad_norm": 1.0},
-}
+    "clipped": {"train.clip_grad_norm": 1.0, "native.ema_decay": 0.9},
+}  # in 2d: PyTorch's backward of 3D pooling adds up in another order each time
 
 
 def write(folder, drawn, **changes):

@@ -63,6 +63,8 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     # must sleep, not spin, while they wait for each other: with another job on the same two
     # cores a spinning step takes 7.2 s, a sleeping one 0.8 s. OMP_WAIT_POLICY=active spins.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # No search through all installed packages for backends that PyTorch does not know.
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
     try:
         with _company(spec, task):
             _refuse_unsupported(spec, task, where)

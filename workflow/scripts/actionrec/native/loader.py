@@ -1,8 +1,8 @@
 """Batches of clips, assembled in threads ahead of the network that takes them.
 
 Decoding, resizing and copying of frames release Python's lock, so threads share the cores and one
-memory: no processes to start, nothing to pickle. Copying alone is so quick that several threads
-would spend more time in handing the lock on: one does it all.
+memory: no processes to start, nothing to pickle. Copying alone is so quick that many threads
+would spend their time on handing the lock on: few do it.
 """
 
 from collections import deque
@@ -16,6 +16,9 @@ import torch
 from torch import Tensor
 
 AHEAD = 4  # batches that are being made while one is in use
+COPIERS = 4  # threads for clips at hand; with eight an H100 waits for them, at 3 frames a clip
+
+Places = Sequence[tuple[int, Any]]  # of clips in a batch, with their keys
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Loader:
         self.clips, self.batches = clips, batches
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "clips") if threads else None
-        self._copier = ThreadPoolExecutor(1, "copies") if threads else None
+        self._copiers = ThreadPoolExecutor(COPIERS, "copies") if threads else None
 
     def __iter__(self) -> Iterator[Batch]:
         begun: deque[tuple[Batch, list[Future]]] = deque()
@@ -98,14 +101,23 @@ class Loader:
         if self._pool is None:
             self._write(batch, list(enumerate(keys)))
             return batch, []
-        there, wanted = [], []
+        there: list[tuple[int, Any]] = []
+        wanted: list[tuple[int, Any]] = []
         for place, key in enumerate(keys):
             (there if self.clips.at_hand(key) else wanted).append((place, key))
-        shares = (wanted[start :: self._threads] for start in range(self._threads))
-        writing = [self._pool.submit(self._write, batch, share) for share in shares if share]
-        return batch, [*writing, self._copier.submit(self._write, batch, there)]
+        return batch, [
+            *self._share(self._pool, self._threads, batch, wanted),
+            *self._share(self._copiers, COPIERS, batch, there),
+        ]
 
-    def _write(self, batch: Batch, places: Sequence[tuple[int, Any]]) -> None:
+    def _share(
+        self, pool: ThreadPoolExecutor, threads: int, batch: Batch, places: Places
+    ) -> list[Future]:
+        """Have so many threads of a pool write the clips of a batch."""
+        parts = (places[start::threads] for start in range(threads))
+        return [pool.submit(self._write, batch, part) for part in parts if part]
+
+    def _write(self, batch: Batch, places: Places) -> None:
         streams = {name: stream.numpy() for name, stream in batch.streams.items()}
         labels, flips, videos = batch.labels.numpy(), batch.flips.numpy(), batch.videos.numpy()
         for place, key in places:
