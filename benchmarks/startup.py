@@ -64,6 +64,7 @@ def engine(task: str) -> str:
     """Return the statements that load a task of the engine as its command does."""
     return (
         "from actionrec.native import __main__ as command\n"
+        "command._set_up_pytorch()\n"
         f"command._load('actionrec.native.{task}')"
     )
 

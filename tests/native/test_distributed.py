@@ -18,7 +18,7 @@ from actionrec.native.__main__ import main
 from actionrec.native.clips import TrainingBatches
 from helpers import is_running, wait_for
 
-TWO = {"ACTIONREC_BACKEND": "gloo"}
+TWO = {} if torch.cuda.device_count() > 1 else {"ACTIONREC_BACKEND": "gloo"}
 STEPS = 6  # of an epoch
 
 

@@ -59,12 +59,8 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     spec.results_dir = spec[task].results_dir = str(folder)
     status = StatusLog(folder / "status.json")
     own = _begin(task, spec, folder, status)
-    # PyTorch is imported late: a mistake in a spec is told before it is there. Its threads
-    # must sleep, not spin, while they wait for each other: with another job on the same two
-    # cores a spinning step takes 7.2 s, a sleeping one 0.8 s. OMP_WAIT_POLICY=active spins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # No search through all installed packages for backends that PyTorch does not know.
-    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+    # PyTorch is imported late: a mistake in a spec is told before it is there.
+    _set_up_pytorch()
     try:
         with _company(spec, task):
             _refuse_unsupported(spec, task, where)
@@ -88,6 +84,15 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
         return 1
     own.write(f"{task.capitalize()} finished successfully.")
     return 0
+
+
+def _set_up_pytorch() -> None:
+    """Set what PyTorch reads from the environment when it is imported, unless it is set."""
+    # Its threads must sleep, not spin, while they wait for each other: with another job on the
+    # same two cores a spinning step takes 7.2 s, a sleeping one 0.8 s. "active" spins.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # No search through all installed packages for backends that PyTorch does not know.
+    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 
 def _load(name: str) -> ModuleType:
@@ -149,5 +154,14 @@ def _use_key(spec: DictConfig, where: Path) -> None:
         encryption.prepare()
 
 
+def _end(code: int) -> None:
+    """End this process; one of several that fails does not wait for its ties to the others."""
+    if code and launch.is_launched():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from actionrec.native.loader import Batch
 
-WARM_UP = 3  # steps; as PyTorch's notes on CUDA graphs advise, for DistributedDataParallel too
-WARM_UP_OF_SEVERAL = 11
+WARM_UP = 3  # batches of a shape, as PyTorch's notes on CUDA graphs advise
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +31,13 @@ class Recording:
 class Recorded:
     """Does `work`, which leaves a batch's gradients in `parameters`, by replaying its kernels.
 
-    The first `warm_up` batches of each shape are worked on as they come, for kernels are chosen
-    then. Results are the same both ways. What `work` takes from the host beside the batch's shape
+    The first batches of each shape are worked on as they come, for kernels are chosen then.
+    Results are the same both ways. What `work` takes from the host beside the batch's shape
     stays as it was recorded. Where the memory does not do for graphs, the work goes on without.
     """
 
-    def __init__(
-        self, work: Callable[[Batch], None], parameters: Iterable[nn.Parameter], *, warm_up: int
-    ) -> None:
-        self._work, self._parameters, self._warm_up = work, list(parameters), warm_up
+    def __init__(self, work: Callable[[Batch], None], parameters: Iterable[nn.Parameter]) -> None:
+        self._work, self._parameters = work, list(parameters)
         self._seen: Counter[Any] = Counter()
         self._recordings: dict[Any, Recording] = {}
         self._pool = torch.cuda.graph_pool_handle()
@@ -63,7 +60,7 @@ class Recorded:
     def _do(self, batch: Batch) -> None:
         shape = tuple(tensor.shape for tensor in batch.on_device)
         self._seen[shape] += 1
-        if not self._recording or self._seen[shape] <= self._warm_up:
+        if not self._recording or self._seen[shape] <= WARM_UP:
             self._work(batch)
             return
         if shape not in self._recordings:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,15 @@ def _start(arguments: Sequence[str], number: int, count: int, port: int) -> subp
         [sys.executable, "-m", "actionrec.native", *arguments],
         stdin=subprocess.DEVNULL,
         env=variables | {name: str(value) for name, value in place.items()},
-        preexec_fn=_die_with_parent,
+        preexec_fn=partial(_die_with, os.getpid()),
     )
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent dies (prctl PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:  # which died before the kernel was told
+        os._exit(1)
 
 
 def _first_failure(
