@@ -1,6 +1,7 @@
 """Clips that videos are trained on and judged by, and the batches that they come in."""
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -101,6 +102,7 @@ class FixedClips:
             )
         ]
         self._left = Counter(number for number, _ in self._items)
+        self._counting = threading.Lock()
         size = (model.input_width, model.input_height)
         crops = augmentation.val_center_crop
         self._crop = transforms.centre_crop(size) if crops else transforms.whole
@@ -139,8 +141,10 @@ class FixedClips:
         """Write a clip into arrays of these shapes."""
         number, ids = self._items[key]
         _write(self._readers, number, ids, self._crop, clip)
-        self._left[number] -= 1
-        if self._once and not self._left[number]:
+        with self._counting:
+            self._left[number] -= 1
+            last = not self._left[number]
+        if self._once and last:
             for reader in self._readers.values():
                 reader.forget(number)
         return Facts(self._videos[number].label, False, number)

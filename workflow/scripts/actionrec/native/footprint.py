@@ -11,8 +11,9 @@ from actionrec.native import networks, streams
 from actionrec.native.frames import spare_memory
 from actionrec.native.loader import AHEAD
 
-MOST = 64  # clips at a time: more are no faster
+MOST = 64  # clips at a time; a GPU is busy with fewer
 MARGIN = 4  # for what convolutions need beside input and output, and for shortcuts
+MOST_BYTES_OF_CPU = 2**29  # with more a CPU is slower: 8 clips of 32 frames take twice 8 times one
 
 
 def batch_size(
@@ -22,7 +23,7 @@ def batch_size(
 
     The network, which is on `device`, sees one clip of the spec's `model` to find out what it
     takes. A GPU gives half of what it has free; the host, in which batches wait for the network,
-    a quarter of what is spare for each of its `processes`.
+    a quarter of what is spare for each of its `processes`, but no more than makes it faster.
     """
     shapes = networks.input_shapes(model)
     clip = tuple(torch.zeros(1, *shape, device=device) for shape in shapes.values())
@@ -30,7 +31,7 @@ def batch_size(
     waiting = (AHEAD + 1) * sum(int(np.prod(shape)) for shape in shapes.values())
     room = spare_memory() // 4 // processes
     if device.type == "cpu":
-        fitting = room / (taken + waiting)
+        fitting = min(room, MOST_BYTES_OF_CPU) / (taken + waiting)
     else:
         free, _ = torch.cuda.mem_get_info(device)
         fitting = min(free / 2 / taken, room / waiting)
