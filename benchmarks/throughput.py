@@ -8,11 +8,13 @@ Ways, all with ResNet18-3D at 224x224 on frames of 320x240 read from PNG files:
 - the ceiling of each: the same training steps on one batch that stays on the GPU.
 
 Each training is a process of its own, without validation. The first epoch, in which frames are
-decoded, is stated apart.
+decoded, is stated apart. With --room the engine's frames are kept on a disk, or nowhere, as those
+of a set that the memory does not hold.
 
     python benchmarks/throughput.py --tao action_recognition
     python benchmarks/throughput.py --tao action_recognition --only-tao   # other forms of frames
-    python benchmarks/throughput.py --gpus 1 2                             # clips of both together
+    python benchmarks/throughput.py --gpus 1 2 --clips 64                  # clips of both together
+    python benchmarks/throughput.py --room memory disk none
 """
 
 import argparse
@@ -23,8 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -48,6 +51,7 @@ FAST = {
     "train": {"cudnn": {"benchmark": True, "deterministic": False}},
 }
 CASES = {3: (32, 16), 32: (16, 4)}  # frames a clip: batch size, clips a video
+ROOMS = {"memory": "", "disk": ", frames on disk", "none": ", frames decoded each time"}
 
 
 def draw_video(folder: Path, label: str, seed: int, frames: int, coding: Coding) -> None:
@@ -78,9 +82,9 @@ def draw_set(root: Path, videos: int, frames: int, coding: Coding = FORMS[PNG]) 
         job.result()
 
 
-def write_spec(path: Path, data: Path, frames: int, epochs: int, extra: dict) -> Path:
+def write_spec(path: Path, data: Path, frames: int, clips: int, epochs: int, extra: dict) -> Path:
     """Write the spec of one training."""
-    batch, clips = CASES[frames]
+    batch = CASES[frames][0]
     spec = {
         "results_dir": str(path.with_suffix("")),
         "model": {
@@ -117,12 +121,22 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def train(command: Sequence[str], spec: Path) -> tuple[float, list[float]]:
+def room_for_frames(room: str, folder: Path) -> dict[str, str]:
+    """Return the variables by which the engine keeps frames in memory, on disk or nowhere."""
+    if room == "memory":
+        return {}
+    nowhere = {"ACTIONREC_FRAME_MEMORY": "0"}
+    return nowhere if room == "none" else nowhere | {"ACTIONREC_FRAME_DISK": str(folder)}
+
+
+def train(
+    command: Sequence[str], spec: Path, variables: Mapping[str, str]
+) -> tuple[float, list[float]]:
     """Run one training; return its wall time and the seconds of its epochs."""
     start = time.perf_counter()
     done = subprocess.run(
         [*command, "train", "-e", str(spec)],
-        env=environment(),
+        env=environment() | variables,
         capture_output=True,
         text=True,
     )
@@ -160,21 +174,31 @@ def ceiling(spec: Path, batches: int = 60) -> float:
 class Table:
     """The rows of one clip length: trainings, and their ceilings."""
 
-    def __init__(self, frames: int, videos: int, work: Path) -> None:
-        self.frames, self.work = frames, work
-        self.clips = videos * CASES[frames][1]
+    def __init__(self, frames: int, work: Path, options: argparse.Namespace) -> None:
+        self.frames, self.work, self.options = frames, work, options
+        self.clips_per_video = options.clips or CASES[frames][1]
+        self.clips = options.videos * self.clips_per_video
         self.rows: list[dict] = []
 
     def train(
-        self, way: str, command: Sequence[str], data: Path, epochs: int, repeats: int, extra: dict
+        self,
+        way: str,
+        command: Sequence[str],
+        data: Path,
+        epochs: int,
+        repeats: int,
+        extra: dict,
+        room: str = "memory",
+        top: str | None = None,
     ) -> None:
-        """Add a row for each of some equal trainings."""
+        """Add a row for each of some equal trainings; `top` is the way that is their ceiling."""
         for repeat in range(repeats):
-            path = self.work / f"{self.frames}_{len(self.rows)}.yaml"
-            wall, spent = train(command, write_spec(path, data, self.frames, epochs, dict(extra)))
+            spec = self._spec(data, epochs, extra)
+            wall, spent = train(command, spec, room_for_frames(room, self.work))
             later = [self.clips / seconds for seconds in spent[1:]]
             self._add(
                 way=way,
+                top=top,
                 repeat=repeat,
                 first=self.clips / spent[0],
                 later=statistics.median(later),
@@ -185,23 +209,26 @@ class Table:
 
     def ceiling(self, way: str, data: Path, extra: dict) -> None:
         """Add the row of training steps on one batch, in a process of its own."""
-        path = self.work / f"{self.frames}_ceiling_{len(self.rows)}.yaml"
-        spec = write_spec(path, data, self.frames, 1, dict(extra))
+        spec = self._spec(data, 1, extra)
         done = subprocess.run(
             [sys.executable, __file__, "--ceiling", str(spec)], capture_output=True, text=True
         )
         if done.returncode:
             sys.exit(done.stderr[-3000:])
-        self._add(way=f"ceiling, {way}", later=float(done.stdout.split()[-1]))
+        self._add(way=way, later=float(done.stdout.split()[-1]))
+
+    def _spec(self, data: Path, epochs: int, extra: dict) -> Path:
+        path = self.work / f"{self.frames}_{len(self.rows)}.yaml"
+        return write_spec(path, data, self.frames, self.clips_per_video, epochs, dict(extra))
 
     def _add(self, **row) -> None:
         self.rows.append({"frames": self.frames, **row})
         print(json.dumps(self.rows[-1]), flush=True)
 
 
-def measure(root: Path, table: Table, options: argparse.Namespace) -> list[dict]:
+def measure(root: Path, table: Table) -> list[dict]:
     """Run all ways on one clip length."""
-    ours = [sys.executable, "-m", "actionrec.native"]
+    options, ours = table.options, [sys.executable, "-m", "actionrec.native"]
     if options.tao:
         for form in FORMS if options.only_tao else (PNG,):
             way = "TAO" if form == PNG else f"TAO, {form}"
@@ -209,11 +236,21 @@ def measure(root: Path, table: Table, options: argparse.Namespace) -> list[dict]
     if options.only_tao:
         return table.rows
     for way, extra in (("ours, TF32 as TAO", {}), ("ours, fp16", FAST)):
-        for gpus in options.gpus:
-            name = way if gpus == 1 else f"{way}, {gpus} GPUs"
+        top = f"ceiling, {way}"
+        for gpus, room in product(options.gpus, options.room):
+            name = way + ("" if gpus == 1 else f", {gpus} GPUs") + ROOMS[room]
             own = {**extra, "train": {**extra.get("train", {}), "num_gpus": gpus}}
-            table.train(name, ours, root / PNG, options.epochs, options.repeats, own)
-        table.ceiling(way, root / PNG, extra)
+            table.train(
+                name,
+                ours,
+                root / PNG,
+                options.epochs,
+                options.repeats,
+                own,
+                room,
+                top if gpus == 1 else None,
+            )
+        table.ceiling(top, root / PNG, extra)
     return table.rows
 
 
@@ -232,9 +269,9 @@ def report(rows: Sequence[dict]) -> None:
     for row in rows:
         same = [other for other in rows if other["frames"] == row["frames"]]
         peers = [other["later"] for other in same if other["way"] == "TAO"]
-        tops = [other["later"] for other in same if other["way"] == f"ceiling, {row['way']}"]
+        tops = [other["later"] for other in same if other["way"] == row.get("top")]
         times = f"{row['later'] / statistics.median(peers):.1f}" if peers else ""
-        share = f"{row['later'] / tops[0]:.0%}" if tops and "first" in row else ""
+        share = f"{row['later'] / tops[0]:.0%}" if tops else ""
         spread = f"{row['later']:.0f}" + (
             f" ({row['least']:.0f}-{row['most']:.0f})" if "least" in row else ""
         )
@@ -254,6 +291,8 @@ def main() -> None:
     parser.add_argument("--tao-epochs", type=int, default=2, help="epochs after the first")
     parser.add_argument("--only-tao", action="store_true", help="on all forms of frames")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1])
+    parser.add_argument("--room", nargs="+", default=["memory"], choices=list(ROOMS))
+    parser.add_argument("--clips", type=int, help="of a video and epoch")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--videos", type=int, default=216)
@@ -269,8 +308,8 @@ def main() -> None:
         work.mkdir()
         for form in FORMS if options.only_tao else (PNG,):
             draw_set(root / form, options.videos, options.video_frames, FORMS[form])
-        tables = [Table(frames, options.videos, work) for frames in options.frames]
-        report([row for table in tables for row in measure(root, table, options)])
+        tables = [Table(frames, work, options) for frames in options.frames]
+        report([row for table in tables for row in measure(root, table)])
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ from actionrec.native import (
 )
 from actionrec.native import train as training_task
 from actionrec.native.__main__ import main
-from actionrec.native.frames import FrameReader, Memory
+from actionrec.native.frames import FrameReader
 from actionrec.native.loader import Batch, on_device
+from actionrec.native.memory import Memory
 from actionrec.native.status import StatusLog
 from actionrec.native.videos import list_classes
 

@@ -15,7 +15,8 @@ from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import images
 from actionrec.native.clips import FixedClips, TrainingBatches, TrainingClips, equal_batches, load
-from actionrec.native.frames import FrameReader, Memory
+from actionrec.native.frames import FrameReader
+from actionrec.native.memory import Memory
 from actionrec.native.videos import (
     list_classes,
     list_videos,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from engine import curve, write_spec
+from engine import curve, run, write_spec
 
 from actionrec import spec as specs
 from actionrec.native import checkpoints, steps
@@ -56,6 +56,19 @@ def test_losses_and_weights_are_those_of_kernels_launched_one_by_one(name, drawn
     for key, value in weights["true"].items():
         assert torch.equal(value, weights["again"][key])
         assert torch.equal(value, weights["false"][key])
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_losses_of_two_gpus_are_those_of_kernels_launched_one_by_one(drawn, tmp_path):
+    """The graphs hold the exchange of gradients, and the processes part at the end."""
+    curves = {}
+    for way in ("true", "false"):
+        changes = {"dataset.batch_size": 4, "dataset.clips_per_video": 40, "train.num_gpus": 2}
+        spec = write(tmp_path / way, drawn, **changes)
+        done = run("train", spec, f"native.cuda_graphs={way}")
+        assert done.returncode == 0, done.stderr
+        curves[way] = curve(tmp_path / way / "results/train")
+    assert curves["true"] == curves["false"]
 
 
 def test_a_resumed_training_ends_as_one_that_was_not_interrupted(drawn, tmp_path):

@@ -13,8 +13,8 @@ from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import images, transforms
 from actionrec.native.clips import FixedClips, load
-from actionrec.native.frames import Memory
 from actionrec.native.loader import Batch
+from actionrec.native.memory import Memory
 from actionrec.native.videos import list_videos
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values

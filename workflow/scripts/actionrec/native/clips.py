@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 
 from actionrec.errors import InputError
 from actionrec.native import I3D_FRAMES, balancing, launch, sampling, streams, transforms
-from actionrec.native.frames import CHANNELS, FrameReader, Memory
+from actionrec.native.frames import CHANNELS, FrameReader
 from actionrec.native.loader import Facts, Loader
+from actionrec.native.memory import Memory, keep_freed
 from actionrec.native.videos import Video
 
 
@@ -39,12 +40,17 @@ class TrainingClips:
     def __len__(self) -> int:
         return len(self._videos) * self._clips_per_video
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all frames that clips are cut out of."""
+        return sum(reader.nbytes for reader in self._readers.values())
+
     def shapes(self, key: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each stream of a clip."""
         return _shapes(self._model, self._lengths)
 
     def at_hand(self, key: tuple[int, int]) -> bool:
-        """Tell whether a clip only has to be cut out of frames in memory."""
+        """Tell whether a clip only has to be cut out of frames at hand."""
         resized = self._augmentation.train_crop_type == "multi_scale_crop"
         return not resized and _held(self._readers, key[1] % len(self._videos))
 
@@ -134,7 +140,7 @@ class FixedClips:
         return _shapes(self._model, dict(zip(self._readers, lengths, strict=True)))
 
     def at_hand(self, key: int) -> bool:
-        """Tell whether a clip only has to be cut out of frames in memory."""
+        """Tell whether a clip only has to be cut out of frames at hand."""
         return _held(self._readers, self._items[key][0])
 
     def write(self, key: int, clip: Mapping[str, np.ndarray]) -> Facts:
@@ -232,4 +238,5 @@ def equal_batches(lengths: Sequence[int], most: Callable[[int], int]) -> list[li
 
 def load(clips: TrainingClips | FixedClips, batches: Iterable[Any], spec: Any) -> Loader:
     """Return the loader of clips with as many threads as dataset.workers and the machine say."""
+    keep_freed()
     return Loader(clips, batches, min(spec.dataset.workers, os.cpu_count() or 1))

@@ -1,5 +1,6 @@
 """What the processes of one task share: gradients, counts, and the word of process 0."""
 
+import gc
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,9 @@ def joined(section: Mapping[str, Any]) -> Iterator[None]:
         if _is_first(failures):
             raise
         raise launch.ReportedElsewhere from error
+    # CUDA graphs of the task, which hold collectives, go first: parting would wait for them for
+    # ever (pytorch/pytorch#115388).
+    gc.collect()
     dist.destroy_process_group()
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from actionrec.native import networks, streams
-from actionrec.native.frames import spare_memory
 from actionrec.native.loader import AHEAD
+from actionrec.native.memory import spare_memory
 
 MOST = 64  # clips at a time; a GPU is busy with fewer
 MARGIN = 4  # for what convolutions need beside input and output, and for shortcuts

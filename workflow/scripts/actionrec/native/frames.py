@@ -1,49 +1,20 @@
-"""The prepared frames of videos: decoded, resized and kept in memory as long as they are needed."""
+"""The prepared frames of videos: decoded, resized and kept as long as they are needed."""
 
+import math
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from actionrec.native import images
+from actionrec.native.memory import Memory
 from actionrec.native.videos import Video
 
 CHANNELS = {"rgb": 3, "of": 2}
-CGROUP = Path("/sys/fs/cgroup")
-LIMITS = (CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes")
-
-
-class Memory:
-    """Bytes that frames may take up; safe to use from several threads."""
-
-    def __init__(self, free: int) -> None:
-        self._free = free
-        self._lock = threading.Lock()
-
-    def take(self, size: int) -> bool:
-        """Take `size` bytes, or tell that there is no room for them."""
-        with self._lock:
-            fits = size <= self._free
-            self._free -= size * fits
-        return fits
-
-    def give_back(self, size: int) -> None:
-        """Return bytes that were taken."""
-        with self._lock:
-            self._free += size
-
-
-def spare_memory() -> int:
-    """Return how many bytes a process may take and leave room for others: half of what is free."""
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    kibibytes = next(line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    limits = [file.read_text(encoding="ascii").strip() for file in LIMITS if file.exists()]
-    return min([int(kibibytes) * 1024, *map(int, filter(str.isdigit, limits))]) // 2
 
 
 class FrameReader:
-    """Gives one stream of videos, resized to `sizes`, and remembers what there is memory for.
+    """Gives one stream of videos, resized to `sizes`, and keeps what `memory` has room for.
 
     If as many frames as a video has will be drawn of it (`draws`), all are read with the first:
     it costs no more, and no epoch waits but one. Safe to use from several threads.
@@ -79,7 +50,7 @@ class FrameReader:
         return [pixels[i] for i in ids]
 
     def held(self, number: int) -> np.ndarray | None:
-        """Return all frames of a video, (N, H, W, channels), if they are in memory."""
+        """Return all frames of a video, (N, H, W, channels), if they are kept."""
         return self._pixels[number] if self._complete[number] else None
 
     def forget(self, number: int) -> None:
@@ -89,15 +60,21 @@ class FrameReader:
             self._complete[number] = False
             self._ready[number][:] = False
         if pixels is not None:
-            self._memory.give_back(pixels.nbytes)
+            self._memory.give_back(pixels)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all frames of all videos."""
+        return sum(map(math.prod, map(self._shape, range(len(self._videos)))))
+
+    def _shape(self, number: int) -> tuple[int, int, int, int]:
+        width, height = self._sizes[number]
+        return len(self._ready[number]), height, width, CHANNELS[self._stream]
 
     def _room(self, number: int) -> np.ndarray | None:
-        """Return the memory of a video's frames, if there is any."""
+        """Return where a video's frames are kept, if there is room."""
         if self._pixels[number] is None:
-            width, height = self._sizes[number]
-            shape = (len(self._ready[number]), height, width, CHANNELS[self._stream])
-            if self._memory.take(int(np.prod(shape))):
-                self._pixels[number] = np.empty(shape, np.uint8)
+            self._pixels[number] = self._memory.take(self._shape(number))
         return self._pixels[number]
 
     def _fill(self, number: int, pixels: np.ndarray, ids: np.ndarray) -> None:

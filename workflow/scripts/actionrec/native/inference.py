@@ -12,8 +12,8 @@ from actionrec import spec as specs
 from actionrec.files import replacing
 from actionrec.native import checkpoints, distributed, footprint, launch, progress, transforms
 from actionrec.native.clips import FixedClips, equal_batches, load
-from actionrec.native.frames import Memory, spare_memory
 from actionrec.native.loader import Loader, on_device
+from actionrec.native.memory import Memory, spare_memory
 from actionrec.native.status import StatusLog
 from actionrec.native.videos import Video, list_videos, refuse_small, warn_of_short
 

@@ -48,12 +48,11 @@ def take(training: Training, batch: Batch) -> None:
 def propagation(training: Training) -> Callable[[Batch], None]:
     """Return what leaves a batch's gradients in the network and counts it; on a GPU, a graph."""
     work, native = partial(_propagate, training), training.spec.native
-    # Mixup draws on the host what a graph would repeat. Several processes may hang when they part
-    # while a graph holds their collectives (pytorch/pytorch#115388).
-    alone = launch.size() == 1 and native.mixup_alpha == 0
-    if training.device.type == "cuda" and alone and native.cuda_graphs:
-        return graphs.Recorded(work, training.network.parameters())
-    return work
+    # Mixup draws on the host what a graph would repeat.
+    if training.device.type != "cuda" or native.mixup_alpha > 0 or not native.cuda_graphs:
+        return work
+    warm_up = graphs.WARM_UP if launch.size() == 1 else graphs.WARM_UP_TOGETHER
+    return graphs.Recorded(work, training.network.parameters(), warm_up)
 
 
 def _propagate(training: Training, batch: Batch) -> None:

@@ -34,8 +34,8 @@ from actionrec.native import (
     stopping,
 )
 from actionrec.native.clips import FixedClips, TrainingBatches, TrainingClips, equal_batches, load
-from actionrec.native.frames import Memory, spare_memory
 from actionrec.native.loader import Loader, on_device
+from actionrec.native.memory import Memory, room_for_frames, warn_of_room
 from actionrec.native.settings import METRICS
 from actionrec.native.state import Training
 from actionrec.native.status import StatusLog
@@ -85,8 +85,9 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     if spec.native.channels_last:
         precision.channels_last(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    memory = Memory(spare_memory() // launch.local_size(spec.train.num_gpus))
+    memory = room_for_frames(launch.local_size(spec.train.num_gpus))
     clips = TrainingClips(videos, spec, memory)
+    warn_of_room(memory, clips.nbytes)
     order = TrainingBatches(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
     )
