@@ -28,7 +28,7 @@ def prepare(folder: Path, options: argparse.Namespace):
     from actionrec.native.train import _prepare
 
     draw_set(folder / "data", options.videos, frames=40)
-    where = write_spec(folder / "spec.yaml", folder / "data", 3, 1, {})
+    where = write_spec(folder / "spec.yaml", folder / "data", 3, 1, 1, {})
     overrides = [
         f"dataset.workers={options.workers}",
         f"model.rgb_seq_length={options.frames}",

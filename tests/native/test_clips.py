@@ -252,11 +252,14 @@ def test_a_video_is_read_whole_if_all_of_it_will_be_drawn(draws, all_read, tmp_p
 
 @pytest.mark.parametrize("workers", [0, 3])
 def test_a_test_set_is_read_once_whatever_its_segments(workers, tmp_path, monkeypatch):
-    read = []
     decode = images.read_image
-    monkeypatch.setattr(
-        images, "read_image", lambda path, *how: read.append(path) or decode(path, *how)
-    )
+
+    def noting(path, *how):
+        with (tmp_path / "read").open("a") as notes:  # of all workers
+            notes.write(f"{path}\n")
+        return decode(path, *how)
+
+    monkeypatch.setattr(images, "read_image", noting)
     draw_tree(tmp_path, videos=3)
     videos = list_classes(tmp_path, LABELS, KEY)
     spec = spec_of(model={"sample_strategy": "consecutive"}, dataset={"workers": workers})
@@ -264,6 +267,7 @@ def test_a_test_set_is_read_once_whatever_its_segments(workers, tmp_path, monkey
     batches = load(clips, equal_batches(clips.lengths, lambda _: 4), spec)
     numbers = [number for batch in batches for number in batch.videos.tolist()]
     assert numbers == [number for number in range(6) for _ in range(10)]
+    read = (tmp_path / "read").read_text().splitlines()
     assert len(read) == len(set(read)) == 6 * 8
 
 

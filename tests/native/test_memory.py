@@ -63,13 +63,13 @@ def test_a_disk_without_room_is_done_without(videos, small_disk, caplog):
 
 def test_the_environment_says_how_much_room_there_is(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "spare_memory", lambda: 10 * 2**30)
-    assert room_for_frames(2).free == 5 * 2**30
+    assert room_for_frames(0.5).free == 5 * 2**30
     monkeypatch.setenv(MOST, "0.5")
-    assert room_for_frames(2).free == 2**28
+    assert room_for_frames(0.5).free == 2**28
     monkeypatch.setenv(FOLDER, str(tmp_path))
     status = os.statvfs(tmp_path)
     half = status.f_bavail * status.f_frsize / 2
-    assert room_for_frames(2).free - 2**28 == pytest.approx(half / 2, rel=0.1)
+    assert room_for_frames(0.5).free - 2**28 == pytest.approx(half / 2, rel=0.1)
 
 
 @pytest.mark.parametrize("value", ["much", "-1", "inf", "nan"])

@@ -1,9 +1,8 @@
 """Clips that videos are trained on and judged by, and the batches that they come in."""
 
 import os
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +13,7 @@ from actionrec.errors import InputError
 from actionrec.native import I3D_FRAMES, balancing, launch, sampling, streams, transforms
 from actionrec.native.frames import CHANNELS, FrameReader
 from actionrec.native.loader import Facts, Loader
-from actionrec.native.memory import Memory, keep_freed
+from actionrec.native.memory import Memory
 from actionrec.native.videos import Video
 
 
@@ -49,15 +48,14 @@ class TrainingClips:
         """Return the shape of each stream of a clip."""
         return _shapes(self._model, self._lengths)
 
-    def at_hand(self, key: tuple[int, int]) -> bool:
-        """Tell whether a clip only has to be cut out of frames at hand."""
-        resized = self._augmentation.train_crop_type == "multi_scale_crop"
-        return not resized and _held(self._readers, key[1] % len(self._videos))
+    def video(self, key: tuple[int, int]) -> int:
+        """Return the number of the video that a clip is cut out of."""
+        return key[1] % len(self._videos)
 
     def write(self, key: tuple[int, int], clip: Mapping[str, np.ndarray]) -> Facts:
         """Draw a clip, and write it into arrays of these shapes."""
         epoch, index = key
-        number = index % len(self._videos)
+        number = self.video(key)
         video, model = self._videos[number], self._model
         rng = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 1, epoch, index]))
         ids = sampling.stream_training_ids(
@@ -108,7 +106,6 @@ class FixedClips:
             )
         ]
         self._left = Counter(number for number, _ in self._items)
-        self._counting = threading.Lock()
         size = (model.input_width, model.input_height)
         crops = augmentation.val_center_crop
         self._crop = transforms.centre_crop(size) if crops else transforms.whole
@@ -139,18 +136,16 @@ class FixedClips:
         lengths = map(len, self._items[key][1])
         return _shapes(self._model, dict(zip(self._readers, lengths, strict=True)))
 
-    def at_hand(self, key: int) -> bool:
-        """Tell whether a clip only has to be cut out of frames at hand."""
-        return _held(self._readers, self._items[key][0])
+    def video(self, key: int) -> int:
+        """Return the number of the video that a clip is cut out of."""
+        return self._items[key][0]
 
     def write(self, key: int, clip: Mapping[str, np.ndarray]) -> Facts:
         """Write a clip into arrays of these shapes."""
         number, ids = self._items[key]
         _write(self._readers, number, ids, self._crop, clip)
-        with self._counting:
-            self._left[number] -= 1
-            last = not self._left[number]
-        if self._once and last:
+        self._left[number] -= 1
+        if self._once and not self._left[number]:
             for reader in self._readers.values():
                 reader.forget(number)
         return Facts(self._videos[number].label, False, number)
@@ -176,10 +171,6 @@ def _shapes(model: Any, lengths: Mapping[str, int]) -> dict[str, tuple[int, ...]
     return {stream: (length, *size, CHANNELS[stream]) for stream, length in lengths.items()}
 
 
-def _held(readers: Mapping[str, FrameReader], video: int) -> bool:
-    return all(reader.held(video) is not None for reader in readers.values())
-
-
 def _write(
     readers: Mapping[str, FrameReader],
     video: int,
@@ -190,7 +181,7 @@ def _write(
     for (stream, reader), wanted in zip(readers.items(), ids, strict=True):
         held = reader.held(video)
         if held is not None and isinstance(crop, transforms.Window):
-            np.copyto(clip[stream], crop(held)[wanted])  # one call, without Python's lock
+            np.copyto(clip[stream], crop(held)[wanted])
             continue
         for place, frame in enumerate(reader.read(video, wanted)):
             clip[stream][place] = crop(frame)
@@ -215,6 +206,11 @@ class TrainingBatches:
         return -(-self._own // self._batch_size)
 
     @property
+    def largest(self) -> list[tuple[int, int]]:
+        """A batch as large as any, of whatever clips."""
+        return [(0, 0)] * self._batch_size
+
+    @property
     def clips(self) -> int:
         """The number of clips of an epoch, those of all processes."""
         return self._own * launch.size()
@@ -236,7 +232,17 @@ def equal_batches(lengths: Sequence[int], most: Callable[[int], int]) -> list[li
     return batches
 
 
-def load(clips: TrainingClips | FixedClips, batches: Iterable[Any], spec: Any) -> Loader:
-    """Return the loader of clips with as many threads as dataset.workers and the machine say."""
-    keep_freed()
-    return Loader(clips, batches, min(spec.dataset.workers, os.cpu_count() or 1))
+def workers(spec: Any) -> int:
+    """Return how many processes read frames, as dataset.workers and the machine say; 0: none."""
+    return min(spec.dataset.workers, os.cpu_count() or 1)
+
+
+def load(
+    clips: TrainingClips | FixedClips, batches: TrainingBatches | list[list[int]], spec: Any
+) -> Loader:
+    """Return the loader of clips."""
+    if isinstance(batches, TrainingBatches):
+        return Loader(clips, batches, batches.largest, workers(spec))
+    lengths = clips.lengths
+    largest = max(batches, key=lambda keys: len(keys) * lengths[keys[0]], default=[])
+    return Loader(clips, batches, largest, workers(spec))

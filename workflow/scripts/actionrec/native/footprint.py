@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from actionrec.native import networks, streams
-from actionrec.native.loader import AHEAD
+from actionrec.native.loader import SLOTS
 from actionrec.native.memory import spare_memory
 
 MOST = 64  # clips at a time; a GPU is busy with fewer
@@ -28,7 +28,7 @@ def batch_size(
     shapes = networks.input_shapes(model)
     clip = tuple(torch.zeros(1, *shape, device=device) for shape in shapes.values())
     taken = MARGIN * _largest_layer(network, clip if len(clip) > 1 else clip[0])
-    waiting = (AHEAD + 1) * sum(int(np.prod(shape)) for shape in shapes.values())
+    waiting = SLOTS * sum(int(np.prod(shape)) for shape in shapes.values())
     room = spare_memory() // 4 // processes
     if device.type == "cpu":
         fitting = min(room, MOST_BYTES_OF_CPU) / (taken + waiting)

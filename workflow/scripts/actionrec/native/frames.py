@@ -1,7 +1,6 @@
 """The prepared frames of videos: decoded, resized and kept as long as they are needed."""
 
 import math
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ class FrameReader:
     """Gives one stream of videos, resized to `sizes`, and keeps what `memory` has room for.
 
     If as many frames as a video has will be drawn of it (`draws`), all are read with the first:
-    it costs no more, and no epoch waits but one. Safe to use from several threads.
+    it costs no more, and no epoch waits but one.
     """
 
     def __init__(
@@ -31,7 +30,6 @@ class FrameReader:
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
         self._memory, self._draws = memory, draws
-        self._locks = [threading.Lock() for _ in videos]
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
         self._ready = [np.zeros(len(video.images(stream)), bool) for video in videos]
         self._complete = [False] * len(videos)
@@ -40,10 +38,9 @@ class FrameReader:
         """Return the frames `ids` of a video, each (H, W, 3) RGB or (H, W, 2) flow, uint8."""
         pixels = self._pixels[number]
         if not self._complete[number]:
-            with self._locks[number]:
-                pixels = self._room(number)
-                if pixels is not None:
-                    self._fill(number, pixels, ids)
+            pixels = self._room(number)
+            if pixels is not None:
+                self._fill(number, pixels, ids)
         if pixels is None:
             frames = {i: self._decode(number, i) for i in np.unique(ids)}
             return [frames[i] for i in ids]
@@ -55,10 +52,9 @@ class FrameReader:
 
     def forget(self, number: int) -> None:
         """Free the memory of a video's frames."""
-        with self._locks[number]:
-            pixels, self._pixels[number] = self._pixels[number], None
-            self._complete[number] = False
-            self._ready[number][:] = False
+        pixels, self._pixels[number] = self._pixels[number], None
+        self._complete[number] = False
+        self._ready[number][:] = False
         if pixels is not None:
             self._memory.give_back(pixels)
 

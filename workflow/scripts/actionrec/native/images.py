@@ -1,10 +1,8 @@
 """Images of frames and of optical flow, read from files.
 
-OpenCV decodes and Pillow resizes, both without Python's lock. The pixels equal those of TAO, which
-decodes with Pillow too.
+OpenCV decodes and Pillow resizes. The pixels equal those of TAO, which decodes with Pillow too.
 """
 
-import os
 from io import BytesIO
 from pathlib import Path
 
@@ -18,7 +16,6 @@ FLAGS = {"RGB": cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, "L": cv2.I
 PNG = b"\x89PNG\r\n\x1a\n"
 PNG_TYPES = {"RGB": b"\x08\x02", "L": b"\x08\x00"}  # bits a channel and colour type, at byte 24
 KINDS = {"RGB": "frames", "L": "flow"}
-CHUNK = 2**18  # bytes, more than most frames have
 
 
 def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarray:
@@ -28,7 +25,7 @@ def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarr
     file if it is damaged or of another mode.
     """
     try:
-        data = _content(path)
+        data = path.read_bytes()
         if not (data.startswith(PNG) and data[24:26] == PNG_TYPES[mode]):
             with Image.open(BytesIO(data), formats=("PNG", "JPEG", "BMP")) as image:
                 refuse_mode(image, path, mode)
@@ -45,18 +42,6 @@ def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarr
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-
-
-def _content(path: Path) -> bytes:
-    """Return a file's bytes by few calls: threads wait for Python's lock after each of them."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        chunks = [os.read(file, CHUNK)]
-        while len(chunks[-1]) == CHUNK:
-            chunks.append(os.read(file, CHUNK))
-    finally:
-        os.close(file)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def refuse_mode(image: Image.Image, path: Path, mode: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from actionrec import spec as specs
 from actionrec.files import replacing
 from actionrec.native import checkpoints, distributed, footprint, launch, progress, transforms
-from actionrec.native.clips import FixedClips, equal_batches, load
+from actionrec.native.clips import FixedClips, equal_batches, load, workers
 from actionrec.native.loader import Loader, on_device
 from actionrec.native.memory import Memory, spare_memory
 from actionrec.native.status import StatusLog
@@ -80,7 +80,7 @@ def score_videos(
     # Results do not depend on the batch size: the spec's, TAO's default of 1, is only the least.
     most = max(batch_size, footprint.MOST)
     fitting = footprint.batch_size(network, spec.model, device, most, processes)
-    memory = Memory(spare_memory() // processes)
+    memory = Memory(spare_memory() // processes // max(1, workers(spec)))
     clips = FixedClips(own, spec, memory, mode=mode, segments=segments, once=True)
     batches = equal_batches(clips.lengths, fitting)
     scores: list[list[Tensor]] = [[] for _ in own]

@@ -33,7 +33,14 @@ from actionrec.native import (
     steps,
     stopping,
 )
-from actionrec.native.clips import FixedClips, TrainingBatches, TrainingClips, equal_batches, load
+from actionrec.native.clips import (
+    FixedClips,
+    TrainingBatches,
+    TrainingClips,
+    equal_batches,
+    load,
+    workers,
+)
 from actionrec.native.loader import Loader, on_device
 from actionrec.native.memory import Memory, room_for_frames, warn_of_room
 from actionrec.native.settings import METRICS
@@ -85,9 +92,11 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     if spec.native.channels_last:
         precision.channels_last(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    memory = room_for_frames(launch.local_size(spec.train.num_gpus))
+    parts = launch.local_size(spec.train.num_gpus) * max(1, workers(spec))
+    share = len(videos) / (len(videos) + len(validation))
+    memory = room_for_frames(share / parts)
     clips = TrainingClips(videos, spec, memory)
-    warn_of_room(memory, clips.nbytes)
+    warn_of_room(memory.free * max(1, workers(spec)), clips.nbytes)
     order = TrainingBatches(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
     )
@@ -106,7 +115,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         mean=ema.start(network) if spec.native.ema_decay > 0 else None,
         order=order,
         clips=load(clips, order, spec),
-        validation=_validation_loader(validation, spec, memory),
+        validation=_validation_loader(validation, spec, room_for_frames((1 - share) / parts)),
         totals=steps.new_totals(device),
     )
     training.propagate = steps.propagation(training)
