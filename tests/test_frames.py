@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
+from actionrec.cuts import Cut, read_cuts
 from actionrec.errors import InputError
 from actionrec.frames import extract_class
 from actionrec.leakage import find_duplicates
 from actionrec.manifest import read_manifest
 from actionrec.native.images import read_image
+from actionrec.tables import append_record
 from actionrec.videos import list_videos, write_files_table
 from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
 
@@ -351,6 +353,39 @@ def test_damaged_record_of_finished_frames_only_costs_time(three):
     three.extract()
     assert three.manifest.read_bytes() == table
     assert np.array_equal(stored(three.rgb("a")), decoded(three.videos / "a.avi"))
+    anew = three.tree()
+    three.extract()
+    assert three.tree() == anew
+
+
+def test_a_row_that_a_kill_cut_off_costs_its_video_alone(three):
+    done = three.frames.with_name(".walk") / "done.tsv"
+    before, table = three.tree(), three.manifest.read_bytes()
+    for left in (1, 20):
+        content = done.read_bytes()
+        done.write_bytes(content[:-left])
+        last = content.splitlines()[-1].split(b"\t")[0].decode()
+        three.extract()
+        assert three.manifest.read_bytes() == table
+        remade = {path.split("/")[0] for path, _ in three.tree().items() - before.items()}
+        assert remade == {last}
+        before = three.tree()
+
+
+def test_a_row_that_finds_no_room_leaves_the_table_as_it_was(small_disk):
+    table, record = small_disk / "table.tsv", Cut("clip", "a" * 100, 1)
+    append_record(table, record)
+    while table.stat().st_size % 4096 < 4096 - 100:  # the next row begins in the last page
+        append_record(table, record)
+    before = table.read_bytes()
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "rest").write_bytes(bytes(2**22))
+    with pytest.raises(OSError, match="No space"):
+        append_record(table, record)
+    assert table.read_bytes() == before
+    (small_disk / "rest").unlink()
+    append_record(table, record)
+    assert set(read_cuts(table)) == {record}
 
 
 MEMORY = """

@@ -1,5 +1,6 @@
 """What a machine has and lacks, told by programs that stand on PATH in place of the real ones."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from actionrec import preflight
 from actionrec.errors import InputError
-from helpers import clone, edit, snakemake
+from helpers import clone, edit, snakemake, write_video
 
 IMAGE = "nvcr.io/nvidia/tao/tao-toolkit:test"
 # Answers by the first words of the command line; anything else fails as an unknown image does.
@@ -179,6 +180,48 @@ def test_a_disk_that_is_too_small_for_the_frames(machine, tmp_path):
     dataset = folder_of_videos(tmp_path / "videos", 10**13)
     with pytest.raises(InputError, match=r"frames\.format: jpg"):
         preflight.require(preflight.look(config(dataset=dataset), ngc=False))
+
+
+@pytest.fixture
+def mine(mount_disk, tmp_path):
+    """Return a clone on a disk of 64 MB, for two classes whose frames need some 30 by estimate."""
+    for cls in ("clap", "wave"):
+        video = tmp_path / "videos" / cls / "a.avi"
+        write_video(video, frames=50, width=320, height=240, fourcc="MJPG")
+    folder = clone(mount_disk("size=64m") / "clone")
+
+    def choose(content):
+        path = str(tmp_path / "videos")
+        classes = ["clap", "wave"]
+        content["dataset"] = {"name": "mine", "source": "folder", "path": path, "classes": classes}
+        content["splits"] = {"method": "fraction", "test_fraction": 0.3, "validation": 0.2}
+        content["experiments"] = {"all": {}}
+
+    edit(folder / "config" / "config.yaml", choose)
+    return folder
+
+
+WARNING = "disk for the frames: "
+
+
+def leave_free(folder: Path, size: int) -> Path:
+    """Fill the disk of `folder` but for `size` bytes; return the file that does."""
+    rest = folder.parent / "rest"
+    rest.write_bytes(bytes(shutil.disk_usage(folder).free - size))
+    return rest
+
+
+@pytest.mark.slow
+def test_a_run_warns_of_a_disk_too_small_for_the_frames_and_goes_on(mine):
+    frames = ["results/mine/frames/clap.tsv", "results/mine/frames/wave.tsv"]
+    rest = leave_free(mine, 8 * 10**6)
+    said = snakemake(mine, "--cores", "1", *frames)
+    (warning,) = (line for line in said.splitlines() if WARNING in line)
+    assert "0.0 GB free" in warning and "set frames.format: jpg" in warning
+    assert all((mine / path).exists() for path in frames)
+    assert WARNING not in snakemake(mine, "--cores", "1", "dataset")
+    rest.unlink()
+    assert WARNING not in snakemake(mine, "--cores", "1", "-F", *frames)
 
 
 @pytest.mark.slow

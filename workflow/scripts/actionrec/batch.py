@@ -22,11 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
 
-from tqdm import tqdm
-
 from actionrec.errors import InputError
 from actionrec.files import explained_disk_errors
-from actionrec.tables import read_records, write_records
+from actionrec.tables import append_record, drop_half_row, read_records, write_records
 
 R = TypeVar("R")
 
@@ -84,6 +82,8 @@ def make_folders(
     `make` runs in `workers` processes. Raises what it raises, and `InputError` when a worker dies
     or the disk is full; what was finished is kept for the next run.
     """
+    from tqdm import tqdm  # not for the workers, which import this module
+
     records = []
     with explained_disk_errors(frames), _workroom(frames) as (folder, scratch, room):
         done = room / layer.done
@@ -122,10 +122,12 @@ def _workroom(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
 def _read_done(done: Path, record: type) -> dict[str, Any]:
     if not done.exists():
         return {}
+    drop_half_row(done)
     try:
         return {found.video: found for found in read_records(done, record)}
     except InputError:
         log.warning("%s is damaged: all images are made again", done)
+        done.unlink()
         return {}
 
 
@@ -158,7 +160,7 @@ def _publish(
             (task.scratch / name).rename(images)
         shutil.rmtree(task.scratch)
     known[record.video] = record
-    write_records(done, layer.record, known.values())
+    append_record(done, record)  # the whole table for each video would take as long as ten frames
 
 
 def _run_all(

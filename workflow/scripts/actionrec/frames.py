@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from actionrec.batch import Layer, Task, make_folders, remove
 from actionrec.cuts import Source, identity, pictures, read_sources, verdict
 from actionrec.errors import InputError, in_lines
-from actionrec.files import explained_disk_errors
+from actionrec.files import explained_disk_errors, write_bytes
 from actionrec.manifest import Clip, fingerprint, frame_fault, write_manifest
 from actionrec.videos import (
     SUFFIXES,
@@ -23,6 +23,8 @@ from actionrec.videos import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Buffer  # of Python 3.12
+
     import numpy as np
 
 log = logging.getLogger(__name__)
@@ -220,7 +222,7 @@ def _write_frames(
         pixels = np.ascontiguousarray(frame)  # a crop is not
         # Equal clips are to be found, not forgers: a checksum a frame costs a third of a hash.
         digest.update(f"{frame.shape[1]}x{frame.shape[0]} {crc32(pixels)} ".encode())
-        (folder / f"{number:06d}.{coding.fmt}").write_bytes(encode(frame))
+        write_bytes(f"{folder}/{number:06d}.{coding.fmt}", encode(frame))
     return width, height, digest.hexdigest()
 
 
@@ -234,15 +236,15 @@ def resized(frame: "np.ndarray", size: tuple[int, int] | None) -> "np.ndarray":
     return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
 
 
-def make_encoder(coding: Coding) -> "Callable[[np.ndarray], bytes]":
+def make_encoder(coding: Coding) -> "Callable[[np.ndarray], Buffer]":
     """Return the function that turns a (height, width, BGR) uint8 frame into a file's bytes."""
     import cv2
 
     cv2.setNumThreads(1)  # the processes are the parallelism
 
-    def by_opencv(frame: "np.ndarray") -> bytes:
+    def by_opencv(frame: "np.ndarray") -> "Buffer":
         options = [cv2.IMWRITE_JPEG_QUALITY, coding.quality] if coding.fmt == "jpg" else []
-        return cv2.imencode(f".{coding.fmt}", frame, options)[1].tobytes()
+        return cv2.imencode(f".{coding.fmt}", frame, options)[1]
 
     if coding.fmt == "jpg" or coding.encoder == "cv2":
         return by_opencv
@@ -252,7 +254,7 @@ def make_encoder(coding: Coding) -> "Callable[[np.ndarray], bytes]":
         log.warning("fpng cannot be loaded (%s): OpenCV writes the PNG files, slower", error)
         return by_opencv
 
-    def by_fpng(frame: "np.ndarray") -> bytes:
+    def by_fpng(frame: "np.ndarray") -> "Buffer":
         try:
             return fpng.from_ndarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
         except RuntimeError:

@@ -1,7 +1,9 @@
 """Read and write the small sorted TSV files that rules hand on to each other."""
 
 import csv
+import errno
 import io
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -20,16 +22,18 @@ _TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write `rows` under a header of `columns`, whole or not at all."""
-    rows = list(rows)
+    text = _as_text([columns, *rows])
+    with replacing(path) as part:
+        part.write_text(text, **_TEXT)
+
+
+def _as_text(rows: Sequence[Sequence[object]]) -> str:
     # Before Python 3.13 the csv module forgets that a carriage return needs quotes.
     odd = any("\r" in str(cell) for row in rows for cell in row)
     quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
     text = io.StringIO()
-    writer = csv.writer(text, "excel-tab", lineterminator="\n", quoting=quoting)
-    writer.writerow(columns)
-    writer.writerows(rows)
-    with replacing(path) as part:
-        part.write_text(text.getvalue(), **_TEXT)
+    csv.writer(text, "excel-tab", lineterminator="\n", quoting=quoting).writerows(rows)
+    return text.getvalue()
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
@@ -56,6 +60,27 @@ def write_records(path: Path, kind: type, records: Iterable[Any]) -> None:
     """Write dataclass instances of `kind` as rows, sorted by their first fields."""
     columns = [field.name for field in fields(kind)]
     write_table(path, columns, sorted(map(attrgetter(*columns), records)))
+
+
+def append_record(path: Path, record: Any) -> None:
+    """Add a dataclass instance to a table, or make it, by one write; a full disk leaves no half.
+
+    A kill may leave one, which `drop_half_row` removes.
+    """
+    columns = [field.name for field in fields(record)]
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        rows = [attrgetter(*columns)(record)] if end else [columns, attrgetter(*columns)(record)]
+        content = _as_text(rows).encode(_TEXT["encoding"], _TEXT["errors"])
+        if file.write(content) < len(content):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def drop_half_row(path: Path) -> None:
+    """Cut off what stands behind the last line break of a table."""
+    content = path.read_bytes()
+    os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def read_records(path: Path, kind: type[Record]) -> list[Record]:
