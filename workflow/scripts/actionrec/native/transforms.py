@@ -162,13 +162,15 @@ def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
         _constant(tuple(augmentation[f"{stream}_input_{part}"]), clips.device)
         for part in ("mean", "std")
     )
-    clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips)
-    clips = clips.to(torch.float32).div_(255).sub_(mean).div_(std).permute(0, 4, 1, 2, 3)
+    clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips).permute(0, 4, 1, 2, 3)
+    # In the network's own order the rest is done in long runs, not three numbers at a time.
+    order = torch.preserve_format if spec.native.channels_last else torch.contiguous_format
+    clips = clips.to(torch.float32, memory_format=order).div_(255).sub_(mean).div_(std)
     clips = clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
-    return precision.last(clips) if spec.native.channels_last else clips.contiguous()
+    return precision.last(clips) if spec.native.channels_last else clips
 
 
 @cache
 def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return values on a device; made once, as each copy to a GPU would wait for it."""
-    return torch.tensor(values, device=device)
+    """Return a value for each channel; made once, as each copy to a GPU would wait for it."""
+    return torch.tensor(values, device=device).view(-1, 1, 1, 1)
