@@ -2,13 +2,15 @@
 
 The network is ResNet18-3D at 224x224, in float32. First alone, on clips in memory, for batches of
 several sizes, on the CPU and, where there is one, on the GPU. PyTorch computes as the engine does,
-ONNX Runtime runs the engine's export. Then the command `evaluate` on frames from PNG files, with
-one clip a video and with ten, of which it reads each frame once.
+ONNX Runtime runs the engine's export. Then what `evaluate` does once it has started, from PNG files
+to scores, as a share of what the network alone does in the same turn, and the whole command,
+with one clip a video and with ten, of which it reads each frame once.
 
     python benchmarks/inference.py
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the engine's command sets it
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -27,8 +30,10 @@ import yaml  # noqa: E402
 from throughput import LABELS, draw_set, environment  # noqa: E402
 
 from actionrec import spec as specs  # noqa: E402
-from actionrec.native import networks  # noqa: E402
+from actionrec.native import footprint, networks  # noqa: E402
 from actionrec.native.export import _example, _write  # noqa: E402
+from actionrec.native.inference import score_videos  # noqa: E402
+from actionrec.native.videos import list_classes  # noqa: E402
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -109,6 +114,30 @@ def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path
                 print(f"| {frames} | {name}, {device} | {size} | {spread} |", flush=True)
 
 
+def scoring(frames: int, data: Path, turns: int = 3) -> None:
+    """Measure scoring one clip of each video, against the network alone on as many at a time."""
+    spec = specs.merge({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = networks.build(spec.model, len(LABELS)).eval().to(device)
+    videos = list_classes(data, LABELS, "benchmark")
+    size = footprint.batch_size(network, spec.model, torch.device(device), footprint.MOST)(frames)
+    shape = (size, *networks.input_shapes(spec.model)["rgb"])
+    judge = in_pytorch(network, np.zeros(shape, np.float32), device)
+    rates, shares = [], []
+    for _ in range(turns):
+        start = time.perf_counter()
+        score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
+        rates.append(len(videos) / (time.perf_counter() - start))
+        shares.append(rates[-1] / clips_per_second(judge, size, len(videos) / rates[-1])[0])
+    spread = f"{statistics.median(rates):.4g} ({min(rates):.4g}-{max(rates):.4g})"
+    part = f"{statistics.median(shares):.0%} ({min(shares):.0%}-{max(shares):.0%})"
+    print(
+        f"| {frames} | scoring {len(videos)} videos, {device} | {size} | {spread}, "
+        f"{part} of the network alone |",
+        flush=True,
+    )
+
+
 def whole(frames: int, data: Path, folder: Path, segments: int) -> None:
     """Measure the command evaluate, and print its row."""
     spec = specs.merge({"model": model_of(frames)}, "benchmark")
@@ -158,6 +187,7 @@ def main() -> None:
         draw_set(folder / "data", options.videos, 90)
         for frames in options.frames:
             alone(frames, sizes, options.seconds, folder)
+            scoring(frames, folder / "data")
             for segments in (0, 10):
                 whole(frames, folder / "data", folder, segments)
 
