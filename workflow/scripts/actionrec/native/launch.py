@@ -5,7 +5,6 @@ torchrun, or anything that sets the same, can start them on several machines. Lo
 the process that starts the others needs no PyTorch.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -14,10 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from actionrec.children import dying_with_parent
 from actionrec.errors import InputError
 from actionrec.native.status import StatusLog
 
@@ -145,15 +144,8 @@ def _start(arguments: Sequence[str], number: int, count: int, port: int) -> subp
         [sys.executable, "-m", "actionrec.native", *arguments],
         stdin=subprocess.DEVNULL,
         env=variables | {name: str(value) for name, value in place.items()},
-        preexec_fn=partial(_die_with, os.getpid()),
+        preexec_fn=dying_with_parent(),
     )
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != parent:  # which died before the kernel was told
-        os._exit(1)
 
 
 def _first_failure(

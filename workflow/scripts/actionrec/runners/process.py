@@ -1,12 +1,10 @@
 """Execute a command: its words go to a log, its progress to the terminal, its end is ours."""
 
-import ctypes
 import logging
 import os
 import pty
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import termios
@@ -16,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from actionrec.children import dying_with_parent
 from actionrec.runners import watchdog
 from actionrec.runners.request import Request
 
@@ -107,7 +106,7 @@ def _start(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=variables,
-            preexec_fn=_die_with_parent,
+            preexec_fn=dying_with_parent(),
             start_new_session=True,
         )
         return process, process.stdout
@@ -120,7 +119,7 @@ def _start(
             stdout=theirs,
             stderr=theirs,
             env=variables,
-            preexec_fn=_die_with_parent,
+            preexec_fn=dying_with_parent(),
             start_new_session=True,
         )
     finally:
@@ -137,12 +136,6 @@ def _ending_with_this(process: subprocess.Popen[bytes]) -> Iterator[None]:
         except BaseException:
             watchdog.kill_group(process.pid)
             raise
-
-
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies (prctl PR_SET_PDEATHSIG)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _pieces(stream: BinaryIO, copy: BinaryIO) -> Iterator[bytes]:
