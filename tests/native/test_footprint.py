@@ -40,7 +40,7 @@ def test_the_estimate_covers_what_a_gpu_takes(backbone):
     model = model_of(backbone=backbone, rgb_seq_length=16, input_width=224, input_height=224)
     network = networks.build(model, 2).eval().cuda()
     clip = torch.zeros(1, *networks.input_shapes(model)["rgb"], device="cuda")
-    estimate = footprint.MARGIN * footprint._largest_layer(network, clip)
+    estimate = footprint.MARGIN * footprint._largest_layer(network, (clip,))
     clips = torch.zeros(8, *clip.shape[1:], device="cuda")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()

@@ -1,6 +1,8 @@
 """How many clips a network can judge at a time in the memory that there is."""
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -27,29 +29,40 @@ def batch_size(
     """
     shapes = networks.input_shapes(model)
     clip = tuple(torch.zeros(1, *shape, device=device) for shape in shapes.values())
-    taken = MARGIN * _largest_layer(network, clip if len(clip) > 1 else clip[0])
     waiting = SLOTS * sum(int(np.prod(shape)) for shape in shapes.values())
     room = spare_memory() // 4 // processes
     if device.type == "cpu":
-        fitting = min(room, MOST_BYTES_OF_CPU) / (taken + waiting)
+        room = min(room, MOST_BYTES_OF_CPU)
+        fitting = room / (MARGIN * _largest_layer(network, clip, room // 2 // MARGIN) + waiting)
     else:
         free, _ = torch.cuda.mem_get_info(device)
-        fitting = min(free / 2 / taken, room / waiting)
+        fitting = min(free / 2 / (MARGIN * _largest_layer(network, clip)), room / waiting)
     frames = min(streams(model).values())
     return lambda length: max(1, min(most, int(fitting * frames / length)))
 
 
+class _Enough(Exception):
+    """Say that what has been seen of a network answers the question."""
+
+
 @torch.inference_mode()
-def _largest_layer(network: nn.Module, clip: Tensor | tuple[Tensor, ...]) -> int:
-    """Return how many bytes go into and come out of a layer, of the one with the most."""
-    sizes: list[int] = []
+def _largest_layer(network: nn.Module, clip: tuple[Tensor, ...], enough: float = math.inf) -> int:
+    """Return how many bytes go into and come out of a layer, of the one with the most.
+
+    The first with more than `enough` does: a second clip would not fit, and a CPU takes its time.
+    """
+    most = 0
 
     def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        sizes.append(sum(tensor.nbytes for tensor in (*inputs, output)))
+        nonlocal most
+        most = max(most, sum(tensor.nbytes for tensor in (*inputs, output)))
+        if most > enough:
+            raise _Enough
 
     layers = [module for module in network.modules() if not list(module.children())]
     hooks = [layer.register_forward_hook(note) for layer in layers]
-    network(clip)
+    with suppress(_Enough):
+        network(clip if len(clip) > 1 else clip[0])
     for hook in hooks:
         hook.remove()
-    return max(sizes)
+    return most

@@ -162,7 +162,9 @@ def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
         _constant(tuple(augmentation[f"{stream}_input_{part}"]), clips.device)
         for part in ("mean", "std")
     )
-    clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips).permute(0, 4, 1, 2, 3)
+    if clips.device.type != "cpu" or flips.any():  # to ask a GPU is to wait for it
+        clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips)
+    clips = clips.permute(0, 4, 1, 2, 3)
     # In the network's own order the rest is done in long runs, not three numbers at a time.
     order = torch.preserve_format if spec.native.channels_last else torch.contiguous_format
     clips = clips.to(torch.float32, memory_format=order).div_(255).sub_(mean).div_(std)
