@@ -14,6 +14,7 @@ import torch
 from engine import LABELS, command, curve, draw_video, environment, run, statuses, write_spec
 
 from actionrec import spec as specs
+from actionrec.native import launch
 from actionrec.native.__main__ import main
 from actionrec.native.clips import TrainingBatches
 from helpers import is_running, wait_for
@@ -154,6 +155,18 @@ def test_when_one_is_killed_all_end_and_the_next_training_goes_on_exactly(
     assert "rank 1 was killed by SIGKILL" in last["message"]
     succeed("train", spec, **TWO)
     assert curve(results(spec)) == curve(results(together))
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_of_several_that_fail_the_one_that_was_killed_is_named(killed):
+    """The others may have failed first, at its loss, when both are looked at."""
+    processes = [subprocess.Popen(["sleep", "60"]), subprocess.Popen(["false"])]
+    processes[0].kill()
+    for process in processes:
+        process.wait()
+    if killed:
+        processes.reverse()
+    assert launch._first_failure(processes, []) == killed
 
 
 @pytest.mark.slow

@@ -151,12 +151,15 @@ def _start(arguments: Sequence[str], number: int, count: int, port: int) -> subp
 def _first_failure(
     processes: Sequence[subprocess.Popen[bytes]], received: Sequence[int]
 ) -> int | None:
-    """Wait for all processes or a signal; return the number of one that has not ended well."""
+    """Wait for all processes or a signal; return the number of one that has not ended well.
+
+    One that was killed goes before those that failed because it was gone.
+    """
     while not received:
         codes = [process.poll() for process in processes]
-        failed = next((number for number, code in enumerate(codes) if code), None)
-        if failed is not None or None not in codes:
-            return failed
+        failed = [number for number, code in enumerate(codes) if code]
+        if failed or None not in codes:
+            return min(failed, key=codes.__getitem__, default=None)
         time.sleep(SECONDS_BETWEEN_LOOKS)
     return None
 
