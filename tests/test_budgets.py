@@ -1,6 +1,7 @@
 """Budgets: trials are ranked by what files say, and only by that."""
 
 import json
+import os
 from itertools import permutations
 
 import pytest
@@ -135,3 +136,19 @@ def test_a_training_that_a_trial_cannot_begin_is_refused(train, native, said):
         budgets.refuse_unfit(budget(), spec, "mine.yaml, experiments.x")
     assert said in str(error.value)
     budgets.refuse_unfit(budget(), specs.check_overrides({}, "mine.yaml"), "mine.yaml")
+
+
+def test_what_is_published_of_a_trial_is_not_older_than_it(tmp_path):
+    """Snakemake touches the outputs one by one, and then compares them with the inputs."""
+    trial = [tmp_path / name for name in ("trial.pth", "trial.json", "trial.csv")]
+    published = [tmp_path / name for name in ("model.pth", "model.json", "history.csv")]
+    for path in trial:
+        path.write_text('{"file": "a"}')
+    budgets.publish_trial(trial, published)
+    for second, path in enumerate(published):
+        now = 2_000_000_000 + second
+        os.utime(path, (now, now))
+    assert min(map(os.path.getmtime, published)) >= max(map(os.path.getmtime, trial))
+    assert [path.read_text() for path in published[::2]] == [
+        path.read_text() for path in trial[::2]
+    ]

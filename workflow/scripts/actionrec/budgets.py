@@ -6,6 +6,7 @@ is ranked are files, all of them, so that no result depends on which job was don
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
@@ -16,7 +17,7 @@ import yaml
 
 from actionrec import results, sweeps
 from actionrec.errors import InputError
-from actionrec.files import same_file_system_link, write_text
+from actionrec.files import replacing, same_file_system_link, write_text
 from actionrec.native.settings import NativeConfig
 
 COLUMNS = ("rank", "experiment", "epochs", "epoch", "val_acc", "val_loss", "kept")
@@ -157,4 +158,7 @@ def publish_trial(trial: Sequence[Path], published: Sequence[Path]) -> None:
     same_file_system_link(trial[0], model)
     chosen = json.loads(trial[1].read_text(encoding="utf-8"))
     write_text(choice, json.dumps({**chosen, "stopped": "budget"}, indent=2) + "\n")
-    same_file_system_link(trial[2], history)
+    # No second link: Snakemake touches the outputs one by one, and the model's, which is also an
+    # input's, must not seem older than another input.
+    with replacing(history) as part:
+        shutil.copyfile(trial[2], part)
