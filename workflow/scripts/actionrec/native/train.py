@@ -92,11 +92,12 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     if spec.native.channels_last:
         precision.channels_last(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    parts = launch.local_size(spec.train.num_gpus) * max(1, workers(spec))
+    readers = max(1, workers(spec))
+    parts = launch.local_size(spec.train.num_gpus) * readers
     share = len(videos) / (len(videos) + len(validation))
     memory = room_for_frames(share / parts)
     clips = TrainingClips(videos, spec, memory)
-    warn_of_room(memory.free * max(1, workers(spec)), clips.nbytes)
+    warn_of_room(memory.free * readers, clips.nbytes)
     order = TrainingBatches(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
     )
