@@ -1,17 +1,15 @@
-"""What the processes of one task share: gradients, counts, and the word of process 0."""
+"""What the processes of one task share: counts, results, and the word of process 0."""
 
 import gc
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
 
 from actionrec.errors import InputError
 from actionrec.native import launch
@@ -80,27 +78,6 @@ def device(gpu_ids: Sequence[int]) -> torch.device:
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
-
-
-def parallel(network: nn.Module, place: torch.device) -> nn.Module:
-    """Return what computes as `network` and gives all processes the mean of their gradients.
-
-    Batch normalisation sees the batch of its own process, as in TAO. The statistics that it
-    gathers are those of process 0; training does not read them, so they are not passed on here.
-    """
-    if launch.size() == 1:
-        return network
-    # Of kernels of one pixel, which lie in memory in either order; they are copied.
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    with warnings.catch_warnings():
-        # Its new name, forward_sync_buffers, is not in PyTorch 2.11.
-        warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-        return DistributedDataParallel(
-            network,
-            device_ids=None if place.type == "cpu" else [place],
-            broadcast_buffers=False,
-            gradient_as_bucket_view=True,
-        )
 
 
 def summed(counts: Tensor) -> Tensor:

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from actionrec.native.loader import Batch
 
-# Batches of a shape before it is recorded, as PyTorch's notes on CUDA graphs advise: of several
-# processes DistributedDataParallel takes the time of the first ten, which no graph can hold.
-WARM_UP, WARM_UP_TOGETHER = 3, 11
+WARM_UP = 3  # batches of a shape before it is recorded, as PyTorch's notes on CUDA graphs advise
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +36,8 @@ class Recorded:
     stays as it was recorded. Where the memory does not do for graphs, the work goes on without.
     """
 
-    def __init__(
-        self,
-        work: Callable[[Batch], None],
-        parameters: Iterable[nn.Parameter],
-        warm_up: int = WARM_UP,
-    ) -> None:
-        self._work, self._parameters, self._warm_up = work, list(parameters), warm_up
+    def __init__(self, work: Callable[[Batch], None], parameters: Iterable[nn.Parameter]) -> None:
+        self._work, self._parameters = work, list(parameters)
         self._seen: Counter[Any] = Counter()
         self._recordings: dict[Any, Recording] = {}
         self._pool = torch.cuda.graph_pool_handle()
@@ -67,7 +60,7 @@ class Recorded:
     def _do(self, batch: Batch) -> None:
         shape = tuple(tensor.shape for tensor in batch.on_device)
         self._seen[shape] += 1
-        if not self._recording or self._seen[shape] <= self._warm_up:
+        if not self._recording or self._seen[shape] <= WARM_UP:
             self._work(batch)
             return
         if shape not in self._recordings:

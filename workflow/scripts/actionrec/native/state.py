@@ -21,6 +21,7 @@ from actionrec.native import (
     sgd,
     stopping,
 )
+from actionrec.native.averaging import Averaging
 from actionrec.native.clips import TrainingBatches
 from actionrec.native.loader import Batch, Loader
 from actionrec.native.status import StatusLog
@@ -35,7 +36,7 @@ class Training:
     status: StatusLog
     device: torch.device
     network: nn.Module
-    parallel: nn.Module  # the network, or what keeps it equal in several processes
+    averaging: Averaging
     optimizer: sgd.SGD
     scheduler: LRScheduler
     scaler: torch.amp.GradScaler

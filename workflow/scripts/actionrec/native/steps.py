@@ -18,7 +18,6 @@ from actionrec.native import (
     distributed,
     ema,
     graphs,
-    launch,
     mixing,
     precision,
     schedules,
@@ -51,13 +50,13 @@ def propagation(training: Training) -> Callable[[Batch], None]:
     # Mixup draws on the host what a graph would repeat.
     if training.device.type != "cuda" or native.mixup_alpha > 0 or not native.cuda_graphs:
         return work
-    warm_up = graphs.WARM_UP if launch.size() == 1 else graphs.WARM_UP_TOGETHER
-    return graphs.Recorded(work, training.network.parameters(), warm_up)
+    return graphs.Recorded(work, training.network.parameters())
 
 
 def _propagate(training: Training, batch: Batch) -> None:
     loss, logits = _loss(training, batch)
-    training.scaler.scale(loss).backward()
+    training.scaler.scale(training.averaging.divide(loss)).backward()
+    training.averaging.wait()
     count(training.totals, loss, logits, batch.labels)
 
 
@@ -76,7 +75,7 @@ def _loss(training: Training, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _forward(training: Training, inputs: Any) -> Tensor:
     try:
-        return training.parallel(inputs)
+        return training.network(inputs)
     except ValueError as error:  # of batch normalisation
         if "more than 1 value per channel" not in str(error):
             raise

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.native import (
+    averaging,
     balancing,
     checkpoints,
     distributed,
@@ -109,7 +110,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         status=status,
         device=device,
         network=network,
-        parallel=distributed.parallel(network, device),
+        averaging=averaging.Averaging(network),
         optimizer=optimizer,
         scheduler=schedules.make(optimizer, spec, len(order)),
         scaler=precision.scaler(spec.native.precision, device),
