@@ -12,7 +12,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from actionrec.errors import InputError
-from actionrec.native import launch
+from actionrec.native import allocation, launch
 
 BACKEND = "ACTIONREC_BACKEND"  # gloo: on CPUs, one process each, to try things out
 PATIENCE = timedelta(minutes=30)  # with a process that does not come, or save, or validate
@@ -65,6 +65,7 @@ def device(gpu_ids: Sequence[int]) -> torch.device:
     several = launch.size() > 1
     on_cpus = several and os.environ.get(BACKEND) == "gloo"
     if on_cpus or not (several or torch.cuda.is_available()):
+        allocation.keep_freed()
         return torch.device("cpu")
     number, count = gpu_ids[launch.local_rank(len(gpu_ids))], torch.cuda.device_count()
     if number not in range(count):
