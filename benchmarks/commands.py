@@ -7,15 +7,11 @@ all that they do. With --tao the same of NVIDIA's command, which takes over the 
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from throughput import LABELS, draw_set, environment
+from throughput import LABELS, OURS, draw_set, seconds_of_task
 
 FRAMES, VIDEOS = 12, 4
 
@@ -49,17 +45,6 @@ def write_spec(path: Path, data: Path) -> Path:
     return path
 
 
-def seconds(command: Sequence[str], task: str, spec: Path) -> float:
-    """Return the wall time of one task."""
-    start = time.perf_counter()
-    done = subprocess.run(
-        [*command, task, "-e", str(spec)], env=environment(), capture_output=True, text=True
-    )
-    if done.returncode:
-        sys.exit(f"{' '.join(command)} {task} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return time.perf_counter() - start
-
-
 def main() -> None:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(
@@ -68,7 +53,7 @@ def main() -> None:
     parser.add_argument("--tao", help="NVIDIA's action_recognition command")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    ways = {"ours": [sys.executable, "-m", "actionrec.native"]}
+    ways = {"ours": OURS}
     if options.tao:
         ways["TAO"] = [options.tao]
     tasks = ("train", "evaluate", "inference", "export")
@@ -80,7 +65,7 @@ def main() -> None:
             for repeat in range(options.repeats if way == "ours" else 1):
                 (own := Path(folder) / f"{way}{repeat}").mkdir()
                 spec = write_spec(own / "spec.yaml", data)
-                spent = [seconds(command, task, spec) for task in tasks]
+                spent = [seconds_of_task(command, task, spec) for task in tasks]
                 cells = " | ".join(f"{each:.1f}" for each in [*spent, sum(spent)])
                 print(f"| {way} | {cells} |", flush=True)
 

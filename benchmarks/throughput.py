@@ -39,6 +39,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from actionrec.frames import Coding, make_encoder, resized  # noqa: E402
 
+OURS = [sys.executable, "-m", "actionrec.native"]
 LABELS = {"across": 0, "down": 1}
 PNG = "PNG"
 FORMS = {
@@ -129,21 +130,23 @@ def room_for_frames(room: str, folder: Path) -> dict[str, str]:
     return nowhere if room == "none" else nowhere | {"ACTIONREC_FRAME_DISK": str(folder)}
 
 
-def train(
-    command: Sequence[str], spec: Path, variables: Mapping[str, str]
-) -> tuple[float, list[float]]:
-    """Run one training; return its wall time and the seconds of its epochs."""
+def seconds_of_task(
+    command: Sequence[str], task: str, spec: Path, variables: Mapping[str, str] | None = None
+) -> float:
+    """Run one task of TAO's command or of ours to its end; return its wall time."""
     start = time.perf_counter()
     done = subprocess.run(
-        [*command, "train", "-e", str(spec)],
-        env=environment() | variables,
+        [*command, task, "-e", str(spec)],
+        env=environment() | (variables or {}),
         capture_output=True,
         text=True,
     )
     wall = time.perf_counter() - start
     if done.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-    return wall, seconds_of_epochs(spec)
+        sys.exit(
+            f"{' '.join(command)} {task} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
+    return wall
 
 
 def ceiling(spec: Path, batches: int = 60) -> float:
@@ -194,7 +197,8 @@ class Table:
         """Add a row for each of some equal trainings; `top` is the way that is their ceiling."""
         for repeat in range(repeats):
             spec = self._spec(data, epochs, extra)
-            wall, spent = train(command, spec, room_for_frames(room, self.work))
+            wall = seconds_of_task(command, "train", spec, room_for_frames(room, self.work))
+            spent = seconds_of_epochs(spec)
             later = [self.clips / seconds for seconds in spent[1:]]
             self._add(
                 way=way,
@@ -228,7 +232,7 @@ class Table:
 
 def measure(root: Path, table: Table) -> list[dict]:
     """Run all ways on one clip length."""
-    options, ours = table.options, [sys.executable, "-m", "actionrec.native"]
+    options = table.options
     if options.tao:
         for form in FORMS if options.only_tao else (PNG,):
             way = "TAO" if form == PNG else f"TAO, {form}"
@@ -242,7 +246,7 @@ def measure(root: Path, table: Table) -> list[dict]:
             own = {**extra, "train": {**extra.get("train", {}), "num_gpus": gpus}}
             table.train(
                 name,
-                ours,
+                OURS,
                 root / PNG,
                 options.epochs,
                 options.repeats,

@@ -1,12 +1,12 @@
 """Memory that a CPU's tensors free: it is there for the next ones."""
 
-import os
 import platform
 import resource
 import subprocess
 import sys
 
 import pytest
+from engine import environment
 
 PAGES = 64 * 2**20 // resource.getpagesize()
 FAULTS = f"""
@@ -26,10 +26,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(repository, *arguments):
+def faults(*arguments):
     done = subprocess.run(
         [sys.executable, "-c", FAULTS, *arguments],
-        env={**os.environ, "PYTHONPATH": str(repository / "workflow/scripts")},
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,
@@ -38,6 +38,6 @@ def faults(repository, *arguments):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
-def test_a_large_tensor_does_not_take_new_pages_each_time(repository):
-    assert faults(repository) >= PAGES
-    assert faults(repository, "kept") < PAGES / 10
+def test_a_large_tensor_does_not_take_new_pages_each_time():
+    assert faults() >= PAGES
+    assert faults("kept") < PAGES / 10

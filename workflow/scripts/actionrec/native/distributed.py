@@ -57,7 +57,7 @@ def _is_first(failures: dist.Store) -> bool:
 
 
 def device(gpu_ids: Sequence[int]) -> torch.device:
-    """Return the device of this process, on a machine that gives `gpu_ids` to the task.
+    """Choose and set up the device of this process, on a machine that gives `gpu_ids` to the task.
 
     Without a GPU that is the CPU, but not for several processes, unless the environment asks for
     it. Raises `InputError` for a GPU that is not there.
