@@ -2,11 +2,12 @@
 
 The network is ResNet18-3D at 224x224, in float32. First alone, on clips in memory, for batches of
 several sizes, on the CPU and, where there is one, on the GPU. PyTorch computes as the engine does,
-ONNX Runtime runs the engine's export. Then what `evaluate` does once it has started, from PNG files
+ONNX Runtime runs the engine's export. Then what `evaluate` does once it has started, from files
 to scores, as a share of what the network alone does in the same turn, and the whole command,
 with one clip a video and with ten, of which it reads each frame once.
 
     python benchmarks/inference.py
+    python benchmarks/inference.py --only-scoring --videos 480 --form "JPEG 95 at 224x224"
 """
 
 import argparse
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the engine's command sets it
@@ -27,7 +30,7 @@ import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
-from throughput import LABELS, OURS, draw_set, seconds_of_task  # noqa: E402
+from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # noqa: E402
 
 from actionrec import spec as specs  # noqa: E402
 from actionrec.native import allocation, footprint, networks, transforms  # noqa: E402
@@ -125,25 +128,39 @@ def inputs(videos: list[Video], spec: DictConfig) -> torch.Tensor:
     return transforms.normalise(batch, spec)
 
 
-def scoring(frames: int, data: Path, turns: int = 3) -> None:
-    """Measure scoring one clip of each video, against the network alone on as many at a time."""
+def turn(frames: int, data: Path) -> tuple[int, float, float]:
+    """Score one clip of each video, then let the network alone judge as many at a time.
+
+    Returns how many that are, clips a second of scoring and their share of the network's. It
+    wants a process of its own, as `evaluate` has: workers are forked, and what a process has used
+    before is copied page by page when it is used again beside them.
+    """
+    allocation.keep_freed()  # as the engine does before it computes on a CPU
     spec = specs.merge({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = networks.build(spec.model, len(LABELS)).eval().to(device)
     videos = list_classes(data, LABELS, "benchmark")
+    start = time.perf_counter()
+    score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
+    rate = len(videos) / (time.perf_counter() - start)
     size = footprint.batch_size(network, spec.model, torch.device(device), footprint.MOST)(frames)
     size = min(size, len(videos))
     judge = in_pytorch(network, inputs(videos[:size], spec), device)
-    rates, shares = [], []
-    for _ in range(turns):
-        start = time.perf_counter()
-        score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
-        rates.append(len(videos) / (time.perf_counter() - start))
-        shares.append(rates[-1] / clips_per_second(judge, size, len(videos) / rates[-1])[0])
+    return size, rate, rate / clips_per_second(judge, size, len(videos) / rate)[0]
+
+
+def scoring(frames: int, data: Path, turns: int = 3) -> None:
+    """Measure some turns, each in its process, and print their row."""
+    own = {"max_workers": 1, "max_tasks_per_child": 1, "mp_context": get_context("spawn")}
+    with ProcessPoolExecutor(**own) as pool:
+        found = [pool.submit(turn, frames, data).result() for _ in range(turns)]
+    sizes, rates, shares = zip(*found, strict=True)
     spread = f"{statistics.median(rates):.4g} ({min(rates):.4g}-{max(rates):.4g})"
     part = f"{statistics.median(shares):.0%} ({min(shares):.0%}-{max(shares):.0%})"
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    videos = len(list(data.glob("*/*")))
     print(
-        f"| {frames} | scoring {len(videos)} videos, {device} | {size} | {spread}, "
+        f"| {frames} | scoring {videos} videos, {device} | {min(sizes)} | {spread}, "
         f"{part} of the network alone |",
         flush=True,
     )
@@ -185,16 +202,20 @@ def main() -> None:
     parser.add_argument("--gpu-sizes", type=int, nargs="*", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
     parser.add_argument("--videos", type=int, default=48)
+    parser.add_argument("--form", choices=list(FORMS), default=PNG, help="of the frames")
+    parser.add_argument("--only-scoring", action="store_true")
     options = parser.parse_args()
     print("| frames | way | batch | clips/s, median (min-max) |\n| --- | --- | --- | --- |")
     sizes = {"cpu": options.cpu_sizes, "cuda": options.gpu_sizes}
     allocation.keep_freed()  # as the engine does before it computes on a CPU
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw_set(folder / "data", options.videos, 90)
+        draw_set(folder / "data", options.videos, 90, FORMS[options.form])
         for frames in options.frames:
-            alone(frames, sizes, options.seconds, folder)
             scoring(frames, folder / "data")
+            if options.only_scoring:
+                continue
+            alone(frames, sizes, options.seconds, folder)
             for segments in (0, 10):
                 whole(frames, folder / "data", folder, segments)
 
