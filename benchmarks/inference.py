@@ -40,6 +40,7 @@ from actionrec.native.inference import score_videos  # noqa: E402
 from actionrec.native.memory import Memory  # noqa: E402
 from actionrec.native.videos import Video, list_classes  # noqa: E402
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -135,17 +136,15 @@ def turn(frames: int, data: Path) -> tuple[int, float, float]:
     wants a process of its own, as `evaluate` has: workers are forked, and what a process has used
     before is copied page by page when it is used again beside them.
     """
-    allocation.keep_freed()  # as the engine does before it computes on a CPU
     spec = specs.merge({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = networks.build(spec.model, len(LABELS)).eval().to(device)
+    network = networks.build(spec.model, len(LABELS)).eval().to(DEVICE)
     videos = list_classes(data, LABELS, "benchmark")
     start = time.perf_counter()
     score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
     rate = len(videos) / (time.perf_counter() - start)
-    size = footprint.batch_size(network, spec.model, torch.device(device), footprint.MOST)(frames)
+    size = footprint.batch_size(network, spec.model, torch.device(DEVICE), footprint.MOST)(frames)
     size = min(size, len(videos))
-    judge = in_pytorch(network, inputs(videos[:size], spec), device)
+    judge = in_pytorch(network, inputs(videos[:size], spec), DEVICE)
     return size, rate, rate / clips_per_second(judge, size, len(videos) / rate)[0]
 
 
@@ -157,10 +156,9 @@ def scoring(frames: int, data: Path, turns: int = 3) -> None:
     sizes, rates, shares = zip(*found, strict=True)
     spread = f"{statistics.median(rates):.4g} ({min(rates):.4g}-{max(rates):.4g})"
     part = f"{statistics.median(shares):.0%} ({min(shares):.0%}-{max(shares):.0%})"
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     videos = len(list(data.glob("*/*")))
     print(
-        f"| {frames} | scoring {videos} videos, {device} | {min(sizes)} | {spread}, "
+        f"| {frames} | scoring {videos} videos, {DEVICE} | {min(sizes)} | {spread}, "
         f"{part} of the network alone |",
         flush=True,
     )
