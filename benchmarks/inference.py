@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -36,8 +36,8 @@ from actionrec import spec as specs  # noqa: E402
 from actionrec.native import allocation, footprint, networks, transforms  # noqa: E402
 from actionrec.native.clips import FixedClips, load  # noqa: E402
 from actionrec.native.export import _example, _write  # noqa: E402
-from actionrec.native.inference import score_videos  # noqa: E402
 from actionrec.native.memory import Memory  # noqa: E402
+from actionrec.native.scoring import score_videos  # noqa: E402
 from actionrec.native.videos import Video, list_classes  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
@@ -125,16 +125,23 @@ def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path
 def inputs(videos: list[Video], spec: DictConfig) -> torch.Tensor:
     """Return what the network sees of the videos' centres; on zeros a CPU would be quicker."""
     clips = FixedClips(videos, spec, Memory(0))
-    (batch,) = load(clips, [list(range(len(videos)))], spec)
+    (batch,) = load(clips, [list(range(len(videos)))], workers=0)
     return transforms.normalise(batch, spec)
+
+
+def by_cores(network: torch.nn.Module, clips: torch.Tensor, cores: int) -> Callable[[], object]:
+    """Return what has each of so many cores judge the clips four times, alone."""
+    judge = in_pytorch(network, clips, "cpu")
+    pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+    return lambda: list(pool.map(lambda _: judge(), range(4 * cores)))
 
 
 def turn(frames: int, data: Path) -> tuple[int, float, float]:
     """Score one clip of each video, then let the network alone judge as many at a time.
 
-    Returns how many that are, clips a second of scoring and their share of the network's. It
-    wants a process of its own, as `evaluate` has: workers are forked, and what a process has used
-    before is copied page by page when it is used again beside them.
+    Returns how many that are, clips a second of scoring and their share of the network's, which on
+    a CPU is the faster of all cores at one batch and each at its own. It wants a process of its
+    own, as `evaluate` has.
     """
     spec = specs.merge({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
     network = networks.build(spec.model, len(LABELS)).eval().to(DEVICE)
@@ -142,10 +149,15 @@ def turn(frames: int, data: Path) -> tuple[int, float, float]:
     start = time.perf_counter()
     score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
     rate = len(videos) / (time.perf_counter() - start)
-    size = footprint.batch_size(network, spec.model, torch.device(DEVICE), footprint.MOST)(frames)
-    size = min(size, len(videos))
-    judge = in_pytorch(network, inputs(videos[:size], spec), DEVICE)
-    return size, rate, rate / clips_per_second(judge, size, len(videos) / rate)[0]
+    cores, sizes = footprint.batches(network, spec.model, torch.device(DEVICE))
+    size = min(sizes(frames), len(videos))
+    clips = inputs(videos[:size], spec)
+    seconds = len(videos) / rate
+    alone = clips_per_second(in_pytorch(network, clips, DEVICE), size, seconds)[0]
+    if DEVICE == "cpu":
+        judge = by_cores(network, clips, cores)
+        alone = max(alone, clips_per_second(judge, 4 * cores * size, seconds)[0])
+    return size, rate, rate / alone
 
 
 def scoring(frames: int, data: Path, turns: int = 3) -> None:

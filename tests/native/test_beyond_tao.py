@@ -20,11 +20,11 @@ from actionrec.native import (
     balancing,
     checkpoints,
     ema,
-    inference,
     mixing,
     precision,
     sampling,
     schedules,
+    scoring,
     sgd,
     steps,
     stopping,
@@ -103,7 +103,7 @@ def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(s
     network = checkpoints.load_network(settings, str(results(spec) / "ar_model_latest.pth"), "")
     root = Path(settings.dataset.val_dataset_dir)
     videos = list_classes(root, settings.dataset.label_map, "")
-    scores = inference.score_videos(
+    scores = scoring.score_videos(
         network, videos, settings, mode="center", segments=1, batch_size=8, gpu_ids=[0]
     )
     loss = -np.mean([math.log(s[0, v.label]) for s, v in zip(scores, videos, strict=True)])

@@ -149,7 +149,7 @@ def epoch_of(spec, videos, epoch: int) -> list[np.ndarray]:
     order.epoch = epoch
     return [
         torch.where(batch.flips.view(-1, 1, 1, 1, 1), rgb.flip(3), rgb).numpy()
-        for batch in load(clips, order, spec)
+        for batch in load(clips, order, spec.dataset.workers)
         for rgb in batch.streams.values()
     ]
 
@@ -187,7 +187,7 @@ def test_every_video_gives_its_clips_in_every_epoch_each_drawn_anew(tmp_path):
     drawn = defaultdict(list)
     for epoch in range(2):
         order.epoch = epoch
-        for batch in load(clips, order, spec):
+        for batch in load(clips, order, spec.dataset.workers):
             rows = zip(batch.streams["rgb"], batch.labels, batch.videos.tolist(), strict=True)
             for clip, label, number in rows:
                 assert label == videos[number].label
@@ -264,7 +264,7 @@ def test_a_test_set_is_read_once_whatever_its_segments(workers, tmp_path, monkey
     videos = list_classes(tmp_path, LABELS, KEY)
     spec = spec_of(model={"sample_strategy": "consecutive"}, dataset={"workers": workers})
     clips = FixedClips(videos, spec, Memory(2**30), mode="conv", segments=10, once=True)
-    batches = load(clips, equal_batches(clips.lengths, lambda _: 4), spec)
+    batches = load(clips, equal_batches(clips.lengths, lambda _: 4), workers)
     numbers = [number for batch in batches for number in batch.videos.tolist()]
     assert numbers == [number for number in range(6) for _ in range(10)]
     read = (tmp_path / "read").read_text().splitlines()

@@ -12,10 +12,15 @@ def model_of(**changes):
     return specs.merge({"model": model | changes}, "test").model
 
 
-def sizes(memory: int, monkeypatch, model, most: int = 64):
+def batches(memory: int, monkeypatch, model, cores: int = 1, **limits: int):
     monkeypatch.setattr(footprint, "spare_memory", lambda: memory)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     network = networks.build(model, 2).eval()
-    return footprint.batch_size(network, model, torch.device("cpu"), most)
+    return footprint.batches(network, model, torch.device("cpu"), **limits)
+
+
+def sizes(memory: int, monkeypatch, model, most: int = 64):
+    return batches(memory, monkeypatch, model, most=most)[1]
 
 
 def test_there_are_as_many_clips_as_memory_has_room_for(monkeypatch):
@@ -32,6 +37,24 @@ def test_longer_clips_are_fewer_at_a_time(monkeypatch):
     fitting = sizes(256 * 2**20, monkeypatch, model_of(), most=10**6)
     assert fitting(8) == fitting(4) // 2
     assert fitting(10**6) == 1
+
+
+def test_as_many_cores_judge_as_memory_has_room_for(monkeypatch):
+    beside, fitting = batches(2**40, monkeypatch, model_of(), cores=8)
+    assert (beside, fitting(4)) == (8, 64)
+    one = (
+        next(
+            size
+            for size in range(2**20, 2**30, 2**20)
+            if sizes(size, monkeypatch, model_of())(4) == 2
+        )
+        // 2
+    )
+    beside, fitting = batches(5 * one, monkeypatch, model_of(), cores=8)
+    assert (beside, fitting(4)) == (5, 1)
+    beside, fitting = batches(5 * one, monkeypatch, model_of(), cores=8, longest=8)
+    assert (beside, fitting(4), fitting(8)) == (2, 2, 1)
+    assert batches(1, monkeypatch, model_of(), cores=8)[0] == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -50,7 +50,7 @@ def test_tensors_are_those_of_tao(case, tmp_path):
     clips = FixedClips(videos, spec, Memory(2**30), mode=case["mode"], segments=case["segments"])
     assert len(clips) == len(case["clips"])
     spec.dataset.workers = 0
-    for batch, golden in zip(load(clips, [[0]], spec), case["clips"], strict=False):
+    for batch, golden in zip(load(clips, [[0]], workers=0), case["clips"], strict=False):
         tensors = transforms.normalise(batch, spec)
         tensors = tensors if isinstance(tensors, tuple) else (tensors,)
         for tensor, expected in zip(tensors, golden.values(), strict=True):

@@ -49,7 +49,7 @@ def test_tensors_are_those_of_tao(case, tmp_path):
         "test",
     )
     clips = FixedClips(list_videos(tmp_path, "test"), spec, Memory(2**30))
-    (batch,) = load(clips, [[0]], spec)
+    (batch,) = load(clips, [[0]], workers=0)
     tensor = transforms.normalise(batch, spec)[0]
     assert list(tensor.shape) == case["shape"]
     found = [tensor[tuple(index)].item() for index in case["at"]]

@@ -227,22 +227,23 @@ def equal_batches(lengths: Sequence[int], most: Callable[[int], int]) -> list[li
     """Return the indices of consecutive clips of one length, in batches of `most(length)`."""
     batches: list[list[int]] = []
     for length, group in groupby(range(len(lengths)), lengths.__getitem__):
-        clips, size = list(group), most(length)
+        clips = list(group)
+        size = -(-len(clips) // -(-len(clips) // most(length)))
         batches += [clips[start : start + size] for start in range(0, len(clips), size)]
     return batches
 
 
-def workers(spec: Any) -> int:
+def readers(spec: Any) -> int:
     """Return how many processes read frames, as dataset.workers and the machine say; 0: none."""
     return min(spec.dataset.workers, os.cpu_count() or 1)
 
 
 def load(
-    clips: TrainingClips | FixedClips, batches: TrainingBatches | list[list[int]], spec: Any
+    clips: TrainingClips | FixedClips, batches: TrainingBatches | list[list[int]], workers: int
 ) -> Loader:
     """Return the loader of clips."""
     if isinstance(batches, TrainingBatches):
-        return Loader(clips, batches, batches.largest, workers(spec))
+        return Loader(clips, batches, batches.largest, workers)
     lengths = clips.lengths
     largest = max(batches, key=lambda keys: len(keys) * lengths[keys[0]], default=[])
-    return Loader(clips, batches, largest, workers(spec))
+    return Loader(clips, batches, largest, workers)

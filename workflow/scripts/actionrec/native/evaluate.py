@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from actionrec import spec as specs
 from actionrec.native import checkpoints
-from actionrec.native.inference import clips_of, score_videos
+from actionrec.native.scoring import clips_of, score_videos
 from actionrec.native.status import StatusLog
 from actionrec.native.videos import list_classes, refuse_small, warn_of_short
 

@@ -15,30 +15,40 @@ from actionrec.native.memory import spare_memory
 
 MOST = 64  # clips at a time; a GPU is busy with fewer
 MARGIN = 4  # for what convolutions need beside input and output, and for shortcuts
-MOST_BYTES_OF_CPU = 2**29  # with more a CPU is slower: 8 clips of 32 frames take twice 8 times one
+MOST_BYTES_OF_CORE = 2**29  # with more it is slower: two clips of 32 frames take 2.1 times one
 
 
-def batch_size(
-    network: nn.Module, model: Any, device: torch.device, most: int, processes: int = 1
-) -> Callable[[int], int]:
-    """Return the number of clips that are to be judged at a time, by their number of frames.
+def batches(
+    network: nn.Module,
+    model: Any,
+    device: torch.device,
+    *,
+    most: int = MOST,
+    longest: int = 0,
+    processes: int = 1,
+) -> tuple[int, Callable[[int], int]]:
+    """Return how many batches there may be beside each other, and of how many clips.
 
-    The network, which is on `device`, sees one clip of the spec's `model` to find out what it
-    takes. A GPU gives half of what it has free; the host, in which batches wait for the network,
-    a quarter of what is spare for each of its `processes`, but no more than makes it faster.
+    The latter by their number of frames, which is `longest` at most, else the `model`'s. The
+    network, on `device`, sees one clip of the spec's `model` to find out what it takes. A GPU
+    works on one batch after another, in half of the memory that it has free. The cores of a CPU
+    have one each, if a quarter of what is spare for each of the `processes` has room for as many.
     """
     shapes = networks.input_shapes(model)
+    frames = min(streams(model).values())
     clip = tuple(torch.zeros(1, *shape, device=device) for shape in shapes.values())
-    waiting = SLOTS * sum(int(np.prod(shape)) for shape in shapes.values())
     room = spare_memory() // 4 // processes
     if device.type == "cpu":
-        room = min(room, MOST_BYTES_OF_CPU)
-        fitting = room / (MARGIN * _largest_layer(network, clip, room // 2 // MARGIN) + waiting)
+        enough = MOST_BYTES_OF_CORE // 2 // MARGIN
+        size = MARGIN * _largest_layer(network, clip, enough)
+        fitting = room * frames // (size * max(longest, frames))
+        beside = max(1, min(torch.get_num_threads(), fitting))
+        fitting = min(room / beside, MOST_BYTES_OF_CORE) / size
     else:
+        beside, waiting = 1, SLOTS * sum(int(np.prod(shape)) for shape in shapes.values())
         free, _ = torch.cuda.mem_get_info(device)
         fitting = min(free / 2 / (MARGIN * _largest_layer(network, clip)), room / waiting)
-    frames = min(streams(model).values())
-    return lambda length: max(1, min(most, int(fitting * frames / length)))
+    return beside, lambda length: max(1, min(most, int(fitting * frames / length)))
 
 
 class _Enough(Exception):

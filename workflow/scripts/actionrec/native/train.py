@@ -40,7 +40,7 @@ from actionrec.native.clips import (
     TrainingClips,
     equal_batches,
     load,
-    workers,
+    readers,
 )
 from actionrec.native.loader import Loader, on_device
 from actionrec.native.memory import Memory, room_for_frames, warn_of_room
@@ -93,12 +93,13 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     if spec.native.channels_last:
         precision.channels_last(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    readers = max(1, workers(spec))
-    parts = launch.local_size(spec.train.num_gpus) * readers
+    workers = readers(spec)
+    own_readers = max(1, workers)
+    parts = launch.local_size(spec.train.num_gpus) * own_readers
     share = len(videos) / (len(videos) + len(validation))
     memory = room_for_frames(share / parts)
     clips = TrainingClips(videos, spec, memory)
-    warn_of_room(memory.free * readers, clips.nbytes)
+    warn_of_room(memory.free * own_readers, clips.nbytes)
     order = TrainingBatches(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
     )
@@ -116,7 +117,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         scaler=precision.scaler(spec.native.precision, device),
         mean=ema.start(network) if spec.native.ema_decay > 0 else None,
         order=order,
-        clips=load(clips, order, spec),
+        clips=load(clips, order, workers),
         validation=_validation_loader(validation, spec, room_for_frames((1 - share) / parts)),
         totals=steps.new_totals(device),
     )
@@ -170,7 +171,8 @@ def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) ->
     if not videos:
         return None
     clips = FixedClips(launch.share(videos), spec, memory)
-    return load(clips, equal_batches(clips.lengths, lambda _: spec.dataset.batch_size), spec)
+    batches = equal_batches(clips.lengths, lambda _: spec.dataset.batch_size)
+    return load(clips, batches, readers(spec))
 
 
 def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:
