@@ -56,8 +56,8 @@ def propagation(training: Training) -> Callable[[Batch], None]:
 def _propagate(training: Training, batch: Batch) -> None:
     loss, logits = _loss(training, batch)
     training.scaler.scale(training.averaging.divide(loss)).backward()
-    training.averaging.wait()
     count(training.totals, loss, logits, batch.labels)
+    training.averaging.wait()
 
 
 def _loss(training: Training, batch: Batch) -> tuple[Tensor, Tensor]:
