@@ -7,13 +7,15 @@ folder), 2 no such subtask.
 """
 
 import argparse
+import ctypes
 import gc
 import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -61,6 +63,8 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     own = _begin(task, spec, folder, status)
     # PyTorch is imported late: a mistake in a spec is told before it is there.
     _set_up_pytorch()
+    if task != "export":
+        _start_driver()
     try:
         with _company(spec, task):
             _refuse_unsupported(spec, task, where)
@@ -93,6 +97,13 @@ def _set_up_pytorch() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # No search through all installed packages for backends that PyTorch does not know.
     os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
+
+
+def _start_driver() -> None:
+    """Have CUDA's driver start while PyTorch is imported; later PyTorch would wait for it."""
+    with suppress(OSError):  # where there is none
+        driver = ctypes.CDLL("libcuda.so.1")
+        threading.Thread(target=driver.cuInit, args=(0,)).start()
 
 
 def _load(name: str) -> ModuleType:
