@@ -3,7 +3,8 @@
 The network is ResNet18-3D at 224x224, in float32. First alone, on clips in memory, for batches of
 several sizes, on the CPU and, where there is one, on the GPU. PyTorch computes as the engine does,
 ONNX Runtime runs the engine's export. Then what `evaluate` does once it has started, from files
-to scores, as a share of what the network alone does in the same turn, and the whole command,
+to scores, as a share of what the network alone does in the same turn, both with the layout and
+the division among cores that scoring has and as PyTorch has it by default, and the whole command,
 with one clip a video and with ten, of which it reads each frame once.
 
     python benchmarks/inference.py
@@ -136,28 +137,29 @@ def by_cores(network: torch.nn.Module, clips: torch.Tensor, cores: int) -> Calla
     return lambda: list(pool.map(lambda _: judge(), range(4 * cores)))
 
 
-def turn(frames: int, data: Path) -> tuple[int, float, float]:
+def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     """Score one clip of each video, then let the network alone judge as many at a time.
 
-    Returns how many that are, clips a second of scoring and their share of the network's, which on
-    a CPU is the faster of all cores at one batch and each at its own. It wants a process of its
-    own, as `evaluate` has.
+    Returns how many that are, clips a second of scoring, their share of what the network does
+    laid out and divided among cores as in scoring, and of what it does as PyTorch has it. It wants
+    a process of its own, as `evaluate` has.
     """
     spec = specs.merge({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
-    network = networks.build(spec.model, len(LABELS)).eval().to(DEVICE)
+    network, plain = (networks.build(spec.model, len(LABELS)).eval().to(DEVICE) for _ in range(2))
     videos = list_classes(data, LABELS, "benchmark")
     start = time.perf_counter()
     score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
-    rate = len(videos) / (time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    rate = len(videos) / seconds
     cores, sizes = footprint.batches(network, spec.model, torch.device(DEVICE))
     size = min(sizes(frames), len(videos))
     clips = inputs(videos[:size], spec)
-    seconds = len(videos) / rate
-    alone = clips_per_second(in_pytorch(network, clips, DEVICE), size, seconds)[0]
+    usual = clips_per_second(in_pytorch(plain, clips.contiguous(), DEVICE), size, seconds)[0]
     if DEVICE == "cpu":
-        judge = by_cores(network, clips, cores)
-        alone = max(alone, clips_per_second(judge, 4 * cores * size, seconds)[0])
-    return size, rate, rate / alone
+        judge, judged = by_cores(network, clips, cores), 4 * cores * size
+    else:
+        judge, judged = in_pytorch(network, clips, DEVICE), size
+    return size, rate, rate / clips_per_second(judge, judged, seconds)[0], rate / usual
 
 
 def scoring(frames: int, data: Path, turns: int = 3) -> None:
@@ -165,13 +167,16 @@ def scoring(frames: int, data: Path, turns: int = 3) -> None:
     own = {"max_workers": 1, "max_tasks_per_child": 1, "mp_context": get_context("spawn")}
     with ProcessPoolExecutor(**own) as pool:
         found = [pool.submit(turn, frames, data).result() for _ in range(turns)]
-    sizes, rates, shares = zip(*found, strict=True)
+    sizes, rates, shares, usual = zip(*found, strict=True)
     spread = f"{statistics.median(rates):.4g} ({min(rates):.4g}-{max(rates):.4g})"
-    part = f"{statistics.median(shares):.0%} ({min(shares):.0%}-{max(shares):.0%})"
+    parts = [
+        f"{statistics.median(each):.0%} ({min(each):.0%}-{max(each):.0%})"
+        for each in (shares, usual)
+    ]
     videos = len(list(data.glob("*/*")))
     print(
-        f"| {frames} | scoring {videos} videos, {DEVICE} | {min(sizes)} | {spread}, "
-        f"{part} of the network alone |",
+        f"| {frames} | scoring {videos} videos, {DEVICE} | {min(sizes)} | {spread}, {parts[0]} of "
+        f"the network alone, {parts[1]} of it as PyTorch has it |",
         flush=True,
     )
 

@@ -40,8 +40,17 @@ def scaler(precision: str, device: torch.device) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
-def channels_last(network: nn.Module) -> None:
-    """Lay out the weights of convolutions with their channels last."""
+def channels_last(spec: Any, device: torch.device) -> bool:
+    """Tell whether the channels of clips and weights are the last in memory.
+
+    That is as native.channels_last says, by default on CPUs: they are up to a sixth faster so.
+    """
+    given = spec.native.channels_last
+    return device.type == "cpu" if given is None else given
+
+
+def lay_out(network: nn.Module) -> None:
+    """Have the channels of a network's convolutions last in memory."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             module.weight.data = last(module.weight.data)

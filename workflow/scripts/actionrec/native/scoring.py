@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from actionrec.native import distributed, footprint, launch, progress, transforms
+from actionrec.native import distributed, footprint, launch, precision, progress, transforms
 from actionrec.native.clips import FixedClips, equal_batches, load, readers
 from actionrec.native.loader import on_device
 from actionrec.native.memory import Memory, spare_memory
@@ -51,6 +51,8 @@ def score_videos(
     own, processes = launch.share(videos), launch.local_size(len(gpu_ids))
     device = distributed.device(gpu_ids)
     network.to(device).eval()
+    if precision.channels_last(spec, device):
+        precision.lay_out(network)
     clips = partial(FixedClips, spec=spec, mode=mode, segments=segments, once=True)
     lengths = clips(own, memory=Memory(0)).lengths
     longest = max(lengths, default=1)

@@ -29,7 +29,7 @@ class NativeConfig:
     """Precision, regularisation, schedules and sampling that TAO does not have."""
 
     precision: str = one_of("tao", "fp32", "tf32", "bf16", "fp16", default="tao")
-    channels_last: bool = False
+    channels_last: bool | None = None
     cuda_graphs: bool = True
     ema_decay: float = within(0, 0.999999, default=0.0)
     label_smoothing: float = within(0, 0.999999, default=0.0)

@@ -90,8 +90,8 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     videos = _training_videos(spec, where)
     device = _device(spec)
     network = pretrained.start_network(spec).to(device)
-    if spec.native.channels_last:
-        precision.channels_last(network)
+    if precision.channels_last(spec, device):
+        precision.lay_out(network)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
     workers = readers(spec)
     own_readers = max(1, workers)

@@ -157,22 +157,30 @@ def normalise(batch: Batch, spec: Any) -> Tensor | tuple[Tensor, ...]:
 
 
 def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
-    augmentation = spec.dataset.augmentation_config
-    mean, std = (
-        _constant(tuple(augmentation[f"{stream}_input_{part}"]), clips.device)
-        for part in ("mean", "std")
-    )
+    last = precision.channels_last(spec, clips.device)
     if clips.device.type != "cpu" or flips.any():  # to ask a GPU is to wait for it
         clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips)
     clips = clips.permute(0, 4, 1, 2, 3)
-    # In the network's own order the rest is done in long runs, not three numbers at a time.
-    order = torch.preserve_format if spec.native.channels_last else torch.contiguous_format
+    augmentation = spec.dataset.augmentation_config
+    # Constants that lie as the clips will: the rest is done in long runs, not three at a time.
+    mean, std = (
+        _constant(
+            tuple(augmentation[f"{stream}_input_{part}"]),
+            clips.device,
+            clips.shape[-1] if last else 1,
+        )
+        for part in ("mean", "std")
+    )
+    order = torch.preserve_format if last else torch.contiguous_format
     clips = clips.to(torch.float32, memory_format=order).div_(255).sub_(mean).div_(std)
     clips = clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
-    return precision.last(clips) if spec.native.channels_last else clips
+    return precision.last(clips) if last else clips
 
 
 @cache
-def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """Return a value for each channel; made once, as each copy to a GPU would wait for it."""
-    return torch.tensor(values, device=device).view(-1, 1, 1, 1)
+def _constant(values: tuple[float, ...], device: torch.device, width: int) -> Tensor:
+    """Return a value for each channel, (C, 1, 1, width), the channels last in memory.
+
+    It is made once, as each copy to a GPU would wait for it.
+    """
+    return torch.tensor(values, device=device).repeat(width, 1).t()[:, None, None]
