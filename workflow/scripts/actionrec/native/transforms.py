@@ -162,13 +162,10 @@ def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
         clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips)
     clips = clips.permute(0, 4, 1, 2, 3)
     augmentation = spec.dataset.augmentation_config
-    # Constants that lie as the clips will: the rest is done in long runs, not three at a time.
+    # A CPU does the rest in long runs, not three numbers at a time, if these lie as the clips will.
+    width = clips.shape[-1] if last and clips.device.type == "cpu" else 1
     mean, std = (
-        _constant(
-            tuple(augmentation[f"{stream}_input_{part}"]),
-            clips.device,
-            clips.shape[-1] if last else 1,
-        )
+        _constant(tuple(augmentation[f"{stream}_input_{part}"]), clips.device, width)
         for part in ("mean", "std")
     )
     order = torch.preserve_format if last else torch.contiguous_format
