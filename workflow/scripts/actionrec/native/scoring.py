@@ -112,9 +112,10 @@ class Judge:
 
 
 def _by_cores(judge: Judge, videos: list[Video], cores: int, at_a_time: int) -> list[Tensor]:
-    """Have each of `cores` threads judge up to `at_a_time` of the videos that are left."""
-    at_a_time = max(1, min(at_a_time, -(-len(videos) // cores)))
-    parts = [videos[start : start + at_a_time] for start in range(0, len(videos), at_a_time)]
+    """Have `cores` threads judge the videos in equal parts of up to `at_a_time`, so many each."""
+    rounds = -(-len(videos) // (max(1, at_a_time) * cores))
+    size = max(1, -(-len(videos) // max(1, rounds * cores)))
+    parts = [videos[start : start + size] for start in range(0, len(videos), size)]
     threads = max(1, torch.get_num_threads() // cores)
     with ThreadPoolExecutor(cores, None, torch.set_num_threads, (threads,)) as pool:
         try:
