@@ -87,15 +87,22 @@ def test_scores_are_the_videos_own_however_many_cores_judge(
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_cores_read_each_frame_once(network, spec, tmp_path, monkeypatch):
+def noted_reads(monkeypatch, seconds: float = 0.0) -> list[Path]:
+    """Return a list of the images that are read from now on, each that much slower."""
     read: list[Path] = []
     decode = images.read_image
 
     def noting(path, *how):
         read.append(path)
+        time.sleep(seconds)
         return decode(path, *how)
 
     monkeypatch.setattr(images, "read_image", noting)
+    return read
+
+
+def test_cores_read_each_frame_once(network, spec, tmp_path, monkeypatch):
+    read = noted_reads(monkeypatch)
     draw_tree(tmp_path, videos=4)
     videos = list_classes(tmp_path, LABELS, KEY)
     scores(network, videos, spec, 3, monkeypatch, mode="conv", segments=10)
@@ -103,15 +110,7 @@ def test_cores_read_each_frame_once(network, spec, tmp_path, monkeypatch):
 
 
 def test_a_damaged_frame_ends_the_work_of_all_cores(network, spec, tmp_path, monkeypatch):
-    read: list[Path] = []
-    decode = images.read_image
-
-    def slowly(path, *how):
-        read.append(path)
-        time.sleep(0.02)
-        return decode(path, *how)
-
-    monkeypatch.setattr(images, "read_image", slowly)
+    read = noted_reads(monkeypatch, seconds=0.02)
     draw_tree(tmp_path, videos=30, frames=2)
     videos = list_classes(tmp_path, LABELS, KEY)
     damaged = videos[0].folder / "rgb" / videos[0].frames[0]

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -15,6 +15,8 @@ from actionrec.native.frames import CHANNELS, FrameReader
 from actionrec.native.loader import Facts, Loader
 from actionrec.native.memory import Memory
 from actionrec.native.videos import Video
+
+Item = TypeVar("Item")
 
 
 class TrainingClips:
@@ -223,13 +225,20 @@ class TrainingBatches:
             yield [(self.epoch, int(index)) for index in keys]
 
 
+def equal_parts(items: list[Item], most: int, shares: int = 1) -> list[list[Item]]:
+    """Divide items, in their order, into equal parts of up to `most`, so many for each share."""
+    if not items:
+        return []
+    rounds = -(-len(items) // (most * shares))
+    size = -(-len(items) // (rounds * shares))
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def equal_batches(lengths: Sequence[int], most: Callable[[int], int]) -> list[list[int]]:
     """Return the indices of consecutive clips of one length, in batches of `most(length)`."""
     batches: list[list[int]] = []
     for length, group in groupby(range(len(lengths)), lengths.__getitem__):
-        clips = list(group)
-        size = -(-len(clips) // -(-len(clips) // most(length)))
-        batches += [clips[start : start + size] for start in range(0, len(clips), size)]
+        batches += equal_parts(list(group), most(length))
     return batches
 
 

@@ -41,8 +41,8 @@ def batches(
     if device.type == "cpu":
         enough = MOST_BYTES_OF_CORE // 2 // MARGIN
         size = MARGIN * _largest_layer(network, clip, enough)
-        fitting = room * frames // (size * max(longest, frames))
-        beside = max(1, min(torch.get_num_threads(), fitting))
+        longest_fitting = room * frames // (size * max(longest, frames))
+        beside = max(1, min(torch.get_num_threads(), longest_fitting))
         fitting = min(room / beside, MOST_BYTES_OF_CORE) / size
     else:
         beside, waiting = 1, SLOTS * sum(int(np.prod(shape)) for shape in shapes.values())

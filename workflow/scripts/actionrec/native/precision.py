@@ -49,8 +49,10 @@ def channels_last(spec: Any, device: torch.device) -> bool:
     return device.type == "cpu" if given is None else given
 
 
-def lay_out(network: nn.Module) -> None:
-    """Have the channels of a network's convolutions last in memory."""
+def lay_out(network: nn.Module, spec: Any, device: torch.device) -> None:
+    """Have the channels of a network's convolutions last in memory, if that is due there."""
+    if not channels_last(spec, device):
+        return
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             module.weight.data = last(module.weight.data)

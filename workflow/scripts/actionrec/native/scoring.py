@@ -5,10 +5,10 @@ judges batches of its own: cores that share a batch wait for each other in every
 longer the more else they have to do.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
 from threading import Event
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from actionrec.native import distributed, footprint, launch, precision, progress, transforms
-from actionrec.native.clips import FixedClips, equal_batches, load, readers
+from actionrec.native.clips import FixedClips, equal_batches, equal_parts, load, readers
 from actionrec.native.loader import on_device
 from actionrec.native.memory import Memory, spare_memory
 from actionrec.native.videos import Video
@@ -50,12 +50,17 @@ def score_videos(
     """
     own, processes = launch.share(videos), launch.local_size(len(gpu_ids))
     device = distributed.device(gpu_ids)
-    network.to(device).eval()
-    if precision.channels_last(spec, device):
-        precision.lay_out(network)
-    clips = partial(FixedClips, spec=spec, mode=mode, segments=segments, once=True)
-    lengths = clips(own, memory=Memory(0)).lengths
-    longest = max(lengths, default=1)
+    precision.lay_out(network.to(device).eval(), spec, device)
+    # A core that judges reads its own frames.
+    workers = 0 if device.type == "cpu" else readers(spec)
+    room = spare_memory() // processes
+
+    def clips_of_part(part: Sequence[Video], share: int) -> FixedClips:
+        memory = Memory(room // share)
+        return FixedClips(part, spec, memory, mode=mode, segments=segments, once=True)
+
+    clips = clips_of_part(own, max(1, workers))
+    longest = max(clips.lengths, default=1)
     # Results do not depend on the batch size: the spec's, TAO's default of 1, is only the least.
     beside, fitting = footprint.batches(
         network,
@@ -65,42 +70,39 @@ def score_videos(
         longest=longest,
         processes=processes,
     )
-    room = spare_memory() // processes // beside
-    with progress.bar(len(lengths), "clips") as bar:
-        judge = Judge(network, device, spec, clips, fitting, bar, room)
+    with progress.bar(len(clips), "clips") as bar:
+        judge = Judge(network, device, spec, fitting, bar)
         if device.type == "cpu":
-            at_a_time = fitting(longest) * len(own) // max(1, len(lengths))
-            scores = _by_cores(judge, own, beside, at_a_time)
+            at_a_time = max(1, fitting(longest) * len(own) // max(1, len(clips)))
+            parts = equal_parts(own, at_a_time, beside)
+            scores = _by_cores(judge, lambda part: clips_of_part(part, beside), parts, beside)
         else:
-            scores = judge.scores(own, readers(spec))
+            scores = judge.scores(clips, workers)
     return distributed.assembled(scores)
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A network on its device, the clips by which it judges videos and how many at a time.
+    """A network on its device, and how many clips it judges at a time, by their number of frames.
 
-    Frames may take `room` bytes.
+    `stopped` ends its work before the next batch.
     """
 
     network: nn.Module
     device: torch.device
     spec: DictConfig
-    clips: Callable[..., FixedClips]
     batch_size: Callable[[int], int]
     bar: tqdm
-    room: int
     stopped: Event = field(default_factory=Event)
 
     @torch.inference_mode()
-    def scores(self, videos: Sequence[Video], workers: int = 0) -> list[Tensor]:
+    def scores(self, clips: FixedClips, workers: int = 0) -> list[Tensor]:
         """Return the probabilities (clips, classes) of each video, whose frames `workers` read.
 
-        Raises `CancelledError` once it is `stopped`.
+        Raises `CancelledError` once it is stopped.
         """
-        clips = self.clips(videos, memory=Memory(self.room // max(1, workers)))
         batches = equal_batches(clips.lengths, self.batch_size)
-        scores: list[list[Tensor]] = [[] for _ in videos]
+        scores: defaultdict[int, list[Tensor]] = defaultdict(list)
         for batch in on_device(load(clips, batches, workers), self.device):
             logits = self.network(transforms.normalise(batch, self.spec))
             for number, row in zip(batch.videos.tolist(), logits.softmax(dim=1).cpu(), strict=True):
@@ -108,17 +110,19 @@ class Judge:
             self.bar.update(len(batch))
             if self.stopped.is_set():
                 raise CancelledError
-        return [torch.stack(rows) for rows in scores]
+        return [torch.stack(scores[number]) for number in sorted(scores)]
 
 
-def _by_cores(judge: Judge, videos: list[Video], cores: int, at_a_time: int) -> list[Tensor]:
-    """Have `cores` threads judge the videos in equal parts of up to `at_a_time`, so many each."""
-    rounds = -(-len(videos) // (max(1, at_a_time) * cores))
-    size = max(1, -(-len(videos) // max(1, rounds * cores)))
-    parts = [videos[start : start + size] for start in range(0, len(videos), size)]
+def _by_cores(
+    judge: Judge,
+    clips: Callable[[list[Video]], FixedClips],
+    parts: list[list[Video]],
+    cores: int,
+) -> list[Tensor]:
+    """Have `cores` threads judge the parts, each with clips of its own; nothing else is shared."""
     threads = max(1, torch.get_num_threads() // cores)
     with ThreadPoolExecutor(cores, None, torch.set_num_threads, (threads,)) as pool:
         try:
-            return [*chain.from_iterable(pool.map(judge.scores, parts))]
+            return [*chain.from_iterable(pool.map(lambda p: judge.scores(clips(p)), parts))]
         finally:
             judge.stopped.set()

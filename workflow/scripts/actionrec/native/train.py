@@ -90,16 +90,15 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     videos = _training_videos(spec, where)
     device = _device(spec)
     network = pretrained.start_network(spec).to(device)
-    if precision.channels_last(spec, device):
-        precision.lay_out(network)
+    precision.lay_out(network, spec, device)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
     workers = readers(spec)
-    own_readers = max(1, workers)
-    parts = launch.local_size(spec.train.num_gpus) * own_readers
+    holders = max(1, workers)  # of decoded frames
+    parts = launch.local_size(spec.train.num_gpus) * holders
     share = len(videos) / (len(videos) + len(validation))
     memory = room_for_frames(share / parts)
     clips = TrainingClips(videos, spec, memory)
-    warn_of_room(memory.free * own_readers, clips.nbytes)
+    warn_of_room(memory.free * holders, clips.nbytes)
     order = TrainingBatches(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
     )
