@@ -62,6 +62,7 @@ def network(spec):
 
 
 def scores(network, videos, spec, cores: int, monkeypatch, most: int = 4, **how) -> list:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     monkeypatch.setattr(footprint, "MOST", most)
     how = {"mode": "center", "segments": 1, **how}

@@ -1,6 +1,8 @@
 """Frames on their way into the network: TAO's tensors, and crops and flips of a clip."""
 
 import itertools
+import struct
+import zlib
 from collections import defaultdict
 
 import numpy as np
@@ -202,8 +204,31 @@ def test_a_truncated_frame_is_named(tmp_path):
         images.read_image(path, (32, 32))
 
 
-@pytest.mark.parametrize(("suffix", "mode"), [("png", "RGB"), ("jpg", "RGB"), ("jpg", "L")])
-def test_an_image_is_what_pillow_makes_of_it(suffix, mode, tmp_path):
+def test_a_frame_that_claims_to_be_vast_is_named(tmp_path):
+    path = tmp_path / "000003.png"
+    Image.new("RGB", (4, 4)).save(path)
+    data = bytearray(path.read_bytes())
+    data[16:24] = struct.pack(">II", 2**20, 2**20)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"damaged[\s\S]*000003.png"):
+        images.read_image(path, (32, 32))
+
+
+def by_kornia(monkeypatch):
+    monkeypatch.delattr("cv2.imdecode")
+
+
+def by_opencv(monkeypatch):
+    monkeypatch.setattr(images, "FEW_THREADS", 0)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize(
+    ("suffix", "decode"), [("png", by_kornia), ("png", by_opencv), ("jpg", by_opencv)]
+)
+def test_an_image_is_what_pillow_makes_of_it(suffix, decode, mode, tmp_path, monkeypatch):
+    decode(monkeypatch)
     path = tmp_path / f"image.{suffix}"
     shape = (61, 83, 3) if mode == "RGB" else (61, 83)
     noise = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
