@@ -1,8 +1,8 @@
 """Measure how long the jobs of the demo take before their work begins.
 
-For each rule: Python, what its script imports, what its work loads first, and for a task of the
-engine a second Python with PyTorch; times the rule's jobs. CPU seconds, the least of some repeats,
-so that other load matters little.
+For each rule: Python, what Snakemake imports for its script, what that imports, what its work loads
+first, and for a task of the engine a second Python with PyTorch; times the rule's jobs. CPU seconds
+to the end of the process, the least of some repeats, so that other load matters little.
 
     python benchmarks/startup.py
 """
@@ -24,6 +24,7 @@ TASKS = {
     "evaluate_model": "evaluate",
     "export_model": "export",
 }
+SNAKEMAKE = "from snakemake import script\nfrom snakemake.logging import logger"
 LATER = {  # what is imported when the work begins
     "extract_frames": ("cv2", "fpng"),
     "summarise_dataset": ("cv2", "numpy"),
@@ -57,15 +58,16 @@ def imports(rule: str) -> str:
     found = [
         ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    return "\n".join([*found, *(f"import {name}" for name in LATER.get(rule, ()))])
+    return "\n".join([SNAKEMAKE, *found, *(f"import {name}" for name in LATER.get(rule, ()))])
 
 
 def engine(task: str) -> str:
-    """Return the statements that load a task of the engine as its command does."""
+    """Return the statements by which the command loads a task of the engine, and ends."""
     return (
-        "from actionrec.native import __main__ as command\n"
-        "command._set_up_pytorch()\n"
-        f"command._load('actionrec.native.{task}')"
+        "from actionrec.native import __main__, startup\n"
+        "startup.set_up_pytorch()\n"
+        f"startup.load('actionrec.native.{task}')\n"
+        "startup.end(100)"
     )
 
 

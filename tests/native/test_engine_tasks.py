@@ -1,9 +1,7 @@
 """The command: evaluate, inference, export, exit codes and messages."""
 
 import csv
-import ctypes
 import json
-import threading
 
 import numpy as np
 import onnx
@@ -120,24 +118,6 @@ def test_a_3d_network_goes_all_the_way(drawn, tmp_path):
         assert main([task, "-e", str(spec)]) == 0
     session = onnxruntime.InferenceSession(tmp_path / "results" / "export" / "model.onnx")
     assert session.get_inputs()[0].shape == ["batch", 3, 3, 32, 32]
-
-
-def test_cudas_driver_starts_beside_the_import_of_pytorch(trained, tmp_path, monkeypatch):
-    threads, load = [], ctypes.CDLL
-
-    class Driver:
-        def cuInit(self, flags: int) -> None:
-            threads.append(threading.current_thread())
-
-    monkeypatch.setattr(
-        ctypes, "CDLL", lambda name: Driver() if name == "libcuda.so.1" else load(name)
-    )
-    assert main(["evaluate", "-e", str(trained), f"results_dir={tmp_path}"]) == 0
-    (thread,) = threads
-    assert thread is not threading.main_thread()
-    model = tmp_path / "model.onnx"
-    assert main(["export", "-e", str(trained), f"export.onnx_file={model}"]) == 0
-    assert len(threads) == 1
 
 
 def test_exit_codes_and_messages_of_the_command(drawn, tmp_path):

@@ -3,22 +3,17 @@
 TASK is train, evaluate, inference or export.
 
 Exit codes as TAO's: 0 done, 1 failed (with a FAILURE line in status.json, if there is a results
-folder), 2 no such subtask.
+folder), 2 no such subtask, 120 done but what was printed is lost.
 """
 
 import argparse
-import ctypes
-import gc
 import logging
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from importlib import import_module
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import ModuleType
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -26,7 +21,7 @@ from actionrec import encryption
 from actionrec import spec as specs
 from actionrec.errors import InputError
 from actionrec.files import write_text
-from actionrec.native import launch
+from actionrec.native import launch, startup
 from actionrec.native.status import StatusLog
 
 FUNCTIONS = {"train": "train", "evaluate": "evaluate", "inference": "infer", "export": "export"}
@@ -62,14 +57,14 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     status = StatusLog(folder / "status.json")
     own = _begin(task, spec, folder, status)
     # PyTorch is imported late: a mistake in a spec is told before it is there.
-    _set_up_pytorch()
+    startup.set_up_pytorch()
     if task != "export":
-        _start_driver()
+        startup.start_gpu(spec[task].gpu_ids)
     try:
         with _company(spec, task):
             _refuse_unsupported(spec, task, where)
             _use_key(spec, where)
-            module = _load(f"actionrec.native.{task}")
+            module = startup.load(f"actionrec.native.{task}")
             getattr(module, FUNCTIONS[task])(spec, where, own, folder)
     except launch.ReportedElsewhere:
         return 1
@@ -90,35 +85,6 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
     return 0
 
 
-def _set_up_pytorch() -> None:
-    """Set what PyTorch reads from the environment when it is imported, unless it is set."""
-    # Its threads must sleep, not spin, while they wait for each other: with another job on the
-    # same two cores a spinning step takes 7.2 s, a sleeping one 0.8 s. "active" spins.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # No search through all installed packages for backends that PyTorch does not know.
-    os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
-
-
-def _start_driver() -> None:
-    """Have CUDA's driver start while PyTorch is imported; later PyTorch would wait for it."""
-    with suppress(OSError):  # where there is none
-        driver = ctypes.CDLL("libcuda.so.1")
-        threading.Thread(target=driver.cuInit, args=(0,)).start()
-
-
-def _load(name: str) -> ModuleType:
-    """Import a module with the collector off: it takes a third of the time of importing PyTorch.
-
-    What the import has made stays to the end, and need never be looked at again.
-    """
-    gc.disable()
-    try:
-        return import_module(name)
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
 def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> StatusLog:
     """Begin the task's files; return the log for this process, one of several that only fails."""
     if launch.rank():
@@ -134,7 +100,7 @@ def _company(spec: DictConfig, task: str) -> AbstractContextManager[None]:
     """Return the context in which this process works with others, if there are any."""
     if launch.size() == 1:
         return nullcontext()
-    return import_module("actionrec.native.distributed").joined(spec[task])
+    return startup.load("actionrec.native.distributed").joined(spec[task])
 
 
 def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:
@@ -165,14 +131,5 @@ def _use_key(spec: DictConfig, where: Path) -> None:
         encryption.prepare()
 
 
-def _end(code: int) -> None:
-    """End this process; one of several that fails does not wait for its ties to the others."""
-    if code and launch.is_launched():
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
 if __name__ == "__main__":
-    _end(main())
+    startup.end(main())
