@@ -284,7 +284,8 @@ def test_half_precision_computes_nearly_the_same_loss_and_saves_float32(name, sp
     losses = {}
     for own in ("tao", name):
         folder = spec.parent / own / "train"
-        options = [*TINY, "dataset.batch_size=12", "train.num_epochs=1"]
+        # A GPU drops other values in halves than in float32.
+        options = [*TINY, "dataset.batch_size=12", "train.num_epochs=1", "model.dropout_ratio=0"]
         options += [f"train.results_dir={folder}", f"native.precision={own}"]
         assert train(spec, *options) == 0
         ((_, losses[own], _),) = curve(folder)
@@ -319,14 +320,10 @@ def test_tf32_is_set_only_when_it_is_asked_for():
     before = torch.backends.cudnn.conv.fp32_precision
     precision.choose("tao", torch.device("cpu"))
     assert torch.backends.cudnn.conv.fp32_precision == before
-    try:
-        for name, expected in (("tf32", "tf32"), ("fp32", "ieee")):
-            precision.choose(name, torch.device("cpu"))
-            assert torch.backends.cuda.matmul.fp32_precision == expected
-            assert torch.backends.cudnn.conv.fp32_precision == expected
-    finally:
-        torch.backends.cudnn.conv.fp32_precision = before
-        torch.backends.cuda.matmul.fp32_precision = "none"
+    for name, expected in (("tf32", "tf32"), ("fp32", "ieee")):
+        precision.choose(name, torch.device("cpu"))
+        assert torch.backends.cuda.matmul.fp32_precision == expected
+        assert torch.backends.cudnn.conv.fp32_precision == expected
 
 
 # Resumption
@@ -413,6 +410,7 @@ def test_segments_are_spread_over_the_video():
         assert ids_of(n, 4, "consecutive", 2, 5) == [ids.tolist() for ids in conv]
 
 
+@pytest.mark.usefixtures("on_a_cpu")
 @pytest.mark.parametrize(
     ("options", "clips"),
     [

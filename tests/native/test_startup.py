@@ -61,6 +61,7 @@ def with_driver(monkeypatch):
     return put
 
 
+@pytest.mark.usefixtures("on_a_cpu")
 def test_the_gpu_starts_beside_the_import_of_pytorch(trained, tmp_path, with_driver):
     driver = with_driver(Driver())
     options = ["-e", str(trained), f"results_dir={tmp_path}", "evaluate.gpu_ids=[2]"]

@@ -174,6 +174,7 @@ def nvidias(folder, input_type, **changes):
     return spec
 
 
+@pytest.mark.usefixtures("on_a_cpu")
 @pytest.mark.parametrize("input_type", ["2d", "3d"])
 def test_losses_are_nvidias(input_type, tmp_path):
     """From equal weights and clips, with clipping and a step of the rate, over four epochs."""
@@ -190,6 +191,7 @@ def test_losses_are_nvidias(input_type, tmp_path):
     np.testing.assert_allclose(found, read_golden("curves.json")[input_type], rtol=1e-3)
 
 
+@pytest.mark.usefixtures("on_a_cpu")
 @pytest.mark.parametrize("case", read_golden("curves.json")["autoreduce"])
 def test_losses_and_kept_checkpoints_are_nvidias_when_the_rate_follows_a_metric(case, tmp_path):
     keeper = {f"train.checkpointer.{key}": value for key, value in case["checkpointer"].items()}
