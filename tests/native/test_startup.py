@@ -1,6 +1,7 @@
 """How commands of the engine begin and end."""
 
 import ctypes
+import os
 import subprocess
 import sys
 import threading
@@ -93,3 +94,13 @@ def test_operators_that_a_task_does_not_import_can_be_imported_later(task):
     words = [sys.executable, "-c", LATER.format(task=task)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True)
     assert done.stdout.splitlines() == ["spared", "2 3"], done.stderr
+
+
+def test_why_pytorch_cannot_be_imported_is_told(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so is missing')")
+    words = [sys.executable, "-c", "from actionrec.native import startup; startup.load('torch')"]
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
+    done = subprocess.run(
+        words, env={**environment(), "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert done.stderr.splitlines()[-1] == "ImportError: libcudart.so is missing"

@@ -15,7 +15,7 @@ from typing import NoReturn
 from actionrec.native import launch
 
 LOST = 120  # Python's exit code if what was printed could not be written
-SPARED = "torch._meta_registrations"
+SPARED = "_meta_registrations"  # of PyTorch
 
 
 def set_up_pytorch() -> None:
@@ -67,13 +67,14 @@ def _spared() -> Iterator[None]:
     if "torch" in sys.modules:
         yield
         return
-    sys.modules[SPARED] = ModuleType(SPARED)
+    name = f"torch.{SPARED}"
+    sys.modules[name] = ModuleType(name)
     try:
         yield
     finally:
-        del sys.modules[SPARED]
-        package, _, name = SPARED.partition(".")
-        vars(sys.modules.get(package)).pop(name, None)
+        del sys.modules[name]
+        if "torch" in sys.modules:
+            vars(sys.modules["torch"]).pop(SPARED, None)
 
 
 def end(code: int) -> NoReturn:
