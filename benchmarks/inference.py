@@ -217,6 +217,7 @@ def main() -> None:
     parser.add_argument("--gpu-sizes", type=int, nargs="*", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
     parser.add_argument("--videos", type=int, default=48)
+    parser.add_argument("--video-frames", type=int, default=90)
     parser.add_argument("--form", choices=list(FORMS), default=PNG, help="of the frames")
     parser.add_argument("--only-scoring", action="store_true")
     options = parser.parse_args()
@@ -225,7 +226,7 @@ def main() -> None:
     allocation.keep_freed()  # as the engine does before it computes on a CPU
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw_set(folder / "data", options.videos, 90, FORMS[options.form])
+        draw_set(folder / "data", options.videos, options.video_frames, FORMS[options.form])
         for frames in options.frames:
             scoring(frames, folder / "data")
             if options.only_scoring:
