@@ -67,7 +67,7 @@ def engine(task: str) -> str:
         "from actionrec.native import __main__, startup\n"
         "startup.set_up_pytorch()\n"
         f"startup.load('actionrec.native.{task}')\n"
-        "startup.end(100)"
+        "startup.end(0)"
     )
 
 

@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from actionrec import spec as specs
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
-TASKS = ("train", "evaluate", "inference", "export")
-ENGINE = ["actionrec.native.__main__", *(f"actionrec.native.{task}" for task in TASKS)]
+ENGINE = ["actionrec.native.__main__", *(f"actionrec.native.{task}" for task in specs.TASKS)]
 CONDA = {"python_version": "3.11", "python_full_version": "3.11.9", "extra": ""}
-
-
-def name_of(distribution: str) -> str:
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def meant(lines) -> list[Requirement]:
@@ -28,7 +26,7 @@ def meant(lines) -> list[Requirement]:
 
 
 def pins(lines) -> dict[str, str]:
-    return {name_of(each.name): str(each.specifier) for each in meant(lines)}
+    return {canonicalize_name(each.name): str(each.specifier) for each in meant(lines)}
 
 
 def packages(env: Path) -> dict[str, str]:
@@ -72,7 +70,7 @@ def held(distributions) -> set[str]:
     """Return distributions with all that they require."""
     found, left = set(), list(distributions)
     while left:
-        name = name_of(left.pop())
+        name = canonicalize_name(left.pop())
         if name not in found:
             found.add(name)
             left += (each.name for each in meant(requires(name) or ()))
@@ -91,7 +89,7 @@ def test_an_environment_holds_what_its_scripts_import(env):
     foreign = set().union(*(imported(module, seen) for module in modules))
     providers = packages_distributions()
     there = held(packages(env))
-    lacking = {name for name in foreign if not there & set(map(name_of, providers[name]))}
+    lacking = {name for name in foreign if not there & set(map(canonicalize_name, providers[name]))}
     assert not lacking
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from engine import drawn, moving, trained
 
-__all__ = ["drawn", "moving", "on_a_cpu", "own_precision", "trained"]
+__all__ = ["drawn", "moving", "trained"]
 
 
 @pytest.fixture

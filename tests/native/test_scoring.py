@@ -15,6 +15,8 @@ from actionrec.errors import InputError
 from actionrec.native import footprint, images, networks, scoring
 from actionrec.native.videos import list_classes
 
+pytestmark = pytest.mark.usefixtures("on_a_cpu")
+
 KEY = "evaluate.test_dataset_dir"
 SPEC = {
     "model": {
@@ -62,7 +64,6 @@ def network(spec):
 
 
 def scores(network, videos, spec, cores: int, monkeypatch, most: int = 4, **how) -> list:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     monkeypatch.setattr(footprint, "MOST", most)
     how = {"mode": "center", "segments": 1, **how}

@@ -66,7 +66,7 @@ def _decode_png(data: bytes, mode: str) -> np.ndarray:
     """
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
     if width * height <= MOST_PIXELS and threading.active_count() <= FEW_THREADS:
-        with suppress(Exception):  # it raises no other
+        with suppress(Exception):  # what kornia raises is no narrower
             pixels = kornia_rs.io.decode_image_png_u8(data, (height, width), KORNIA_MODES[mode])
             return pixels[..., 0] if mode == "L" else pixels
     return _decode(data, mode)
