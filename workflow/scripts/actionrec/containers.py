@@ -112,11 +112,11 @@ def _format_of(archive: Path) -> Format:
 
 
 def _rar_entries(archive: Path) -> Iterator[Entry]:
-    with rarfile.RarFile(archive, errors="strict", part_only=True) as rar:
-        locked, end = rar.needs_password(), archive.stat().st_size
+    with rarfile.RarFile(archive, errors="strict", part_only=True) as opened:
+        locked, end = opened.needs_password(), archive.stat().st_size
         if locked:  # perhaps its list too
             yield Entry("", "file", 0, locked=True)
-        for info in rar.infolist():
+        for info in opened.infolist():
             if info.data_offset + info.add_size > end:
                 raise DamagedArchive(f"cut off in {info.filename}")
             kind = "folder" if info.is_dir() else "file" if info.is_file() else "link"
@@ -131,8 +131,8 @@ def _rar_entries(archive: Path) -> Iterator[Entry]:
 
 
 def _rar_is_solid(archive: Path) -> bool:
-    with rarfile.RarFile(archive, part_only=True) as rar:
-        return rar.is_solid()
+    with rarfile.RarFile(archive, part_only=True) as opened:
+        return opened.is_solid()
 
 
 def _zip_entries(archive: Path) -> Iterator[Entry]:

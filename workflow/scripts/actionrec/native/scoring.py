@@ -17,8 +17,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from actionrec.native import distributed, footprint, launch, precision, progress, transforms
+from actionrec.native import distributed, launch, precision, progress, transforms
 from actionrec.native.clips import FixedClips, equal_batches, equal_parts, load, readers
+from actionrec.native.footprint import MOST, batches
 from actionrec.native.loader import on_device
 from actionrec.native.memory import Memory, spare_memory
 from actionrec.native.videos import Video
@@ -62,11 +63,11 @@ def score_videos(
     clips = clips_of_part(own, max(1, workers))
     longest = max(clips.lengths, default=1)
     # Results do not depend on the batch size: the spec's, TAO's default of 1, is only the least.
-    beside, fitting = footprint.batches(
+    beside, fitting = batches(
         network,
         spec.model,
         device,
-        most=max(batch_size, footprint.MOST),
+        most=max(batch_size, MOST),
         longest=longest,
         processes=processes,
     )
@@ -101,9 +102,9 @@ class Judge:
 
         Raises `CancelledError` once it is stopped.
         """
-        batches = equal_batches(clips.lengths, self.batch_size)
+        groups = equal_batches(clips.lengths, self.batch_size)
         scores: defaultdict[int, list[Tensor]] = defaultdict(list)
-        for batch in on_device(load(clips, batches, workers), self.device):
+        for batch in on_device(load(clips, groups, workers), self.device):
             logits = self.network(transforms.normalise(batch, self.spec))
             for number, row in zip(batch.videos.tolist(), logits.softmax(dim=1).cpu(), strict=True):
                 scores[number].append(row)
