@@ -28,8 +28,8 @@ sys.path.insert(0, str(SCRIPTS))
 
 from throughput import environment  # noqa: E402
 
-from actionrec.frames import Coding, make_encoder, resized  # noqa: E402
-from actionrec.puppet import draw_scene, draw_shot, film  # noqa: E402
+from actionrec.frames.extraction import Coding, make_encoder, resized  # noqa: E402
+from actionrec.sources.demo_drawing import draw_scene, draw_shot, film  # noqa: E402
 
 CLASSES = ("fall_floor", "ride_bike", "walk", "run", "push")
 SIZE = (112, 112)

@@ -23,9 +23,9 @@ def prepare(folder: Path, options: argparse.Namespace):
     """Return a training on drawn frames, which has not begun."""
     from throughput import draw_set, write_spec
 
-    from actionrec import spec as specs
     from actionrec.native.status import StatusLog
     from actionrec.native.train import _prepare
+    from actionrec.spec import schema as specs
 
     draw_set(folder / "data", options.videos, frames=40)
     where = write_spec(folder / "spec.yaml", folder / "data", 3, 1, 1, {})
@@ -46,7 +46,7 @@ def prepare(folder: Path, options: argparse.Namespace):
 
 def epoch(training) -> float:
     """Return the seconds of one epoch from the files on disk."""
-    from actionrec.native import steps
+    from actionrec.native.training import steps
 
     start = time.perf_counter()
     for batch in training.clips:
@@ -58,7 +58,7 @@ def network_alone(training, batch, batches: int) -> float:
     """Return the seconds of forward, backward and optimizer for as many batches."""
     import torch.nn.functional as F
 
-    from actionrec.native import transforms
+    from actionrec.native.data import transforms
 
     inputs = transforms.normalise(batch, training.spec)
     start = time.perf_counter()

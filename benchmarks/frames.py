@@ -27,12 +27,12 @@ import numpy as np
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from actionrec.videos import list_videos, write_files_table  # noqa: E402
+from actionrec.frames.videos import list_videos, write_files_table  # noqa: E402
 
 OURS = """
 import sys
 from pathlib import Path
-from actionrec.frames import extract_class
+from actionrec.frames.extraction import extract_class
 videos, table, frames, manifest = map(Path, sys.argv[1:5])
 fmt, encoder, workers = sys.argv[5:]
 extract_class(videos, table, frames, manifest, fmt=fmt, encoder=encoder, workers=int(workers))

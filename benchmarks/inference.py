@@ -33,13 +33,14 @@ import yaml  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # noqa: E402
 
-from actionrec import spec as specs  # noqa: E402
-from actionrec.native import allocation, footprint, networks, transforms  # noqa: E402
-from actionrec.native.clips import FixedClips, load  # noqa: E402
+from actionrec.native import batch_size, malloc, networks  # noqa: E402
+from actionrec.native.data import transforms  # noqa: E402
+from actionrec.native.data.datasets import FixedClips, load  # noqa: E402
+from actionrec.native.data.frame_memory import Memory  # noqa: E402
+from actionrec.native.data.videos import Video, list_classes  # noqa: E402
 from actionrec.native.export import _example, _write  # noqa: E402
-from actionrec.native.memory import Memory  # noqa: E402
-from actionrec.native.scoring import score_videos  # noqa: E402
-from actionrec.native.videos import Video, list_classes  # noqa: E402
+from actionrec.native.predictor import score_videos  # noqa: E402
+from actionrec.spec import schema as specs  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -151,7 +152,7 @@ def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
     seconds = time.perf_counter() - start
     rate = len(videos) / seconds
-    cores, sizes = footprint.batches(network, spec.model, torch.device(DEVICE))
+    cores, sizes = batch_size.batches(network, spec.model, torch.device(DEVICE))
     size = min(sizes(frames), len(videos))
     clips = inputs(videos[:size], spec)
     usual = clips_per_second(in_pytorch(plain, clips.contiguous(), DEVICE), size, seconds)[0]
@@ -223,7 +224,7 @@ def main() -> None:
     options = parser.parse_args()
     print("| frames | way | batch | clips/s, median (min-max) |\n| --- | --- | --- | --- |")
     sizes = {"cpu": options.cpu_sizes, "cuda": options.gpu_sizes}
-    allocation.keep_freed()  # as the engine does before it computes on a CPU
+    malloc.keep_freed()  # as the engine does before it computes on a CPU
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         draw_set(folder / "data", options.videos, options.video_frames, FORMS[options.form])

@@ -22,8 +22,8 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow/scripts"))
 
-from actionrec.manifest import Clip, write_manifest  # noqa: E402
-from actionrec.videos import write_files_table  # noqa: E402
+from actionrec.frames.manifest import Clip, write_manifest  # noqa: E402
+from actionrec.frames.videos import write_files_table  # noqa: E402
 
 VIDEOS = 133  # a class
 OUTPUTS = re.compile(r"^ {4}output: (.*)$", re.MULTILINE)

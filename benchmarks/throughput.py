@@ -37,7 +37,7 @@ import yaml
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from actionrec.frames import Coding, make_encoder, resized  # noqa: E402
+from actionrec.frames.extraction import Coding, make_encoder, resized  # noqa: E402
 
 OURS = [sys.executable, "-m", "actionrec.native"]
 LABELS = {"across": 0, "down": 1}
@@ -153,11 +153,11 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     """Return clips a second of the engine's training steps on a batch that stays on the GPU."""
     import torch
 
-    from actionrec import spec as specs
-    from actionrec.native import steps
-    from actionrec.native.loader import Batch, on_device
+    from actionrec.native.data.dataloader import Batch, on_device
     from actionrec.native.status import StatusLog
     from actionrec.native.train import _prepare
+    from actionrec.native.training import steps
+    from actionrec.spec import schema as specs
 
     folder = spec.with_suffix("") / "ceiling"
     folder.mkdir(parents=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 from dockerd import IMAGE, MOUNTS
 
-from actionrec import tasks
+from actionrec.experiments import tasks
 from actionrec.runners import Container
 from helpers import clone, write_video
 

@@ -7,20 +7,15 @@ from snakemake.utils import validate
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
-from actionrec import (
-    __version__,
-    budgets,
-    cuts,
-    encryption,
-    flow_manifest,
-    generations,
-    manifest,
-    native,
-    runners,
-    spec,
-    sweeps,
-)
-from actionrec import config as settings
+from actionrec import __version__, native, runners
+from actionrec.config import checks as settings
+from actionrec.config import sweeps
+from actionrec.experiments import successive_halving as budgets
+from actionrec.frames import flow_manifest, manifest, segments
+from actionrec.spec import native_keys as native_spec
+from actionrec.spec import schema as spec
+from actionrec.spec import toolkits
+from actionrec.weights import encryption
 from actionrec.errors import InputError
 
 
@@ -57,9 +52,9 @@ SPLITS = settings.splits(config)
 LINKS = SPLITS.pop("links")  # decides how a split lies on disk, not what it is
 RUNS = list(settings.runs(config))
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
-MODEL = generations.model_file(TOOLKIT)
+MODEL = toolkits.model_file(TOOLKIT)
 WEIGHTS = Path(MODEL).suffix
-EXPORTED = generations.exported_file(TOOLKIT)
+EXPORTED = toolkits.exported_file(TOOLKIT)
 
 
 wildcard_constraints:
@@ -143,7 +138,7 @@ def videos_table(wildcards):
     frames = results / "frames" / f"{wildcards.cls}.tsv"
     trees = resources / "videos" / wildcards.cls, resources / "frames" / wildcards.cls
     if LISTED:
-        stale = cuts.stale(table, trees[1], frames)
+        stale = segments.stale(table, trees[1], frames)
     else:
         stale = manifest.stale(trees[0], table, trees[1], frames)
     for output, why in stale.items():
@@ -226,7 +221,7 @@ def spec_keys(wildcards):
 
 def native_keys(wildcards):
     """Return the native engine's own settings that the spec of {task} depends on."""
-    return native.settings.relevant(settings.native(config, wildcards.exp), wildcards.task)
+    return native_spec.relevant(settings.native(config, wildcards.exp), wildcards.task)
 
 
 def pretrained_source(wildcards):
@@ -271,7 +266,7 @@ def preflight_keys(wildcards):
 def warn_of_full_disk():
     """Say before the first job that the frames will hardly fit: it is an estimate, so go on."""
     if any(job.rule.name == "extract_frames" for job in workflow.dag.needrun_jobs()):
-        from actionrec import preflight
+        from actionrec.experiments import preflight
 
         check = preflight.disk(preflight_keys(None))
         if check.fix:
@@ -286,7 +281,7 @@ def refuse_unready_machine():
     if config["tao"]["runner"] not in runners.IN_CONTAINERS or not workflow.local_exec:
         return
     if any("gpu" in job.rule.resources for job in workflow.dag.needrun_jobs()):
-        from actionrec import preflight
+        from actionrec.experiments import preflight
 
         ngc = bool(settings.ngc_checksums(config))
         preflight.require(preflight.look(preflight_keys(None), ngc))

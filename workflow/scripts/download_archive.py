@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from actionrec.config import archive_of_file
-from actionrec.download import download
-from actionrec.job import job
+from actionrec.config.checks import archive_of_file
+from actionrec.sources.download import download
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     archive = archive_of_file(snakemake.config, snakemake.wildcards.archive)

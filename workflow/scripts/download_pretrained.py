@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.job import job
-from actionrec.ngc import fetch
+from actionrec.utils.rule_script import job
+from actionrec.weights.ngc import fetch
 
 with job(snakemake):
     chosen = snakemake.wildcards

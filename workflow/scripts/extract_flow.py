@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from actionrec.cuts import read_sources
-from actionrec.flow import extract_flow
-from actionrec.job import job
+from actionrec.frames.flow import extract_flow
+from actionrec.frames.segments import read_sources
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     path = snakemake.params.path

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.frames import extract_class, extract_cuts
-from actionrec.job import job
+from actionrec.frames.extraction import extract_class, extract_cuts
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     table, crops = Path(snakemake.input.table), snakemake.input.get("crops")

@@ -1,7 +1,7 @@
 """Fetch the weights to start from."""
 
-from actionrec.job import job
-from actionrec.pretrained import fetch
+from actionrec.experiments.pretrained import fetch
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     fetch(snakemake.params.source, list(snakemake.input), snakemake.output[0])

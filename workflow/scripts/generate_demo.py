@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.demo import make_archives
-from actionrec.job import job
+from actionrec.sources.demo import make_archives
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     make_archives(

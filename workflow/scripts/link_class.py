@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.job import job
-from actionrec.videos import link_class
+from actionrec.frames.videos import link_class
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     link_class(

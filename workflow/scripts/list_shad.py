@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.job import job
-from actionrec.shad import list_shad
+from actionrec.sources.shad import list_shad
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     classes = snakemake.params.classes

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.job import job
-from actionrec.listing import list_table
+from actionrec.sources.clip_lists import list_table
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     classes, videos = snakemake.params.classes, snakemake.params.videos

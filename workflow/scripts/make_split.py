@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.job import job
-from actionrec.splits import make_split
+from actionrec.dataset.splits import make_split
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     classes = snakemake.params.classes

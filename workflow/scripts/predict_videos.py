@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.job import job
-from actionrec.tasks import engine, predict
+from actionrec.experiments.tasks import engine, predict
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     predict(

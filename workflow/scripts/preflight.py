@@ -1,7 +1,7 @@
 """Print what this machine has and lacks."""
 
-from actionrec.job import job
-from actionrec.preflight import look, require, table
+from actionrec.experiments.preflight import look, require, table
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     checks = look(snakemake.params.config, snakemake.params.ngc)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.budgets import rank
-from actionrec.job import job
+from actionrec.experiments.successive_halving import rank
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     files = [Path(file) for file in snakemake.input]

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from actionrec.generations import is_old
-from actionrec.job import job
-from actionrec.pretrained import refuse_encrypted, with_class_counts
-from actionrec.spec import render_spec
+from actionrec.experiments.pretrained import refuse_encrypted, with_class_counts
+from actionrec.spec.schema import render_spec
+from actionrec.spec.toolkits import is_old
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     has_key = snakemake.params.encrypt or is_old(snakemake.params.toolkit)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.budgets import write_trial_spec
-from actionrec.job import job
+from actionrec.experiments.successive_halving import write_trial_spec
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     write_trial_spec(Path(snakemake.input[0]), snakemake.params.epochs, Path(snakemake.output[0]))

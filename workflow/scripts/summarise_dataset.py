@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.dataset import summarise
-from actionrec.job import job
+from actionrec.dataset.summary import summarise
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     classes, draw = snakemake.params.classes, snakemake.params.draw

@@ -1,7 +1,7 @@
 """Put all experiments side by side."""
 
-from actionrec.job import job
-from actionrec.report import summarise
+from actionrec.report.experiments import summarise
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     summarise(

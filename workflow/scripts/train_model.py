@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from actionrec.budgets import is_stopped, publish_trial
-from actionrec.job import job
-from actionrec.tasks import engine, train
+from actionrec.experiments.successive_halving import is_stopped, publish_trial
+from actionrec.experiments.tasks import engine, train
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     given, published = snakemake.input, [Path(file) for file in snakemake.output]

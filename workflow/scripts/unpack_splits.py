@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from actionrec.archives import unpack_splits
-from actionrec.checksums import verify
-from actionrec.job import job
+from actionrec.sources.archives import unpack_splits
+from actionrec.utils.checksums import verify
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     source = Path(snakemake.input[0])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.dataset_page import write_page
-from actionrec.job import job
+from actionrec.dataset.page import write_page
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     write_page(

@@ -1,7 +1,7 @@
 """Write the report page."""
 
-from actionrec.job import job
-from actionrec.report import write_report
+from actionrec.report.experiments import write_report
+from actionrec.utils.rule_script import job
 
 with job(snakemake):
     write_report(snakemake.params.runs, output=snakemake.output[0], **dict(snakemake.input.items()))

@@ -6,7 +6,7 @@
 import sys
 
 from actionrec.errors import InputError
-from actionrec.isolated import Environment, prepare
+from actionrec.utils.environments import Environment, prepare
 
 LAUNCHER = Environment(
     name="launcher",

@@ -17,12 +17,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from actionrec import encryption
-from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.files import write_text
-from actionrec.native import launch, startup
+from actionrec.native import startup
+from actionrec.native.distributed import launch
 from actionrec.native.status import StatusLog
+from actionrec.spec import schema as specs
+from actionrec.utils.files import write_text
+from actionrec.weights import encryption
 
 FUNCTIONS = {"train": "train", "evaluate": "evaluate", "inference": "infer", "export": "export"}
 
@@ -100,7 +101,7 @@ def _company(spec: DictConfig, task: str) -> AbstractContextManager[None]:
     """Return the context in which this process works with others, if there are any."""
     if launch.size() == 1:
         return nullcontext()
-    return startup.load("actionrec.native.distributed").joined(spec[task])
+    return startup.load("actionrec.native.distributed.collectives").joined(spec[task])
 
 
 def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from actionrec import spec as specs
-from actionrec.native import checkpoints
-from actionrec.native.scoring import clips_of, score_videos
+from actionrec.native.checkpoints import lightning
+from actionrec.native.data.videos import list_classes, refuse_small, warn_of_short
+from actionrec.native.predictor import clips_of, score_videos
 from actionrec.native.status import StatusLog
-from actionrec.native.videos import list_classes, refuse_small, warn_of_short
+from actionrec.spec import schema as specs
 
 
 def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
@@ -27,7 +27,7 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
     warn_of_short(videos, spec)
     checkpoint = specs.require(spec, "evaluate.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
-    network = checkpoints.load_network(spec, checkpoint, "evaluate.checkpoint")
+    network = lightning.load_network(spec, checkpoint, "evaluate.checkpoint")
     mode, segments = clips_of(spec, spec.evaluate.video_eval_mode, spec.evaluate)
     scores = score_videos(
         network,

@@ -8,11 +8,12 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.files import replacing
-from actionrec.native import checkpoints, networks
+from actionrec.native import networks
+from actionrec.native.checkpoints import lightning
 from actionrec.native.status import StatusLog
+from actionrec.spec import schema as specs
+from actionrec.utils.files import replacing
 
 OPSET = 17
 OUTPUT = "fc_pred"
@@ -36,7 +37,7 @@ def export(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
             found=target,
             fix="remove it first",
         )
-    network = checkpoints.load_network(spec, checkpoint, "export.checkpoint").eval()
+    network = lightning.load_network(spec, checkpoint, "export.checkpoint").eval()
     with replacing(target) as part:
         _write(network, _example(spec.model, 3), part)
         _compare(network, _example(spec.model, 2), part)

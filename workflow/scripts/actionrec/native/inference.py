@@ -6,12 +6,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import Tensor
 
-from actionrec import spec as specs
-from actionrec.files import replacing
-from actionrec.native import checkpoints, launch
-from actionrec.native.scoring import clips_of, score_videos
+from actionrec.native.checkpoints import lightning
+from actionrec.native.data.videos import Video, list_videos, refuse_small, warn_of_short
+from actionrec.native.distributed import launch
+from actionrec.native.predictor import clips_of, score_videos
 from actionrec.native.status import StatusLog
-from actionrec.native.videos import Video, list_videos, refuse_small, warn_of_short
+from actionrec.spec import schema as specs
+from actionrec.utils.files import replacing
 
 
 def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
@@ -28,7 +29,7 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     warn_of_short(videos, spec)
     checkpoint = specs.require(spec, "inference.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
-    network = checkpoints.load_network(spec, checkpoint, "inference.checkpoint")
+    network = lightning.load_network(spec, checkpoint, "inference.checkpoint")
     mode, segments = clips_of(spec, spec.inference.video_inf_mode, spec.inference)
     scores = score_videos(
         network,

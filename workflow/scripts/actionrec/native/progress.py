@@ -4,7 +4,7 @@ import sys
 
 from tqdm import tqdm
 
-from actionrec.native import launch
+from actionrec.native.distributed import launch
 
 
 def bar(total: int, description: str, done: int = 0) -> tqdm:

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import NoReturn
 
-from actionrec.native import launch
+from actionrec.native.distributed import launch
 
 LOST = 120  # Python's exit code if what was printed could not be written
 SPARED = "_meta_registrations"  # of PyTorch

@@ -15,26 +15,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
-from actionrec import spec as specs
 from actionrec.errors import InputError
-from actionrec.native import (
-    averaging,
-    balancing,
-    checkpoints,
-    distributed,
-    ema,
-    launch,
-    precision,
-    pretrained,
-    progress,
-    schedules,
-    settings,
-    sgd,
-    state,
-    steps,
-    stopping,
-)
-from actionrec.native.clips import (
+from actionrec.native import precision, progress
+from actionrec.native.checkpoints import lightning, pretrained
+from actionrec.native.data import samplers
+from actionrec.native.data.dataloader import Loader, on_device
+from actionrec.native.data.datasets import (
     FixedClips,
     TrainingBatches,
     TrainingClips,
@@ -42,12 +28,21 @@ from actionrec.native.clips import (
     load,
     readers,
 )
-from actionrec.native.loader import Loader, on_device
-from actionrec.native.memory import Memory, room_for_frames, warn_of_room
-from actionrec.native.settings import METRICS
-from actionrec.native.state import Training
+from actionrec.native.data.frame_memory import Memory, room_for_frames, warn_of_room
+from actionrec.native.data.videos import (
+    Video,
+    list_classes,
+    refuse_small,
+    warn_of_rare,
+    warn_of_short,
+)
+from actionrec.native.distributed import collectives, gradient_sync, launch
 from actionrec.native.status import StatusLog
-from actionrec.native.videos import Video, list_classes, refuse_small, warn_of_rare, warn_of_short
+from actionrec.native.training import early_stopping, ema, lr_schedules, sgd, state, steps
+from actionrec.native.training.state import Training
+from actionrec.spec import native_keys
+from actionrec.spec import schema as specs
+from actionrec.spec.native_keys import METRICS
 
 
 def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> None:
@@ -80,7 +75,7 @@ def _locked(folder: Path) -> Iterator[None]:
                 where=folder,
                 fix="wait for it to end, or choose another results_dir",
             ) from error
-        checkpoints.remove_leftovers(folder)
+        lightning.remove_leftovers(folder)
         yield
 
 
@@ -110,9 +105,9 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         status=status,
         device=device,
         network=network,
-        averaging=averaging.Averaging(network),
+        averaging=gradient_sync.Averaging(network),
         optimizer=optimizer,
-        scheduler=schedules.make(optimizer, spec, len(order)),
+        scheduler=lr_schedules.make(optimizer, spec, len(order)),
         scaler=precision.scaler(spec.native.precision, device),
         mean=ema.start(network) if spec.native.ema_decay > 0 else None,
         order=order,
@@ -129,17 +124,17 @@ def _device(spec: DictConfig) -> torch.device:
     torch.manual_seed(spec.train.seed)
     torch.backends.cudnn.benchmark = spec.train.cudnn.benchmark
     torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
-    device = distributed.device(spec.train.gpu_ids)
+    device = collectives.device(spec.train.gpu_ids)
     precision.choose(spec.native.precision, device)
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # the default one records no graphs
     return device
 
 
-def _order(videos: list[Video], clips: int, spec: DictConfig) -> balancing.Order:
+def _order(videos: list[Video], clips: int, spec: DictConfig) -> samplers.Order:
     if spec.native.class_balanced:
-        return balancing.balanced([video.label for video in videos], clips)
-    return balancing.shuffled(clips)
+        return samplers.balanced([video.label for video in videos], clips)
+    return samplers.shuffled(clips)
 
 
 def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
@@ -200,13 +195,13 @@ def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:
 
 def _run(training: Training) -> None:
     """Train from the present epoch and batch to the last epoch."""
-    epochs = settings.epochs(training.spec)
+    epochs = native_keys.epochs(training.spec)
     patience = training.spec.native.early_stopping
     clips = training.order.clips
     batch = training.spec.dataset.batch_size * launch.size()
     seen = training.epoch * clips + training.batch * batch
     with progress.bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
-        while training.epoch < epochs and not stopping.is_due(training.record, patience):
+        while training.epoch < epochs and not early_stopping.is_due(training.record, patience):
             start = time.monotonic()
             bar.set_description(f"epoch {training.epoch + 1}/{epochs}", refresh=False)
             _train_epoch(training, bar)
@@ -258,7 +253,7 @@ def _refuse_infinite(training: Training, loss: float) -> None:
 
 def _end_epoch(training: Training, start: float) -> dict[str, float]:
     """Validate, log, step the schedule and save; return the epoch's metrics."""
-    loss, accuracy = _means(training, distributed.summed(training.totals))
+    loss, accuracy = _means(training, collectives.summed(training.totals))
     metrics = {"train_loss": loss, "train_acc_1": accuracy}
     train = training.spec.train
     if training.validation is not None and (training.epoch + 1) % train.validation_interval == 0:
@@ -272,8 +267,8 @@ def _end_epoch(training: Training, start: float) -> dict[str, float]:
         "Train metrics generated.",
         kpi={"train_loss": metrics["train_loss"], "train_acc": metrics["train_acc_1"]},
     )
-    schedules.after_epoch(training.scheduler, metrics, train.optim.lr_monitor)
-    stopping.note(training.record, metrics, training.spec.native.early_stopping)
+    lr_schedules.after_epoch(training.scheduler, metrics, train.optim.lr_monitor)
+    early_stopping.note(training.record, metrics, training.spec.native.early_stopping)
     training.epoch_ended = True
     state.save_epoch(training, metrics)
     return metrics

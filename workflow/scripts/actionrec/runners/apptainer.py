@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actionrec.errors import InputError
-from actionrec.files import replacing
 from actionrec.runners import containers, mounts, process
 from actionrec.runners.gpus import visible
 from actionrec.runners.needs import Need, gpu_driver, login, registry
 from actionrec.runners.request import Container, Request
+from actionrec.utils.files import replacing
 
 PROGRAMS = ("apptainer", "singularity")
 IMAGES = Path("resources/images")  # where the workflow's rule puts what it pulls

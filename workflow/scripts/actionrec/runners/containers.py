@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError
-from actionrec.files import write_text
 from actionrec.runners import watchdog
 from actionrec.runners.request import Container, Request
+from actionrec.utils.files import write_text
 
 # Passed by name when they are set: what NVIDIA's containers read from their environment.
 SECRETS = ("TAO_KEY", "NGC_API_KEY", "WANDB_API_KEY")

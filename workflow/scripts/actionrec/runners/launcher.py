@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError
-from actionrec.files import write_text
-from actionrec.isolated import is_ready, prepare
 from actionrec.launcher import LAUNCHER
 from actionrec.runners import containers, docker, mounts, process
 from actionrec.runners.gpus import of_the_node
 from actionrec.runners.needs import Need, registry
 from actionrec.runners.request import Container, Request
+from actionrec.utils.environments import is_ready, prepare
+from actionrec.utils.files import write_text
 
 SOCKET = "unix:///var/run/docker.sock"  # the launcher knows no other
 # GitLab's variable and the next one make the launcher take ways that ignore most settings.

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from actionrec.children import dying_with_parent
 from actionrec.runners import watchdog
 from actionrec.runners.request import Request
+from actionrec.utils.processes import dying_with_parent
 
 PACKAGES = Path(__file__).resolve().parents[2]
 PROGRESS = re.compile(rb"\d+%\|")

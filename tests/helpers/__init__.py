@@ -1,0 +1,122 @@
+"""What several test modules share: videos made on the fly, processes, clones of the workflow."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DATA = REPOSITORY / "tests/data"
+PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
+
+
+def draw_frame(index: int, width: int, height: int) -> np.ndarray:
+    """Return frame `index` of a test video: a gradient with a square that moves, BGR uint8."""
+    frame = np.zeros((height, width, 3), np.uint8)
+    frame[..., 0] = np.linspace(0, 255, width, dtype=np.uint8)[None, :]
+    frame[..., 1] = np.linspace(0, 255, height, dtype=np.uint8)[:, None]
+    left = (3 * index) % max(1, width - 8)
+    frame[4:12, left : left + 8] = (0, 0, 255)
+    return frame
+
+
+def write_video(
+    path: Path,
+    frames: int = 10,
+    width: int = 64,
+    height: int = 48,
+    fourcc: str = "XVID",
+    fps: float = 30.0,
+) -> Path:
+    """Encode a small real video with OpenCV and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*fourcc), fps, (width, height))
+    assert writer.isOpened(), f"this OpenCV cannot write {fourcc} to {path}"
+    for index in range(frames):
+        writer.write(draw_frame(index, width, height))
+    writer.release()
+    return path
+
+
+def clone(target: Path) -> Path:
+    """Copy what the workflow consists of, without results."""
+    for part in PARTS:
+        source = REPOSITORY / part
+        if source.is_dir():
+            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return target
+
+
+def snakemake(folder: Path, *options: str, check: bool = True) -> str:
+    """Run Snakemake in `folder` and return all it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *options],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert (done.returncode == 0) == check, done.stdout[-8000:]
+    return done.stdout
+
+
+def edit(path: Path, change) -> None:
+    """Load a YAML file, let `change` alter it, and write it back."""
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def start_python(folder: Path, script: str, *arguments: Path) -> subprocess.Popen:
+    """Start a script that may import the package, as Snakemake starts one."""
+    (folder / "script.py").write_text(script)
+    return subprocess.Popen(
+        [sys.executable, str(folder / "script.py"), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "workflow/scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def workers_of(process):
+    """Return the process ids of a script's workers, which a server of its own forks."""
+    return [
+        worker
+        for child in children_of(process.pid)
+        if b"forkserver" in Path(f"/proc/{child}/cmdline").read_bytes()
+        for worker in children_of(child)
+    ]
+
+
+def children_of(pid):
+    """Return the process ids of what a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition, seconds=30.0):
+    """Return what `condition` does once it is true."""
+    end = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+    return result
+
+
+def is_running(pid):
+    """Tell whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,209 @@
+"""The summary of a dataset and its page: counts, findings, leakage between parts, pictures."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from actionrec.dataset.page import write_page
+from actionrec.dataset.summary import summarise
+from actionrec.frames.extraction import extract_class
+from actionrec.frames.manifest import Clip, write_manifest
+from actionrec.frames.videos import list_videos, write_files_table
+from helpers import REPOSITORY
+
+CLIP = Clip("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "ok", "")
+DRAW = {"method": "fraction", "test_fraction": 0.3, "validation": 0.3, "seed": 1, "numbers": [1, 2]}
+
+
+def test_summary_of_a_dataset(tmp_path):
+    walk = [
+        CLIP,
+        replace(CLIP, video="b", file="b.avi", status="warn", reason="header", sha256="1" * 64),
+        Clip("c", "c.avi", 0, 0, 0, 0.0, 0, "2" * 64, "", "bad", "is empty (0 bytes)"),
+    ]
+    run = [replace(CLIP, video="z_1-2", file="/x/z.mp4", frames=9, width=320, fps=30.0)]
+    write_manifest(tmp_path / "walk.tsv", walk)
+    write_manifest(tmp_path / "run.tsv", run)
+    manifests = {cls: tmp_path / f"{cls}.tsv" for cls in ("walk", "run")}
+    summarise(manifests, tmp_path / "dataset.json", frames=tmp_path)
+    first = (tmp_path / "dataset.json").read_bytes()
+
+    def count(*statuses, frames, seconds, shortest, median, longest):
+        named = zip(("ok", "warn", "bad"), statuses, strict=True)
+        lengths = {"shortest": shortest, "median": median, "longest": longest}
+        videos = {"videos": sum(statuses), **dict(named)}
+        return {**videos, "frames": frames, "seconds": seconds, **lengths}
+
+    assert json.loads(first) == {
+        "classes": {
+            "walk": count(1, 1, 1, frames=10, seconds=0.3, shortest=5, median=5, longest=5),
+            "run": count(1, 0, 0, frames=9, seconds=0.3, shortest=9, median=9, longest=9),
+        },
+        "total": count(2, 1, 1, frames=19, seconds=0.6, shortest=5, median=5, longest=9),
+        "sizes": {"320x48": 1, "64x48": 2},
+        "fps": {"29.97": 2, "30": 1},
+        "formats": {"png": 3},
+        "remarks": {"header": 1},
+        "bad": [{"class": "walk", "file": "c.avi", "reason": "is empty (0 bytes)"}],
+        "duplicates": [["run/z_1-2", "walk/a.avi"]],
+        "look_alikes": [],
+        "splits": {},
+    }
+    summarise(manifests, tmp_path / "dataset.json", frames=tmp_path)
+    assert (tmp_path / "dataset.json").read_bytes() == first
+
+
+def scene(seed, count=12, width=160, height=120):
+    """Return frames of a random landscape with a square that crosses it."""
+    noise = np.random.default_rng(seed).normal(size=(height, width, 3))
+    land = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 9), None, 0, 255, cv2.NORM_MINMAX)
+    frames = [land.astype(np.uint8) for _ in range(count)]
+    for index, frame in enumerate(frames):
+        frame[40:80, 8 * index : 8 * index + 30] = seed * 37 % 256
+    return frames
+
+
+def encode(path, frames, fourcc="MJPG", scale=1.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width = (round(side * scale) for side in frames[0].shape[:2])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*fourcc), 30, (width, height))
+    for frame in frames:
+        writer.write(cv2.resize(frame, (width, height)))
+    writer.release()
+    return path
+
+
+class Dataset:
+    """Some classes of videos with their frames, summary and page."""
+
+    def __init__(self, root):
+        self.root = root
+        self.manifests = {}
+
+    def extract(self, *classes):
+        for cls in classes:
+            videos, table = self.root / "videos" / cls, self.root / f"{cls}.files.tsv"
+            write_files_table(table, list_videos(videos))
+            self.manifests[cls] = self.root / f"{cls}.tsv"
+            extract_class(
+                videos, table, self.root / "frames" / cls, self.manifests[cls], tolerate=1
+            )
+
+    def summarise(self, **options):
+        options = {"draw": DRAW, **options}
+        output = self.root / "dataset.json"
+        summarise(self.manifests, output, frames=self.root / "frames", threads=2, **options)
+        return json.loads(output.read_text())
+
+    def page(self, name="page.html"):
+        write_page(
+            "<my set>",
+            template=REPOSITORY / "workflow/report/dataset.html.jinja",
+            summary=self.root / "dataset.json",
+            manifests=self.manifests,
+            frames=self.root / "frames",
+            output=self.root / name,
+        )
+        return (self.root / name).read_text()
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Return two classes of five scenes; scenes 0 and 9 are there again, encoded anew or copied."""
+    found = Dataset(tmp_path)
+    for seed in range(5):
+        encode(tmp_path / f"videos/<walk>/w{seed}.avi", scene(seed))
+        encode(tmp_path / f"videos/run/r{seed}.avi", scene(seed + 5))
+    encode(tmp_path / "videos/<walk>/again.mp4", scene(0), "mp4v", scale=1.5)
+    shutil.copy(tmp_path / "videos/run/r4.avi", tmp_path / "videos/run/copy.avi")
+    (tmp_path / "videos/run/empty.avi").touch()
+    found.extract("<walk>", "run")
+    return found
+
+
+def test_copies_are_found_by_file_and_by_look_and_on_two_sides(dataset, tmp_path):
+    given = {cls: tmp_path / f"{cls}.parts.tsv" for cls in dataset.manifests}
+    sides = {"again": "test", "w1": "test", "w2": "val", "copy": "val", "r0": "test"}
+    for cls, names in (("<walk>", "w0 w1 w2 w3 w4 again"), ("run", "r0 r1 r2 r3 r4 copy")):
+        rows = [f"{name}\t{sides.get(name, 'train')}" for name in names.split()]
+        given[cls].write_text("\n".join(["video\tpart", *rows, ""]))
+    summary = dataset.summarise(draw={"method": "given", "numbers": [1]}, given=given)
+    assert summary["duplicates"] == [["run/copy.avi", "run/r4.avi"]]
+    assert summary["look_alikes"] == [["<walk>/again", "<walk>/w0"]]
+    assert summary["splits"]["1"] == {
+        "classes": {
+            "<walk>": {"train": 3, "val": 1, "test": 2},
+            "run": {"train": 4, "val": 1, "test": 1},
+        },
+        "leaks": {
+            "same content": [["run/r4 (train)", "run/copy (val)"]],
+            "same source video": [],
+            "look alike": [["<walk>/w0 (train)", "<walk>/again (test)"]],
+        },
+    }
+
+
+def test_clips_of_one_film_on_two_sides(tmp_path):
+    names = ["film_1-2", "film_5-6", "other"]
+    clips = [
+        replace(CLIP, video=name, file=f"/x/{name.partition('_')[0]}.mp4", sha256=str(index) * 64)
+        for index, name in enumerate(names)
+    ]
+    given = {}
+    for cls in ("a", "b"):
+        write_manifest(tmp_path / f"{cls}.tsv", clips if cls == "a" else clips[2:])
+        given[cls] = tmp_path / f"{cls}.parts.tsv"
+    given["a"].write_text("video\tpart\nfilm_1-2\ttrain\nfilm_5-6\ttest\nother\tval\n")
+    given["b"].write_text("video\tpart\nother\ttrain\n")
+    manifests = {cls: tmp_path / f"{cls}.tsv" for cls in given}
+    draw = {"method": "given", "numbers": [1]}
+    summarise(manifests, tmp_path / "d.json", frames=tmp_path, draw=draw, given=given)
+    split = json.loads((tmp_path / "d.json").read_text())["splits"]["1"]
+    assert "Classes without a video to train or to test with" in split["problem"]
+    assert "b: no test video" in split["problem"]
+    manifests.pop("b"), given.pop("b")
+    summarise(manifests, tmp_path / "d.json", frames=tmp_path, draw=draw, given=given)
+    leaks = json.loads((tmp_path / "d.json").read_text())["splits"]["1"]["leaks"]
+    assert leaks["same source video"] == [["a/film_1-2 (train)", "a/film_5-6 (test)"]]
+    assert leaks["same content"] == []
+
+
+def test_the_page_stands_alone_and_names_all_findings(dataset):
+    dataset.summarise()
+    page = dataset.page()
+    assert page == dataset.page("again.html")
+    assert "&lt;my set&gt;" in page
+    assert "<walk>" not in page, "a class's name must not become markup"
+    assert "http" not in re.sub(r"data:[^\"]+", "", page)
+    strips = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    assert len(strips) == 6, "three videos of each class"
+    for finding in (
+        "run/empty.avi is empty",
+        "run/copy.avi = run/r4.avi",
+        "Videos that look alike: 1",
+    ):
+        assert finding in page
+    assert '<th class="n first">train 2</th>' in page
+
+
+def test_a_clean_dataset_says_so(tmp_path):
+    dataset = Dataset(tmp_path)
+    for seed in range(4):
+        encode(tmp_path / f"videos/one/{seed}.avi", scene(seed))
+        encode(tmp_path / f"videos/two/{seed}.avi", scene(seed + 4))
+    dataset.extract("one", "two")
+    assert dataset.summarise()["look_alikes"] == []
+    page = dataset.page()
+    assert "nothing on two sides of a split" in page
+    assert "<details" not in page
+
+
+def test_a_split_that_cannot_be_made_is_shown_and_stops_nothing(dataset):
+    summary = dataset.summarise(source_video="(")
+    assert "does not tell the source video" in summary["splits"]["1"]["problem"]
+    assert "Split 2 cannot be made: 1" in dataset.page()

@@ -1,0 +1,141 @@
+"""Videos judged by cores of a CPU beside each other."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from actionrec.errors import InputError
+from actionrec.native import networks, predictor
+from actionrec.native.data import image_io
+from actionrec.native.data.videos import list_classes
+from actionrec.spec import schema as specs
+from helpers.engine import LABELS, draw_tree, draw_video, environment, fill
+
+pytestmark = pytest.mark.usefixtures("on_a_cpu")
+
+KEY = "evaluate.test_dataset_dir"
+SPEC = {
+    "model": {
+        "input_type": "3d",
+        "input_width": 32,
+        "input_height": 32,
+        "rgb_seq_length": 2,
+        "sample_strategy": "consecutive",
+    },
+    "dataset": {"label_map": LABELS},
+}
+INTERRUPTED = """
+import os, sys, time
+from pathlib import Path
+import torch
+from actionrec.spec import schema as specs
+from actionrec.native import predictor
+from actionrec.native.data.videos import list_classes
+
+class Slow(torch.nn.Module):
+    def forward(self, clips):
+        if len(clips) > 1:  # no trial
+            os.write(1, b"judged\\n")  # whole, whoever else writes
+            time.sleep(0.1)
+        return torch.zeros(len(clips), 2)
+
+predictor.MOST = 2
+torch.set_num_threads(2)
+spec = specs.merge({spec}, "test")
+videos = list_classes(Path(sys.argv[1]), spec.dataset.label_map, "test") * 100
+predictor.score_videos(Slow(), videos, spec, mode="center", segments=1, batch_size=1, gpu_ids=[0])
+"""
+
+
+@pytest.fixture
+def spec():
+    return specs.merge(SPEC, "test")
+
+
+@pytest.fixture
+def network(spec):
+    network = networks.build(spec.model, len(LABELS))
+    fill(network)
+    return network
+
+
+def scores(network, videos, spec, cores: int, monkeypatch, most: int = 4, **how) -> list:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
+    monkeypatch.setattr(predictor, "MOST", most)
+    how = {"mode": "center", "segments": 1, **how}
+    return predictor.score_videos(network, videos, spec, batch_size=1, gpu_ids=[0], **how)
+
+
+@pytest.mark.parametrize(
+    "how", [{"mode": "center"}, {"mode": "conv", "segments": 10}, {"mode": "all"}]
+)
+def test_scores_are_the_videos_own_however_many_cores_judge(
+    how, network, spec, tmp_path, monkeypatch
+):
+    draw_tree(tmp_path, videos=4)
+    draw_video(tmp_path / "ride" / "longer", 1, frames=13)
+    videos = list_classes(tmp_path, LABELS, KEY)
+    expected = [scores(network, [video], spec, 1, monkeypatch, 1, **how)[0] for video in videos]
+    assert any(
+        (expected[0] != each).any() for each in expected[1:] if each.shape == expected[0].shape
+    )
+    for cores in (1, 3, 40):
+        found = scores(network, videos, spec, cores, monkeypatch, **how)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def noted_reads(monkeypatch, seconds: float = 0.0) -> list[Path]:
+    """Return a list of the images that are read from now on, each that much slower."""
+    read: list[Path] = []
+    decode = image_io.read_image
+
+    def noting(path, *how):
+        read.append(path)
+        time.sleep(seconds)
+        return decode(path, *how)
+
+    monkeypatch.setattr(image_io, "read_image", noting)
+    return read
+
+
+def test_cores_read_each_frame_once(network, spec, tmp_path, monkeypatch):
+    read = noted_reads(monkeypatch)
+    draw_tree(tmp_path, videos=4)
+    videos = list_classes(tmp_path, LABELS, KEY)
+    scores(network, videos, spec, 3, monkeypatch, mode="conv", segments=10)
+    assert len(read) == len(set(read)) == 8 * 8
+
+
+def test_a_damaged_frame_ends_the_work_of_all_cores(network, spec, tmp_path, monkeypatch):
+    read = noted_reads(monkeypatch, seconds=0.02)
+    draw_tree(tmp_path, videos=30, frames=2)
+    videos = list_classes(tmp_path, LABELS, KEY)
+    damaged = videos[0].folder / "rgb" / videos[0].frames[0]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(InputError, match=damaged.name):
+        scores(network, videos, spec, 2, monkeypatch, most=1)
+    assert 0 < len(read) < 60
+
+
+def test_an_interrupt_ends_the_work_of_all_cores(tmp_path):
+    draw_tree(tmp_path, videos=2, frames=2)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.replace("{spec}", repr(SPEC)), str(tmp_path)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate()
+    assert first == "judged\n"
+    assert process.returncode == -signal.SIGINT
+    assert "KeyboardInterrupt" in errors
+    assert rest.count("judged") < 20  # of 200

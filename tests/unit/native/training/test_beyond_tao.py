@@ -1,0 +1,466 @@
+"""The settings that TAO does not have: what each does, and that a killed training goes on."""
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from actionrec.native import precision, predictor
+from actionrec.native import train as training_task
+from actionrec.native.__main__ import main
+from actionrec.native.checkpoints import lightning
+from actionrec.native.data import frame_sampling, samplers, transforms
+from actionrec.native.data.dataloader import Batch, on_device
+from actionrec.native.data.frame_cache import FrameReader
+from actionrec.native.data.frame_memory import Memory
+from actionrec.native.data.videos import list_classes
+from actionrec.native.status import StatusLog
+from actionrec.native.training import early_stopping, ema, lr_schedules, mixup, sgd, steps
+from actionrec.spec import schema as specs
+from helpers.engine import command, curve, environment, statuses, write_spec
+
+EVERYTHING = [
+    "native.ema_decay=0.8",
+    "native.label_smoothing=0.1",
+    "native.mixup_alpha=0.4",
+    "native.class_balanced=true",
+    "native.lr_schedule=cosine",
+    "native.warmup_epochs=0.5",
+    "native.early_stopping.patience=2",
+    "native.channels_last=true",
+    "train.clip_grad_norm=1.0",
+]
+
+
+def train(spec, *overrides) -> int:
+    return main(["train", "-e", str(spec), *overrides])
+
+
+def results(spec):
+    return spec.parent / "results" / "train"
+
+
+def latest(spec) -> dict:
+    return torch.load(results(spec) / "ar_model_latest.pth", weights_only=True)
+
+
+@pytest.fixture
+def spec(drawn, tmp_path):
+    """Return the spec of a training of two epochs of six steps."""
+    return write_spec(
+        tmp_path / "spec.yaml", drawn, tmp_path / "results", **{"train.num_epochs": 2}
+    )
+
+
+# The running mean
+
+
+def test_the_mean_forgets_the_start_and_then_decays_as_asked():
+    network = torch.nn.BatchNorm1d(2)
+    mean = ema.start(network)
+    expected = {name: value.double() for name, value in network.state_dict().items()}
+    for step in range(1, 101):
+        with torch.no_grad():
+            network.weight.copy_(torch.tensor([step, -step]))
+        network(torch.full((3, 2), float(step)))
+        decay = min(0.9, (1 + step) / (10 + step))
+        ema.update(mean, network, 0.9, step)
+        for name, value in network.state_dict().items():
+            expected[name] = decay * expected[name] + (1 - decay) * value.double()
+    for name in ("weight", "running_mean", "running_var"):
+        torch.testing.assert_close(mean[name].double(), expected[name], rtol=1e-5, atol=1e-5)
+    assert mean["num_batches_tracked"] == 100
+    assert mean["weight"][0] < 95
+
+
+def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(spec):
+    assert train(spec, "native.ema_decay=0.8") == 0
+    checkpoint = latest(spec)
+    published = lightning.weights(checkpoint)
+    kept = checkpoint["actionrec"]["weights"]
+    assert list(published) == list(kept)
+    assert not torch.equal(published["conv1.weight"], kept["conv1.weight"])
+    settings = specs.load(spec)
+    network = lightning.load_network(settings, str(results(spec) / "ar_model_latest.pth"), "")
+    root = Path(settings.dataset.val_dataset_dir)
+    videos = list_classes(root, settings.dataset.label_map, "")
+    scores = predictor.score_videos(
+        network, videos, settings, mode="center", segments=1, batch_size=8, gpu_ids=[0]
+    )
+    loss = -np.mean([math.log(s[0, v.label]) for s, v in zip(scores, videos, strict=True)])
+    assert curve(results(spec))[-1][2] == pytest.approx(loss, rel=1e-4)
+
+
+# Mixup and label smoothing
+
+
+def test_mixed_clips_and_their_loss_are_weighted_means():
+    rng = torch.Generator().manual_seed(0)
+    clips, logits = torch.rand(5, 3, 2, 4, 4, generator=rng), torch.rand(5, 3, generator=rng)
+    labels = torch.tensor([0, 1, 2, 1, 0])
+    mixed = mixup.mix(clips, 0.7)
+    for index in range(5):
+        torch.testing.assert_close(mixed[index], 0.7 * clips[index] + 0.3 * clips[4 - index])
+    first, second = mixup.mix((clips, clips + 1), 0.7)
+    torch.testing.assert_close(first, mixed)
+    torch.testing.assert_close(second, mixed + 1)
+    one_hot = F.one_hot(labels, 3) * 0.9 + 0.1 / 3
+    targets = 0.7 * one_hot + 0.3 * one_hot.flip(0)
+    expected = -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(mixup.loss(logits, labels, 0.7, 0.1), expected)
+    torch.testing.assert_close(
+        mixup.loss(logits, labels, 1.0, 0.0), F.cross_entropy(logits, labels)
+    )
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_shares_are_the_larger_part_of_a_beta_draw(alpha):
+    rng = np.random.default_rng(0)
+    shares = np.array([mixup.draw_share(alpha, rng) for _ in range(4000)])
+    other = np.random.default_rng(1).beta(alpha, alpha, 4000)
+    assert 0.5 <= shares.min() <= shares.max() <= 1
+    for quantile in (0.25, 0.5, 0.75):
+        expected = np.quantile(np.maximum(other, 1 - other), quantile)
+        assert np.quantile(shares, quantile) == pytest.approx(expected, abs=0.02)
+
+
+# The cosine
+
+
+def test_the_rate_rises_and_falls_by_steps():
+    values = {"train": {"num_epochs": 5, "optim": {"lr": 0.4}}}
+    values["native"] = {"lr_schedule": "cosine", "warmup_epochs": 0.5}
+    settings = specs.merge(values, "test")
+    optimizer = sgd.make([torch.zeros(1, requires_grad=True)], settings.train.optim)
+    schedule = lr_schedules.make(optimizer, settings, 4)
+    rates = []
+    for step in range(20):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        lr_schedules.after_step(schedule)
+        if step % 4 == 3:
+            lr_schedules.after_epoch(schedule, {"val_loss": 1.0}, "val_loss")
+    assert rates[:3] == pytest.approx([0.2, 0.4, 0.4])
+    expected = [0.2 * (1 + math.cos(math.pi * step / 18)) for step in range(18)]
+    assert rates[2:] == pytest.approx(expected)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_checkpoint_of_another_schedule_is_refused(spec, capsys):
+    assert train(spec, "train.num_epochs=1") == 0
+    start = results(spec) / "ar_model_latest.pth"
+    other = [f"results_dir={spec.parent / 'other'}", "native.lr_schedule=cosine"]
+    assert train(spec, *other, f"train.resume_training_checkpoint_path={start}") == 1
+    assert "another schedule" in capsys.readouterr().err
+
+
+# Balanced classes
+
+
+def test_classes_come_alike_and_videos_within_them_too():
+    labels = [0] * 7 + [1] * 2 + [2]
+    order = samplers.balanced(labels, 20)
+    first = order(np.random.default_rng(0))
+    assert len(first) == len(set(first)) == 20
+    counts = Counter(int(clip) % 10 for clip in first)
+    per_class = Counter(labels[video] for video in counts.elements())
+    assert sorted(per_class.values()) == [6, 7, 7]
+    for videos in (range(7), range(7, 9)):
+        of_class = [counts[video] for video in videos]
+        assert max(of_class) - min(of_class) <= 1
+    assert first.tolist() == order(np.random.default_rng(0)).tolist()
+    assert first.tolist() != order(np.random.default_rng(1)).tolist()
+    few = samplers.balanced([0, 0, 1, 2], 2)(np.random.default_rng(0))
+    assert len(few) == 2
+
+
+def test_a_training_sees_classes_alike(tmp_path, drawn):
+    (tmp_path / "train" / "ride").mkdir(parents=True)
+    (tmp_path / "train" / "fall").symlink_to(drawn / "train" / "fall")
+    one = sorted((drawn / "train" / "ride").iterdir())[0]
+    (tmp_path / "train" / "ride" / one.name).symlink_to(one)
+    where = write_spec(tmp_path / "spec.yaml", tmp_path, tmp_path / "results")
+    found = {}
+    for name in ("false", "true"):
+        settings = specs.load(
+            where, [f"native.class_balanced={name}", "dataset.val_dataset_dir=null"]
+        )
+        training = training_task._prepare(settings, where, StatusLog(tmp_path / "s"), tmp_path)
+        labels = torch.cat([batch.labels for batch in training.clips])
+        found[name] = labels.bincount().tolist()
+    assert found == {"false": [24, 4], "true": [14, 14]}
+
+
+# Early stopping
+
+
+@pytest.mark.parametrize(("monitor", "sign"), [("val_loss", 1), ("val_acc_1", -1)])
+def test_patience_counts_epochs_without_improvement(monitor, sign):
+    settings = specs.merge(
+        {"native": {"early_stopping": {"patience": 2, "monitor": monitor}}}, "test"
+    ).native.early_stopping
+    record = early_stopping.Record()
+    due = []
+    for value in (3, 2, 2, 1, 1.5, None, 1):
+        early_stopping.note(record, {} if value is None else {monitor: sign * value}, settings)
+        due.append(early_stopping.is_due(record, settings))
+    assert due == [False, False, False, False, False, False, True]
+    assert record.best == sign
+
+
+def test_a_training_that_gets_no_better_ends_with_a_checkpoint(spec, capsys):
+    options = ["train.num_epochs=9", "train.checkpoint_interval=4", "train.optim.lr=0"]
+    options += ["native.early_stopping.patience=1", "native.early_stopping.monitor=val_acc_1"]
+    assert train(spec, *options) == 0
+    assert "Stopped after 2 of 9 epochs: val_acc_1 was best" in capsys.readouterr().out
+    assert latest(spec)["epoch"] == 1
+    rows = curve(results(spec))
+    assert [epoch for epoch, _, _ in rows] == [0, 1]
+    assert train(spec, *options) == 0
+    assert curve(results(spec)) == rows
+    assert statuses(results(spec))[-1]["message"] == "Train finished successfully."
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ["native.lr_schedule=cosine", "native.warmup_epochs=1"],
+        ["train.optim.lr_steps=[1,3]"],
+        ["train.optim.lr_scheduler=AutoReduce", "train.optim.patience=0"],
+    ],
+    ids=["cosine", "MultiStep", "AutoReduce"],
+)
+def test_a_training_that_was_to_stop_goes_on_as_if_it_had_not(schedule, spec):
+    options = ["train.num_epochs=4", "native.ema_decay=0.5", *schedule]
+    assert train(spec, *options, "native.stop_after=2") == 0
+    assert latest(spec)["epoch"] == 1
+    assert statuses(results(spec))[-1]["message"] == "Train finished successfully."
+    assert train(spec, *options) == 0
+    stopped, rows = latest(spec), curve(results(spec))
+    shutil.rmtree(results(spec))
+    assert train(spec, *options) == 0
+    assert rows == curve(results(spec))
+    assert [epoch for epoch, _, _ in rows] == [0, 1, 2, 3]
+    for name, value in latest(spec)["state_dict"].items():
+        assert torch.equal(value, stopped["state_dict"][name])
+
+
+def test_early_stopping_needs_its_metric(spec, capsys):
+    options = ["native.early_stopping.patience=1", "dataset.val_dataset_dir=null"]
+    assert train(spec, *options) == 1
+    assert "native.early_stopping.monitor" in capsys.readouterr().err
+
+
+# Precision
+
+
+# A CPU computes halves slowly: eight pixels are enough.
+TINY = ["model.input_width=8", "model.input_height=8", "model.rgb_seq_length=1"]
+TINY += ["dataset.clips_per_video=1", "dataset.val_dataset_dir=null"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_half_precision_computes_nearly_the_same_loss_and_saves_float32(name, spec):
+    losses = {}
+    for own in ("tao", name):
+        folder = spec.parent / own / "train"
+        # A GPU drops other values in halves than in float32.
+        options = [*TINY, "dataset.batch_size=12", "train.num_epochs=1", "model.dropout_ratio=0"]
+        options += [f"train.results_dir={folder}", f"native.precision={own}"]
+        assert train(spec, *options) == 0
+        ((_, losses[own], _),) = curve(folder)
+        checkpoint = torch.load(folder / "ar_model_latest.pth", weights_only=True)
+        weights = lightning.weights(checkpoint).values()
+        assert {value.dtype for value in weights} == {torch.float32, torch.int64}
+        assert bool(checkpoint["actionrec"]["scaler"]) == (own == "fp16")
+    assert losses[name] != losses["tao"]
+    assert losses[name] == pytest.approx(losses["tao"], rel=0.02)
+
+
+def test_a_first_step_that_fp16_skips_leaves_no_trace():
+    device = torch.device("cpu")
+    steps_of = {}
+    for spoilt in (True, False):
+        torch.manual_seed(0)
+        layer, clips = torch.nn.Linear(4, 2), torch.randn(3, 4)
+        optim = specs.merge({"train": {"optim": {"lr": 0.1}}}, "test").train.optim
+        optimizer, scaler = sgd.make(layer.parameters(), optim), precision.scaler("fp16", device)
+        for factor in ([1e4] if spoilt else []) + [1, 1]:
+            with precision.autocast("fp16", device):
+                loss = layer(factor * clips).float().pow(2).mean()
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        steps_of[spoilt] = layer.weight.detach()
+    torch.testing.assert_close(steps_of[True], steps_of[False], rtol=1e-3, atol=1e-4)
+
+
+def test_tf32_is_set_only_when_it_is_asked_for():
+    before = torch.backends.cudnn.conv.fp32_precision
+    precision.choose("tao", torch.device("cpu"))
+    assert torch.backends.cudnn.conv.fp32_precision == before
+    for name, expected in (("tf32", "tf32"), ("fp32", "ieee")):
+        precision.choose(name, torch.device("cpu"))
+        assert torch.backends.cuda.matmul.fp32_precision == expected
+        assert torch.backends.cudnn.conv.fp32_precision == expected
+
+
+# Resumption
+
+
+@pytest.mark.parametrize("name", ["tao", pytest.param("fp16", marks=pytest.mark.slow)])
+def test_with_everything_on_a_step_of_an_epoch_goes_on_exactly(name, spec):
+    options = [*EVERYTHING, f"native.precision={name}"]
+    options += [
+        "dataset.clips_per_video=2",
+        "dataset.batch_size=8",
+        "native.early_stopping.monitor=train_loss",
+    ]
+    options += [] if name == "tao" else [*TINY, "dataset.batch_size=4"]
+    options += ["train.checkpoint_interval_unit=step", "train.checkpoint_interval=2"]
+    assert train(spec, *options) == 0
+    expected, whole = curve(results(spec)), latest(spec)
+    assert len(expected) == 2
+    lightning.link_latest(results(spec) / lightning.name_of(0, 2))
+    (results(spec) / "status.json").unlink()
+    assert train(spec, *options) == 0
+    assert curve(results(spec)) == expected
+    again = latest(spec)
+    assert whole["global_step"] == again["global_step"] == 6
+    for key, value in lightning.weights(whole).items():
+        assert torch.equal(lightning.weights(again)[key], value)
+        kept = (run["actionrec"]["weights"][key] for run in (whole, again))
+        assert torch.equal(*kept)
+    for key in ("scaler", "record"):
+        assert again["actionrec"][key] == whole["actionrec"][key]
+
+
+def test_with_everything_on_a_killed_training_goes_on_exactly(drawn, tmp_path):
+    specs_of = {}
+    for name in ("whole", "killed"):
+        changes = {option.partition("=")[0]: option.partition("=")[2] for option in EVERYTHING}
+        folder = tmp_path / name
+        specs_of[name] = write_spec(
+            folder / "spec.yaml", drawn, folder / "results", **changes, **{"train.num_epochs": 3}
+        )
+    assert train(specs_of["whole"]) == 0
+    spec = specs_of["killed"]
+    with (
+        (tmp_path / "log").open("w") as log,
+        subprocess.Popen(
+            command("train", spec), env=environment(), stdout=log, stderr=log
+        ) as process,
+    ):
+        while not (results(spec) / "model_epoch_000_step_00006.pth").exists():
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert train(spec) == 0
+    assert curve(results(spec)) == curve(results(specs_of["whole"]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["native.ema_decay=0.9", "native.lr_schedule=cosine", "native.precision=bf16"],
+)
+def test_other_settings_do_not_go_on_with_the_folders_training(change, trained, tmp_path, capsys):
+    text = (results(trained) / "status.json").read_text()
+    assert train(trained, change) == 1
+    assert change.replace("=", ": ").partition(":")[0] in capsys.readouterr().err
+    (results(trained) / "status.json").write_text(text)
+
+
+# Test-time segments
+
+
+def ids_of(n, length, strategy, rate, segments):
+    clips = frame_sampling.clip_ids(n, length, strategy, rate, mode="segments", segments=segments)
+    return [ids.tolist() for ids in clips]
+
+
+def test_segments_are_spread_over_the_video():
+    assert ids_of(10, 2, "consecutive", 1, 3) == [[1, 2], [4, 5], [7, 8]]
+    assert ids_of(12, 2, "random_interval", 1, 3) == [[1, 7], [3, 9], [5, 11]]
+    assert ids_of(5, 2, "random_interval", 1, 9) == [[0, 2], [1, 3]]
+    assert ids_of(3, 2, "consecutive", 1, 9) == [[0, 1], [1, 2]]
+    assert ids_of(2, 4, "consecutive", 1, 3) == [[0, 1, 0, 1]]
+    for n in (30, 41):
+        conv = frame_sampling.clip_ids(n, 4, "consecutive", 2, mode="conv", segments=5)
+        assert ids_of(n, 4, "consecutive", 2, 5) == [ids.tolist() for ids in conv]
+
+
+@pytest.mark.usefixtures("on_a_cpu")
+@pytest.mark.parametrize(
+    ("options", "clips"),
+    [
+        (["native.test_segments=3"], [[1, 2], [3, 4], [5, 6]]),
+        (
+            ["{task}.video_{mode}_mode=conv", "{task}.video_num_segments=2"],
+            [[1, 2], [5, 6]],
+        ),
+        (["{task}.video_{mode}_mode=all"], [[0, 1], [2, 3], [4, 5], [6, 7]]),
+    ],
+)
+def test_a_videos_probabilities_are_the_mean_over_its_clips(
+    options, clips, trained, drawn, tmp_path
+):
+    settings = specs.load(trained)
+    path = results(trained) / "model_epoch_000_step_00006.pth"  # not yet sure of itself
+    network = lightning.load_network(settings, str(path), "").eval()
+    videos = list_classes(drawn / "val", settings.dataset.label_map, "")
+    size = (settings.model.input_width, settings.model.input_height)
+    reader = FrameReader(videos, "rgb", [size] * len(videos), Memory(0))
+    by_video, by_clip = [], []
+    means = {}
+    for number, video in enumerate(videos):
+        rgb = torch.from_numpy(np.stack([reader.read(number, np.array(ids)) for ids in clips]))
+        none = torch.zeros(len(clips), dtype=torch.int64)
+        batch = Batch({"rgb": rgb}, none, none.bool(), none)
+        with torch.no_grad():
+            scores = network(transforms.normalise(batch, settings)).softmax(dim=1)
+        means[video.folder.name] = scores.mean(dim=0)
+        by_video.append(int(scores.mean(dim=0).argmax()) == video.label)
+        by_clip += (scores.argmax(dim=1) == video.label).tolist()
+    for task, mode in (("evaluate", "eval"), ("inference", "inf")):
+        own = [option.format(task=task, mode=mode) for option in options]
+        own += [f"results_dir={tmp_path}", f"{task}.checkpoint={path}"]
+        assert main([task, "-e", str(trained), *own]) == 0
+    kpi = statuses(tmp_path / "evaluate")[-1]["kpi"]
+    assert kpi["accuracy"] == round(100 * np.mean(by_video), 3)
+    assert kpi["clip_accuracy"] == round(100 * np.mean(by_clip), 3)
+    rows = (tmp_path / "inference" / "predictions.csv").read_text().splitlines()[1:]
+    assert len(rows) == 4
+    for row in rows:
+        name, _, fall, ride = row.split(",")
+        np.testing.assert_allclose([float(fall), float(ride)], means[name], atol=2e-6)
+
+
+# On a GPU
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", ["tao", "tf32", "bf16", "fp16"])
+def test_a_step_never_waits_for_the_gpu(name, spec):
+    settings = specs.load(spec, [*EVERYTHING, f"native.precision={name}"])
+    folder = spec.parent
+    training = training_task._prepare(settings, spec, StatusLog(folder / "s"), folder)
+    batches = list(on_device(training.clips, training.device))
+    for number, batch in enumerate(batches):
+        if number == 2:
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            steps.take(training, batch)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert training.totals[2] == 48

@@ -1,0 +1,103 @@
+"""The summary over experiments and the page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from actionrec.dataset import splits
+from actionrec.experiments import results
+from actionrec.experiments.results import Prediction, read_csv
+from actionrec.report import experiments
+from actionrec.utils.tables import write_table
+
+LABELS = ["<walk>", "run & jump"]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Return the files of one experiment on two splits, the second one better."""
+    files = {"metrics": [], "choices": [], "splits": [], "histories": [], "predictions": []}
+    for number, right in ((1, False), (2, True)):
+        folder = tmp_path / f"split{number}"
+        parts = ("train", "train", "val")
+        rows = [(part, LABELS[0], f"{part}1", 9, "png", "0", "") for part in parts]
+        write_table(folder / "split.tsv", splits.COLUMNS, rows)
+        predictions = [
+            Prediction("a", LABELS[0], LABELS[0], True, 0.9),
+            Prediction("<b>", LABELS[1], LABELS[right], right),
+        ]
+        results.write_predictions(folder / "predictions.csv", predictions)
+        metrics = results.metrics(predictions, LABELS)
+        metrics["evaluate"] = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        choice = {"val_acc": 0.5, "epoch": 1, "epochs": 2, "engine": "native"}
+        (folder / "model.json").write_text(json.dumps(choice))
+        history = [
+            {"epoch": e, "train_loss": 1 - e / 2, "train_acc": 0.5, "seconds": 1} for e in (0, 1)
+        ]
+        results.write_csv(folder / "history.csv", results.HISTORY, history)
+        for kind, name in zip(
+            files,
+            ("metrics.json", "model.json", "split.tsv", "history.csv", "predictions.csv"),
+            strict=True,
+        ):
+            files[kind].append(str(folder / name))
+    return files
+
+
+def summarise(runs, output):
+    experiments.summarise(
+        [("exp", 1), ("exp", 2)], runs["metrics"], runs["choices"], runs["splits"], output
+    )
+    return read_csv(output)
+
+
+def test_the_summary_names_what_stopped_a_training(runs, tmp_path):
+    choice = Path(runs["choices"][1])
+    choice.write_text(json.dumps({**json.loads(choice.read_text()), "stopped": "budget"}))
+    rows = summarise(runs, tmp_path / "summary.csv")
+    assert [row["stopped"] for row in rows] == ["", "budget", "", ""]
+
+
+def test_several_splits_end_in_mean_and_sample_deviation(runs, tmp_path):
+    rows = summarise(runs, tmp_path / "summary.csv")
+    assert [row["split"] for row in rows] == ["1", "2", "mean", "std"]
+    assert [row["accuracy"] for row in rows] == ["50.0", "100.0", "75.0", "35.355"]
+    assert (rows[0]["train_videos"], rows[0]["val_videos"], rows[0]["test_videos"]) == (
+        "2",
+        "1",
+        "2",
+    )
+
+
+def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, repository):
+    summarise(runs, tmp_path / "summary.csv")
+    counts = {"videos": 4, "frames": 36, "bad": 1}
+    dataset = {"classes": {LABELS[0]: counts}, "duplicates": [["<walk>/a", "run & jump/b"]]}
+    leaks = {"same content": [["walk/c (train)", "walk/d (test)"]], "look alike": []}
+    dataset["splits"] = {"1": {"leaks": leaks}, "2": {"problem": "none"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(dataset))
+    pages = []
+    for name in ("one.html", "two.html"):
+        experiments.write_report(
+            [("exp", 1), ("exp", 2)],
+            template=str(repository / "workflow/report/report.html.jinja"),
+            summary=str(tmp_path / "summary.csv"),
+            dataset=str(tmp_path / "dataset.json"),
+            metrics=runs["metrics"],
+            histories=runs["histories"],
+            predictions=runs["predictions"],
+            output=tmp_path / name,
+        )
+        pages.append((tmp_path / name).read_text())
+    assert pages[0] == pages[1]
+    assert "&lt;walk&gt;" in pages[0]
+    assert "<b>" not in pages[0], "a video's name must not become markup"
+    assert pages[0].count("data:image/svg+xml") == 4
+    assert "1 wrong" in pages[0]
+    assert "<li>&lt;walk&gt;/a = run &amp; jump/b</li>" in pages[0]
+    assert "Split 1, same content on two sides" in pages[0]
+    assert "<li>walk/c (train) = walk/d (test)</li>" in pages[0]
+    assert "look alike on two sides" not in pages[0]
+    assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]

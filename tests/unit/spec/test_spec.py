@@ -1,0 +1,273 @@
+"""The spec: TAO's schema and defaults, what is refused, what the workflow writes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from actionrec.errors import InputError
+from actionrec.spec import native_keys
+from actionrec.spec import schema as specs
+from helpers import DATA, REPOSITORY
+
+GOLDEN = DATA / "golden" / "status"
+RUN = Path("results/tiny/split1")
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("task", specs.TASKS)
+def test_taos_own_specs_are_read_and_written_alike(task):
+    path = GOLDEN / f"{task}.experiment.yaml"
+    assert specs.written(specs.load(path)) == path.read_text(encoding="utf-8")
+
+
+def test_defaults_are_those_of_tao_7_3(tmp_path):
+    spec = specs.load(write(tmp_path / "empty.yaml", ""))
+    assert spec.model.rgb_pretrained_num_classes == 5
+    assert spec.dataset.batch_size == 2
+    assert spec.dataset.augmentation_config.rgb_input_mean == [0.485, 0.456, 0.406]
+    assert spec.train.optim.lr_steps == [15, 25]
+    assert spec.train.checkpoint_interval == 1
+    assert spec.results_dir == ""
+    assert OmegaConf.is_missing(spec.evaluate, "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {epochs: 3}", r"train\.epochs[\s\S]*did you mean 'num_epochs'"),
+        ("modell: {}", r"modell[\s\S]*did you mean 'model'"),
+        ("train: {num_epochs: four}", r"'four'[\s\S]*Integer[\s\S]*train\.num_epochs"),
+        ("train: 3", "TrainConfig"),
+        ("model: {backbone: resnet18}", r"model\.backbone[\s\S]*did you mean 'resnet_18'"),
+        ("model: {input_type: 4d}", r"input_type\n  found:   4d\n  allowed: 2d, 3d"),
+        ("dataset: {batch_size: 0}", r"batch_size\n  found:   0\n  allowed: 1 or more"),
+        ("model: {dropout_ratio: 1.5}", "allowed: 0 to 1"),
+        ("dataset: {label_map: {a: 0}}", "larger than 1"),
+        ("dataset: {label_map: {a: 1, b: 2}}", r"0, 1, 2[\s\S]*a: 1, b: 2"),
+        ("dataset: {label_map: {a: 0, b: x}}", r"'x'[\s\S]*label_map\.b"),
+        ("train: {checkpoint_interval: 11}", r"1 to 10 \(train\.num_epochs\)"),
+        ("dataset: {augmentation_config: {rgb_input_std: [1, 1]}}", "rgb_input_std"),
+        ("train: {optim: {lr: .inf, momentum: [}}", "not valid YAML"),
+        ("- a", "mapping"),
+    ],
+)
+def test_mistakes_are_refused_by_name(text, message, tmp_path):
+    path = write(tmp_path / "spec.yaml", text)
+    with pytest.raises(InputError, match=message) as error:
+        specs.load(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_spec_must_be_a_yaml_file(tmp_path):
+    with pytest.raises(InputError, match=r"must end in \.yaml"):
+        specs.load(write(tmp_path / "spec.yml", ""))
+    with pytest.raises(InputError, match="does not exist"):
+        specs.load(tmp_path / "none.yaml")
+
+
+def test_overrides_replace_single_values(tmp_path):
+    path = write(tmp_path / "spec.yaml", "train: {num_epochs: 3}")
+    spec = specs.load(path, ["train.num_epochs=7", "train.optim.lr_steps=[1,2]", "results_dir=a=b"])
+    assert spec.train.num_epochs == 7
+    assert spec.train.optim.lr_steps == [1, 2]
+    assert spec.results_dir == "a=b"
+    with pytest.raises(InputError, match=r"command line: train\.lr"):
+        specs.load(path, ["train.lr=1"])
+    with pytest.raises(InputError, match="key=value"):
+        specs.load(path, ["-r", "results"])
+
+
+def test_results_go_to_the_tasks_own_folder_or_one_below_the_base(tmp_path):
+    path = write(tmp_path / "spec.yaml", "results_dir: base\nexport: {results_dir: own}")
+    spec = specs.load(path)
+    assert specs.results_dir(spec, "train", path) == Path("base/train")
+    assert specs.results_dir(spec, "export", path) == Path("own")
+    with pytest.raises(InputError, match="results_dir"):
+        specs.results_dir(specs.load(write(path, "")), "train", path)
+
+
+def test_a_task_names_the_key_that_it_misses(tmp_path):
+    spec = specs.load(write(tmp_path / "spec.yaml", "model: {input_type: 3d}"))
+    with pytest.raises(InputError, match=r"evaluate\.checkpoint"):
+        specs.require(spec, "evaluate.checkpoint", "spec.yaml")
+    assert specs.require(spec, "model.input_type", "spec.yaml") == "3d"
+
+
+def render(folder: Path, overrides: dict, **changes) -> None:
+    facts = {
+        "labels": ["ride", "fall"],
+        "run": RUN,
+        "validation": "val",
+        "pretrained": {"rgb": (Path("resources/base.pth"), 5)},
+        "where": "config: experiments.tiny.spec",
+    }
+    for task in specs.TASKS:
+        own = dict(facts) if task == "train" else {**facts, "pretrained": {}}
+        keys = specs.relevant(overrides, task)
+        specs.render_spec(folder / f"{task}.yaml", task, keys, **{**own, **changes})
+
+
+def test_rendered_specs_are_complete_and_name_the_workflows_paths(tmp_path):
+    render(tmp_path, {"model": {"input_type": "3d"}, "train": {"optim": {"lr": 0.25}}})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "evaluate.yaml",
+        "export.yaml",
+        "inference.yaml",
+        "train.yaml",
+    ]
+    schema = OmegaConf.to_container(OmegaConf.structured(specs.Spec))
+    del schema["native"]  # nothing of it is set: the specs are TAO's
+    for task in specs.TASKS:
+        plain = yaml.safe_load((tmp_path / f"{task}.yaml").read_text())
+        assert list(plain) == [key for key in schema if key == task or key not in specs.TASKS]
+        assert list(plain[task]) == list(schema[task])
+        spec = specs.load(tmp_path / f"{task}.yaml")
+        assert spec.results_dir == str(RUN)
+        assert list(spec.dataset.label_map.items()) == [("ride", 0), ("fall", 1)]
+        assert spec.dataset.train_dataset_dir == str(RUN / "data/train")
+        assert spec.dataset.val_dataset_dir == str(RUN / "data/val")
+        if task != "train":
+            assert spec[task].checkpoint == str(RUN / "model.pth")
+        assert spec.model.input_type == "3d"
+        start = (spec.model.rgb_pretrained_model_path, spec.model.rgb_pretrained_num_classes)
+        assert start == (("resources/base.pth", 5) if task == "train" else (None, 0))
+    assert specs.load(tmp_path / "train.yaml").train.optim.lr == 0.25
+    test_dir = specs.load(tmp_path / "evaluate.yaml").evaluate.test_dataset_dir
+    assert test_dir == str(RUN / "data/test")
+    flat = specs.load(tmp_path / "inference.yaml").inference.inference_dataset_dir
+    assert flat == str(RUN / "data/inference")
+    assert specs.load(tmp_path / "export.yaml").export.onnx_file == str(RUN / "export/model.onnx")
+
+
+def test_a_spec_changes_with_its_own_task_only(tmp_path):
+    render(tmp_path / "a", {})
+    render(tmp_path / "b", {"evaluate": {"batch_size": 4}, "train": {"num_epochs": 3}})
+    changed = [
+        task
+        for task in specs.TASKS
+        if (tmp_path / f"a/{task}.yaml").read_bytes() != (tmp_path / f"b/{task}.yaml").read_bytes()
+    ]
+    assert changed == ["train", "evaluate"]
+
+
+def test_inference_sees_the_clips_that_evaluation_scores(tmp_path):
+    render(tmp_path / "a", {"evaluate": {"video_eval_mode": "conv", "video_num_segments": 4}})
+    inference = specs.load(tmp_path / "a/inference.yaml").inference
+    assert (inference.video_inf_mode, inference.video_num_segments) == ("conv", 4)
+    own = {"evaluate": {"video_eval_mode": "conv"}, "inference": {"video_inf_mode": "all"}}
+    render(tmp_path / "b", own)
+    assert specs.load(tmp_path / "b/inference.yaml").inference.video_inf_mode == "all"
+
+
+def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):
+    render(tmp_path / "a", {}, pretrained={}, validation=None)
+    render(tmp_path / "b", {}, pretrained={}, validation=None)
+    texts = [(tmp_path / name / "train.yaml").read_text() for name in "ab"]
+    assert texts[0] == texts[1]
+    spec = specs.load(tmp_path / "a" / "train.yaml")
+    assert spec.dataset.val_dataset_dir is None
+    assert (spec.model.rgb_pretrained_model_path, spec.model.rgb_pretrained_num_classes) == (
+        None,
+        0,
+    )
+
+
+def test_every_stream_has_its_own_weights(tmp_path):
+    weights = {"rgb": (Path("rgb.pth"), 5), "of": (Path("of.pth"), 2)}
+    render(tmp_path / "a", {"model": {"model_type": "joint"}}, pretrained=weights)
+    model = specs.load(tmp_path / "a" / "train.yaml").model
+    assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == ("rgb.pth", 5)
+    assert (model.of_pretrained_model_path, model.of_pretrained_num_classes) == ("of.pth", 2)
+    assert model.joint_pretrained_model_path is None
+    render(tmp_path / "b", {}, pretrained={"joint": (Path("joint.pth"), 2)})
+    model = specs.load(tmp_path / "b" / "train.yaml").model
+    assert model.joint_pretrained_model_path == "joint.pth"
+    assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == (None, 0)
+
+
+def test_encryption_names_the_key_without_holding_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TAO_KEY", "a-secret")
+    render(tmp_path, {}, encrypt=True)
+    for task in specs.TASKS:
+        text = (tmp_path / f"{task}.yaml").read_text()
+        assert "encryption_key: ${oc.env:TAO_KEY,nvidia_tao}\n" in text and "a-secret" not in text
+        assert specs.load(tmp_path / f"{task}.yaml").encryption_key == "a-secret"
+    render(tmp_path, {})
+    assert specs.load(tmp_path / "train.yaml").encryption_key is None
+
+
+@pytest.mark.parametrize("key", specs.OWNED)
+def test_keys_that_the_workflow_owns_are_refused(key):
+    overrides: dict = {}
+    inner = overrides
+    *parents, name = key.split(".")
+    for parent in parents:
+        inner = inner.setdefault(parent, {})
+    inner[name] = "mine"
+    with pytest.raises(InputError, match=f"experiments.tiny.spec: {key}"):
+        specs.check_overrides(overrides, "experiments.tiny.spec")
+
+
+def test_a_wrong_override_names_the_configs_key(tmp_path):
+    with pytest.raises(InputError, match=r"experiments\.tiny\.spec: train\.optim\.rate"):
+        render(tmp_path, {"train": {"optim": {"rate": 1}}})
+
+
+def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_them(tmp_path):
+    native = {"ema_decay": 0.99, "test_segments": 3}
+    defaults = {"precision": "tao", "lr_schedule": "tao", "cuda_graphs": True}
+    defaults["early_stopping"] = {"patience": None, "monitor": "val_loss"}
+    for task in specs.TASKS:
+        own = native_keys.relevant(native, task)
+        render(tmp_path / task, {}, native=own)
+        plain = yaml.safe_load((tmp_path / task / f"{task}.yaml").read_text())
+        assert {key: value for key, value in plain.get("native", {}).items() if value} == {
+            "train": defaults | {"ema_decay": 0.99},
+            "evaluate": defaults | {"test_segments": 3},
+            "export": {},
+        }.get(task.replace("inference", "evaluate"))
+
+
+@pytest.mark.parametrize(
+    ("native", "message"),
+    [
+        (
+            {"ema_decya": 0.9},
+            r"native engine has no such[\s\S]*native\.ema_decya[\s\S]*did you mean 'ema_decay'",
+        ),
+        ({"precision": "bf61"}, r"native\.precision[\s\S]*allowed: tao, fp32, tf32, bf16, fp16"),
+        ({"ema_decay": 1}, r"native\.ema_decay[\s\S]*0 to 0\.999999"),
+        ({"early_stopping": {"patience": 0}}, r"early_stopping\.patience[\s\S]*1 or more"),
+        ({"early_stopping": {"monitor": "loss"}}, r"early_stopping\.monitor[\s\S]*val_loss"),
+        ({"warmup_epochs": 2}, r"native\.warmup_epochs[\s\S]*lr_schedule: cosine"),
+        ({"lr_schedule": "cosine", "warmup_epochs": 10}, "leave epochs after the warm-up"),
+        ({"lr_schedule": "cosine"}, "cosine with train.optim.lr_scheduler: AutoReduce"),
+        ({"stop_after": 0}, r"native\.stop_after[\s\S]*1 or more"),
+        ({"stop_after": 2}, r"checkpoint_interval[\s\S]*1 to 2 \(native\.stop_after\)"),
+        ({"test_segments": 3}, "3 with evaluate.video_eval_mode: conv"),
+    ],
+)
+def test_settings_of_the_native_engine_that_cannot_work(native, message):
+    overrides = {}
+    if "AutoReduce" in message:
+        overrides["train"] = {"optim": {"lr_scheduler": "AutoReduce"}}
+    if "checkpoint_interval" in message:
+        overrides["train"] = {"checkpoint_interval": 3}
+    if "conv" in message:
+        overrides["evaluate"] = {"video_eval_mode": "conv"}
+    with pytest.raises(InputError, match=message):
+        specs.check_overrides(overrides, "config", native)
+
+
+def test_reading_specs_needs_no_pytorch():
+    code = "import sys, actionrec.spec; sys.exit('torch' in sys.modules)"
+    scripts = REPOSITORY / "workflow" / "scripts"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(scripts)})

@@ -1,0 +1,50 @@
+"""Children die with their parent, whichever of the two is quicker."""
+
+import subprocess
+import sys
+
+from actionrec.utils.processes import dying_with_parent
+
+START = """
+import subprocess
+from actionrec.utils.processes import dying_with_parent
+
+subprocess.Popen(["sleep", "600"], preexec_fn=dying_with_parent())
+print("started", flush=True)
+input()
+"""
+ASK_TOO_LATE = """
+import os
+import time
+from actionrec.utils.processes import dying_with_parent
+
+parent, ask = os.getpid(), dying_with_parent()
+if os.fork() == 0:
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    print("asks", flush=True)
+    ask()
+    print("lives", flush=True)
+"""
+SECONDS = 60  # for what takes a moment, or else ten minutes
+
+
+def test_a_child_of_a_killed_parent_is_killed():
+    parent = subprocess.Popen(
+        [sys.executable, "-c", START], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert parent.stdout.readline() == b"started\n"
+    parent.kill()
+    parent.communicate(timeout=SECONDS)  # the output ends when the child, which holds it, has gone
+
+
+def test_a_child_whose_parent_has_gone_before_it_asks_ends():
+    done = subprocess.run(
+        [sys.executable, "-c", ASK_TOO_LATE], capture_output=True, text=True, timeout=SECONDS
+    )
+    assert (done.stdout, done.stderr) == ("asks\n", "")
+
+
+def test_a_child_of_a_living_parent_runs_to_its_end():
+    done = subprocess.run(["sh", "-c", "exit 7"], preexec_fn=dying_with_parent())
+    assert done.returncode == 7

@@ -1,0 +1,63 @@
+"""The weights that an experiment starts from: fetched, and their classes counted."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.utils.files import replacing
+
+
+def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -> None:
+    """Put the weights at `target`: a copy of the one file named, or a download.
+
+    A copy, not a link: Snakemake dates its outputs, and a link would date the original too.
+    """
+    if "url" in source:
+        from actionrec.sources.download import download
+
+        download([source["url"]], Path(target), source["sha256"])
+        return
+    with replacing(target) as part:
+        shutil.copyfile(files[0], part)
+
+
+def with_class_counts(
+    files: Sequence[str], known: Mapping[str, int | None]
+) -> dict[str, tuple[Path, int]]:
+    """Return the weights of each stream with the number of classes that they tell apart.
+
+    `known` holds that number for each stream, or None where the file's last layer must say it;
+    `files` has one for each of its streams, or none at all.
+    """
+    if not files:
+        return {}
+    return {
+        stream: (Path(file), classes or _class_count(Path(file)))
+        for file, (stream, classes) in zip(files, known.items(), strict=True)
+    }
+
+
+def refuse_encrypted(files: Sequence[str]) -> None:
+    """Raise `InputError` for weights that NVIDIA's own code cannot read without a key in its spec.
+
+    The native engine can: it takes the key from TAO_KEY in any case.
+    """
+    if not files:
+        return
+    from actionrec.native.checkpoints.encrypted import is_encrypted_file
+
+    for file in files:
+        if is_encrypted_file(file):
+            raise InputError(
+                "The pretrained weights are encrypted: NVIDIA's code needs the key to read them.",
+                where="configuration, tao.encrypt",
+                found=f"false, and {file} is encrypted",
+                fix="set tao.encrypt: true; the key is taken from TAO_KEY, or else nvidia_tao",
+            )
+
+
+def _class_count(weights: Path) -> int:
+    from actionrec.native.checkpoints.lightning import num_classes_of
+
+    return num_classes_of(weights)

@@ -1,0 +1,92 @@
+"""The flow manifest of a class: from what and how each video's flow images were made.
+
+The Snakefile imports this module to ask `stale`, so it loads nothing heavy.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.frames.manifest import frame_fault, frame_fault_since, require_known
+from actionrec.utils.tables import read_records, write_records
+
+FOLDERS = ("u", "v")
+STATUSES = ("ok", "none")
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The flow images of one video: `images` in each of the folders u and v, or none and why.
+
+    `method` is "dis" with its preset, "farneback", "tvl1" or "flo", `mapping` "max_rad" or
+    "fixed". `opencv` is the version that computed and stored them: DIS differs between versions.
+    `frames` is the format of the frames and `sha256` that of the video or of the .flo files.
+    """
+
+    video: str
+    images: int
+    width: int
+    height: int
+    method: str
+    mapping: str
+    opencv: str
+    frames: str
+    sha256: str
+    status: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        require_known(self.video, self.status, STATUSES)
+
+    @property
+    def usable(self) -> bool:
+        """Tell whether the video has flow."""
+        return self.status == "ok"
+
+    @property
+    def label(self) -> str:
+        """Return what tells this flow from another of the same video and frames."""
+        label = f"{self.method} {self.mapping} opencv {self.opencv}"
+        return f"{label} {self.sha256}" if self.method == "flo" else label
+
+
+def write_flow_manifest(path: Path, flows: Iterable[Flow]) -> None:
+    """Write the flow of a class, sorted by video."""
+    write_records(path, Flow, flows)
+
+
+def read_flow_manifest(path: Path) -> list[Flow]:
+    """Return the flow of a class, sorted by video.
+
+    Raises `InputError` when the file is missing or is not a flow manifest.
+    """
+    return read_records(path, Flow)
+
+
+def flow_faults(video: Path, images: int) -> Iterator[str]:
+    """Yield what is wrong with the folders u and v of `video`; each holds 1 to `images`.jpg."""
+    for name in FOLDERS:
+        if fault := frame_fault(video / name, images, "jpg"):
+            yield f"{name}: {fault}"
+
+
+def stale(frames: Path, manifest: Path) -> str:
+    """Return why the flow below `frames` is not what `manifest` says, or "".
+
+    Reads only, with two system calls a video: folders that are not newer than the manifest are
+    taken as unchanged. A missing manifest is Snakemake's own business.
+    """
+    try:
+        made = manifest.stat().st_mtime_ns
+        flows = read_flow_manifest(manifest)
+    except FileNotFoundError:
+        return ""
+    except InputError:
+        return f"{manifest} is damaged"
+    for flow in flows:
+        for name in FOLDERS if flow.usable else ():
+            folder = f"{frames}/{flow.video}/{name}"
+            if fault := frame_fault_since(made, folder, flow.images, "jpg"):
+                return f"{flow.video}/{name}: {fault}"
+    return ""

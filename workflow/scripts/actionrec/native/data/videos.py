@@ -1,0 +1,223 @@
+"""Videos as folders of frames.
+
+The layout is TAO's: <root>/<class>/<video>/rgb/<frame>.png, for inference <root>/<video>/rgb.
+Optical flow lies beside it, in u (motion to the right) and v (downwards): pairs of grey images.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from actionrec.errors import InputError
+from actionrec.native import streams
+from actionrec.native.data import frame_sampling, image_io
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+@dataclass(frozen=True)
+class Video:
+    """A folder of images: `size` is the (width, height) of the first, `label` the class id.
+
+    `frames` are the files in rgb, `flow` those in u and in v; a stream that is not asked for has
+    none.
+    """
+
+    folder: Path
+    frames: tuple[str, ...]
+    size: tuple[int, int]
+    label: int = -1
+    flow: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """The number of frames that clips are made of: where flow is seen, those that have it."""
+        return len(self.flow or self.frames)
+
+    def images(self, stream: str) -> tuple[str, ...]:
+        """Return the files of the stream "rgb" or "of"."""
+        return self.flow if stream == "of" else self.frames
+
+
+def list_classes(
+    root: Path, labels: Mapping[str, int], where: str, model_type: str = "rgb"
+) -> list[Video]:
+    """Return the videos under <root>/<class>, by class id and name.
+
+    `where` is the spec's key for `root`; `model_type` says whether frames ("rgb"), flow ("of") or
+    both ("joint") are needed. Raises `InputError` for stray files, a class that is not in the
+    label map, folders without frames or flow, flow that is not in pairs, and an empty root.
+    """
+    classes = {folder.name: folder for folder in _subfolders(root, where)}
+    for name, folder in classes.items():
+        if name not in labels:
+            raise InputError(
+                "A class folder is not in dataset.label_map.",
+                where=folder,
+                found=name,
+                allowed=labels,
+            )
+    missing = [name for name in labels if name not in classes]
+    if missing and classes:
+        log.warning("%s has no folder of class %s", root, ", ".join(missing))
+    videos = [
+        _video(folder, model_type, label)
+        for name, label in sorted(labels.items(), key=lambda item: item[1])
+        if name in classes
+        for folder in _subfolders(classes[name], where)
+    ]
+    return _some(videos, root, where)
+
+
+def list_videos(root: Path, where: str, model_type: str = "rgb") -> list[Video]:
+    """Return the videos <root>/<video>, by name; errors as in `list_classes`."""
+    return _some([_video(folder, model_type) for folder in _subfolders(root, where)], root, where)
+
+
+def _some(videos: list[Video], root: Path, where: str) -> list[Video]:
+    if not videos:
+        raise InputError("The folder holds no videos.", where=f"spec: {where}", found=root)
+    return videos
+
+
+def _subfolders(folder: Path, where: str) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError("The folder does not exist.", where=f"spec: {where}", found=folder)
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    for entry in entries:
+        if not entry.is_dir():
+            raise InputError(
+                "There is a stray file or broken link among the folders of videos.",
+                where=f"spec: {where}",
+                found=entry,
+                fix="remove it",
+            )
+    return entries
+
+
+def _video(folder: Path, model_type: str, label: int = -1) -> Video:
+    frames = () if model_type == "of" else _images(folder, "rgb", "frames")
+    flow = () if model_type == "rgb" else _flow(folder)
+    if frames and len(frames) < len(flow):
+        raise InputError(
+            "A video has more flow than frames.",
+            where=folder,
+            found=f"{len(frames)} images in rgb, {len(flow)} in u",
+            fix="extract the video's flow again, from these frames",
+        )
+    if frames:
+        size = _image_size(folder / "rgb" / frames[0], "RGB")
+    else:
+        size = _image_size(folder / "u" / flow[0], "L")
+    return Video(folder, frames, size, label, flow)
+
+
+def _flow(folder: Path) -> tuple[str, ...]:
+    u, v = (_images(folder, part, "flow") for part in ("u", "v"))
+    if len(u) != len(v):
+        raise InputError(
+            "The flow of a video is not in pairs.",
+            where=folder,
+            found=f"{len(u)} images in u, {len(v)} in v",
+            fix="extract the video's flow again",
+        )
+    for first, second in zip(u, v, strict=True):
+        if first != second:
+            raise InputError(
+                "The two images of a pair of flow must have one name.",
+                where=folder,
+                found=f"u/{first} beside v/{second}",
+                fix="extract the video's flow again",
+            )
+    return u
+
+
+def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
+    """Return the names of the images in a video's folder `part`, which hold its `what`."""
+    files = folder / part
+    if not files.is_dir():
+        raise InputError(
+            f"A video's folder has no {part} folder inside.",
+            where=folder,
+            allowed=[
+                f"<class>/<video>/{part} for training and evaluation, <video>/{part} for inference"
+            ],
+            fix="make its flow first, or set model.model_type: rgb" if what == "flow" else None,
+        )
+    names = sorted(entry.name for entry in files.iterdir())
+    if not names:
+        raise InputError(f"A video has no {what}.", where=files)
+    for name in names:
+        if not name.lower().endswith(SUFFIXES):
+            raise InputError(
+                f"There is a stray file among the {what}.",
+                where=files,
+                found=name,
+                allowed=SUFFIXES,
+                fix="remove it",
+            )
+    return tuple(names)
+
+
+def _image_size(path: Path, mode: str) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            image_io.refuse_mode(image, path, mode)
+            return image.size
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError("A frame is no image.", where=path, found=error) from error
+
+
+def refuse_small(size: int, batch: int, purpose: str, where: str, gpus: int = 1) -> None:
+    """Raise `InputError`, in TAO's words, if a dataset does not fill a batch of each GPU."""
+    if size < batch * gpus:
+        raise InputError(
+            f"Dataset size ({size}) is smaller than the total batch size ({batch * gpus}). "
+            f"Not enough data for {purpose}.",
+            where=f"spec: {where}",
+            found=batch,
+            fix=f"set {where} to {size // gpus} or less, or add videos",
+        )
+
+
+def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
+    """Log the videos that have fewer frames than one clip, which will repeat frames."""
+    needed = max(streams(spec.model).values())
+    if spec.model.sample_strategy == frame_sampling.CONSECUTIVE:
+        needed *= spec.model.sample_rate
+    short = [f"{video.folder} ({video.length})" for video in videos if video.length < needed]
+    if short:
+        log.warning(
+            "%d videos have fewer than %d frames, so their clips repeat frames: %s",
+            len(short),
+            needed,
+            ", ".join(short),
+        )
+
+
+def warn_of_rare(videos: Sequence[Video], spec: Any) -> None:
+    """Log the classes that give fewer clips in an epoch than a batch holds, with the numbers."""
+    counts = Counter(video.label for video in videos)
+    clips, batch = spec.dataset.clips_per_video, spec.dataset.batch_size
+    rare = [
+        f"{name}: {counts[label]} videos, {counts[label] * clips} clips"
+        for name, label in spec.dataset.label_map.items()
+        if counts[label] * clips < batch
+    ]
+    if rare:
+        log.warning(
+            "%d of %d classes are rarer than a batch of %d clips, so many a batch will lack them: "
+            "%s. More videos, a smaller dataset.batch_size or a larger dataset.clips_per_video "
+            "help, and native.class_balanced where other classes have more.",
+            len(rare),
+            len(spec.dataset.label_map),
+            batch,
+            "; ".join(rare),
+        )

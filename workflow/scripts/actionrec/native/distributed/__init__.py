@@ -1,0 +1,1 @@
+"""Several processes for one task: how they start, and what they exchange."""

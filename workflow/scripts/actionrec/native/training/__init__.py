@@ -1,0 +1,1 @@
+"""What a training is made of: its state, its steps, its schedules."""

@@ -1,0 +1,1 @@
+"""Put experiments side by side: tables, plots and pages."""

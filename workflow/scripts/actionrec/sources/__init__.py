@@ -1,0 +1,1 @@
+"""Obtain videos and split files: downloads, archives, folders, clip lists, SHAD, the demo."""

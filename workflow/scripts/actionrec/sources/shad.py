@@ -1,0 +1,313 @@
+"""Read SHAD's annotations: who does what when, and where; and crop people out of its videos.
+
+The Shanghai human action dataset has <root>/<Class>-train/video/<video> and, for each of them,
+Annotations/<video>/<video>-multi.txt and -NNNN.xml. The steps are those of NVIDIA's recipe
+(preprocess_SHAD.sh): boxes are interpolated, time goes by in tens of frames, each of one action.
+"""
+
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import xmltodict
+
+from actionrec.config.checks import SHAD_CLASSES
+from actionrec.errors import InputError, in_lines, some
+from actionrec.frames.segments import Crop, Cut, write_crops, write_cuts
+from actionrec.frames.videos import BadVideo, judge, list_videos, open_video
+
+CHUNK = 10  # frames that have one action
+DECIDING = 5  # the frame of a chunk, from 0, whose action is the chunk's
+MARGIN = 0.1  # of a box's width, added on each side
+
+Box = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax in pixels
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Span:
+    """One person does one thing from frame `first` to frame `last`, counted from 0."""
+
+    person: int
+    action: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What is known of a video: its (width, height), spans, and person -> frame -> box."""
+
+    size: tuple[int, int]
+    spans: tuple[Span, ...]
+    boxes: Mapping[int, Mapping[int, Box]]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Ten frames of one person from `start`, and what the person does in them."""
+
+    person: int
+    action: str
+    start: int
+
+
+def list_shad(
+    root: Path,
+    tables: Mapping[str, Path],
+    crops: Mapping[str, Path],
+    sequences: str = "track",
+) -> None:
+    """Write each class's clips to `tables` and the pictures they consist of to `crops`.
+
+    `sequences` "track" makes a clip of each stretch of adjacent chunks in which a person does one
+    thing, "glued" one of all such stretches of a video, person by person, as the recipe does. The
+    annotations of a video that cannot be used are warned of. Raises `InputError`, and writes
+    nothing, when `root` holds no such dataset, two videos have one name, or a class has no clip.
+    """
+    cuts: dict[str, list[Cut]] = {cls: [] for cls in tables}
+    pictures: dict[str, list[Crop]] = {cls: [] for cls in tables}
+    faults = []
+    for name, (video, folder) in sorted(_videos(root).items()):
+        try:
+            annotation = read_annotation(folder, name)
+        except BadAnnotation as error:
+            faults.append(f"{name}: {error}")
+            continue
+        chunks = [c for c in find_chunks(annotation, _frames(video)) if c.action in tables]
+        for clip, of_clip in _sequences(name, chunks, sequences):
+            cls = of_clip[0].action
+            found = _crops(clip, of_clip, annotation)
+            if not found:
+                faults.append(f"{clip}: its boxes are empty or outside of the frames")
+                continue
+            cuts[cls].append(Cut(clip, str(video), video.stat().st_size))
+            pictures[cls] += found
+    for fault in faults:
+        log.warning("Not used: %s", fault)
+    _require_clips(cuts, root, faults)
+    for cls in tables:
+        write_crops(crops[cls], pictures[cls])
+        write_cuts(tables[cls], cuts[cls])
+
+
+class BadAnnotation(Exception):
+    """Say why the annotations of a video cannot be used."""
+
+
+def _videos(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Return name -> video and the folder of its annotations."""
+    folders = sorted(folder for folder in root.glob("*-train") if (folder / "video").is_dir())
+    if not folders:
+        raise InputError(
+            "There is no SHAD dataset.",
+            where="dataset.path",
+            found=root,
+            allowed=[
+                "<path>/<Class>-train/video/<video>",
+                "<path>/<Class>-train/Annotations/<video>",
+            ],
+            fix="unpack SHAD's archives there, for example Bend-train.rar: unrar x Bend-train.rar",
+        )
+    videos: dict[str, tuple[Path, Path]] = {}
+    twins = []
+    for folder in folders:
+        for video in list_videos(folder / "video"):
+            if video.stem in videos:
+                twins.append(f"{video} = {videos[video.stem][0]}")
+            videos[video.stem] = video, folder / "Annotations" / video.stem
+    if twins:
+        raise InputError(
+            "Two videos have one name.", where=root, found=in_lines(twins), fix="rename one of them"
+        )
+    return videos
+
+
+def _frames(video: Path) -> int | None:
+    """Return how many frames a video has; None, so that its extraction tells why, if it is bad."""
+    try:
+        stream = open_video(video)
+        count = sum(1 for _ in stream.frames)
+        judge(video, stream.header, count)
+    except BadVideo:
+        return None
+    return count
+
+
+def read_annotation(folder: Path, name: str) -> Annotation:
+    """Return what the files of one video say; raise `BadAnnotation` when they are of no use."""
+    text = folder / f"{name}-multi.txt"
+    if not text.is_file():
+        raise BadAnnotation(f"has no {text}")
+    spans = read_spans(text.read_text(encoding="latin-1"), text)
+    boxes: dict[int, dict[int, Box]] = defaultdict(dict)
+    sizes = set()
+    for path in sorted(folder.glob("[!.]*.xml")):
+        frame, size, people = read_boxes(path)
+        sizes.add(size)
+        for person, box in people.items():
+            boxes[person][frame] = box
+    if len(sizes) != 1:
+        found = some([f"{width}x{height}" for width, height in sorted(sizes)]) or "no XML file"
+        raise BadAnnotation(f"the annotations should state one size of frames, found: {found}")
+    filled = {person: interpolate(of_person) for person, of_person in boxes.items()}
+    return Annotation(sizes.pop(), tuple(spans), filled)
+
+
+def read_spans(text: str, where: object = "") -> list[Span]:
+    """Return the spans of an annotation text: person, action, first and last frame a line.
+
+    Commas and blanks separate them in any mixture; a line that is no span is warned of.
+    """
+    spans = []
+    for line in text.splitlines():
+        tokens = re.split(r"\W+", line.strip())
+        if len(tokens) >= 4 and all(tokens[i].isdecimal() for i in (0, 2, 3)):
+            person, action, first, last = tokens[:4]
+            spans.append(Span(int(person), action.lower(), int(first), int(last)))
+        elif line.strip():
+            log.warning("No span of an action in %s: %r", where, line)
+    return spans
+
+
+def read_boxes(path: Path) -> tuple[int, tuple[int, int], dict[int, Box]]:
+    """Return frame number, (width, height) and person -> box of one annotated frame.
+
+    Raises `BadAnnotation` when the file is no such annotation.
+    """
+    try:
+        root = xmltodict.parse(path.read_bytes())["xml"]
+        frame = int(root["source"]["framenum"])
+        size = int(root["size"]["width"]), int(root["size"]["height"])
+        people = root.get("pedestriandescription") or {}
+        ids, boxes = _items(people.get("ID")), _items(people.get("bndbox"))
+        if len(ids) != len(boxes) or min(frame, *size) < 0:
+            raise ValueError(f"{len(ids)} people and {len(boxes)} boxes")
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        found = {
+            int(person): tuple(float(box[corner]) for corner in corners)
+            for person, box in zip(ids, boxes, strict=True)
+        }
+    except (ExpatError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnnotation(f"{path.name} cannot be read: {error!r}") from error
+    return frame, size, found
+
+
+def _items(node: Any) -> list[Any]:
+    """Return one or several people's values alike: xmltodict makes lists of several only."""
+    if isinstance(node, Mapping) and "item" in node:
+        node = node["item"]
+    if node is None:
+        return []
+    return node if isinstance(node, list) else [node]
+
+
+def interpolate(boxes: Mapping[int, Box]) -> dict[int, Box]:
+    """Return a box for each frame between annotated ones, corner by corner on a straight line."""
+    filled = dict(boxes)
+    for left, right in pairwise(sorted(boxes)):
+        for frame in range(left + 1, right):
+            share = (frame - left) / (right - left)
+            filled[frame] = tuple(
+                a + share * (b - a) for a, b in zip(boxes[left], boxes[right], strict=True)
+            )
+    return filled
+
+
+def find_chunks(annotation: Annotation, frames: int | None) -> list[Chunk]:
+    """Return the chunks of a video's people that have one of SHAD's actions, person by person.
+
+    A chunk needs a box and a picture also at the frame after its last one; `frames` is how many
+    pictures the video has, None if that is unknown.
+    """
+    actions: dict[int, dict[str, list[Span]]] = {}
+    for span in annotation.spans:
+        actions.setdefault(span.person, {}).setdefault(span.action, []).append(span)
+    chunks = []
+    for person, of_person in actions.items():
+        boxes = annotation.boxes.get(person, {})
+        start = min(boxes, default=0)
+        while start + CHUNK in boxes and (frames is None or start + CHUNK < frames):
+            action = _action(of_person, start + DECIDING)
+            if action in SHAD_CLASSES:
+                chunks.append(Chunk(person, action, start))
+            start += CHUNK
+    return chunks
+
+
+def _action(actions: Mapping[str, Sequence[Span]], frame: int) -> str | None:
+    """Return the action, the first listed one if there are several, that goes on at a frame."""
+    for action, spans in actions.items():
+        if any(span.first <= frame <= span.last for span in spans):
+            return action
+    return None
+
+
+def _sequences(
+    video: str, chunks: Sequence[Chunk], sequences: str
+) -> Iterator[tuple[str, list[Chunk]]]:
+    """Yield name and chunks of each clip that a video's chunks make."""
+    if sequences == "glued":
+        for action in dict.fromkeys(chunk.action for chunk in chunks):
+            yield video, [chunk for chunk in chunks if chunk.action == action]
+        return
+    stretch: list[Chunk] = []
+    for chunk in chunks:
+        if stretch and chunk != replace(stretch[-1], start=stretch[-1].start + CHUNK):
+            yield _stretch_name(video, stretch), stretch
+            stretch = []
+        stretch.append(chunk)
+    if stretch:
+        yield _stretch_name(video, stretch), stretch
+
+
+def _stretch_name(video: str, chunks: Sequence[Chunk]) -> str:
+    return f"{video}_person{chunks[0].person}_{chunks[0].start:06d}"
+
+
+def _crops(clip: str, chunks: Sequence[Chunk], annotation: Annotation) -> list[Crop]:
+    """Return the pictures of a clip in their order; none if one of them would be empty."""
+    width, height = annotation.size
+    crops = []
+    for chunk in chunks:
+        for frame in range(chunk.start, chunk.start + CHUNK):
+            box = widen(annotation.boxes[chunk.person][frame], width, height)
+            if box[0] >= box[2] or box[1] >= box[3]:
+                return []
+            crops.append(Crop(clip, len(crops) + 1, frame, width, height, *box))
+    return crops
+
+
+def widen(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return a box with a margin, in whole pixels of a frame of `width` x `height`.
+
+    Each side moves by a tenth of the box's width, but only if it stays inside of the frame.
+    """
+    xmin, ymin, xmax, ymax = box
+    margin = MARGIN * (xmax - xmin)
+    sides = (
+        xmin - margin if xmin - margin >= 0 else xmin,
+        ymin - margin if ymin - margin >= 0 else ymin,
+        xmax + margin if xmax + margin < width else xmax,
+        ymax + margin if ymax + margin < height else ymax,
+    )
+    limits = (width, height, width, height)
+    return tuple(min(int(max(0.0, side)), limit) for side, limit in zip(sides, limits, strict=True))
+
+
+def _require_clips(cuts: Mapping[str, Collection[Cut]], root: Path, faults: Sequence[str]) -> None:
+    empty = [cls for cls, of_class in cuts.items() if not of_class]
+    if empty:
+        raise InputError(
+            "SHAD has no clip of a class.",
+            where=root,
+            found=some(empty) + ("; not used: " + in_lines(faults) if faults else ""),
+            fix="unpack the archives of these classes, or take them out of dataset.classes",
+        )

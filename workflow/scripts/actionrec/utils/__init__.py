@@ -1,0 +1,1 @@
+"""What every stage uses: files, tables, checksums, locks, processes, environments."""

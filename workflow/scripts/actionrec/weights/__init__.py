@@ -1,0 +1,1 @@
+"""Weights from NVIDIA: the registry NGC, and encryption as TAO does it."""

@@ -1,0 +1,111 @@
+"""Encrypt models as TAO does, in an environment of the Python that NVIDIA's package needs.
+
+`python -m actionrec.weights.encryption` makes that environment, inside the one that it runs in.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.utils import environments
+from actionrec.utils.files import replacing
+
+CODEC = Path(__file__).with_name("eff_codec.py")
+PUBLIC_KEY = "nvidia_tao"
+ENVIRONMENT = environments.Environment(
+    "encryption",
+    pythons=("3.12", "3.10"),
+    purpose="NVIDIA's encryption",
+    prepare="python -m actionrec.weights.encryption",
+    otherwise="do without it, by export.etlt: never and tao.encrypt: false",
+)
+
+
+def wanted(mode: str) -> bool:
+    """Tell whether `.etlt` files are part of the plan: always, never, or where all is ready."""
+    return mode == "always" or (mode == "auto" and is_ready())
+
+
+def is_ready() -> bool:
+    """Tell whether the environment for the encryption has been made."""
+    return environments.is_ready(ENVIRONMENT)
+
+
+def prepare() -> None:
+    """Make the environment for the encryption; raise `InputError` where that cannot be done."""
+    environments.prepare(ENVIRONMENT)
+
+
+def find_python() -> Path | None:
+    """Return a Python that NVIDIA's package runs on, or None."""
+    return environments.find_python(ENVIRONMENT.pythons)
+
+
+def key() -> str:
+    """Return the key in TAO_KEY, or TAO's public one.
+
+    Raises `InputError` if the variable is set and empty: TAO then encrypts nothing.
+    """
+    value = os.environ.get("TAO_KEY", PUBLIC_KEY)
+    if not value:
+        raise InputError(
+            "The key for the encryption is empty.",
+            where="environment variable TAO_KEY",
+            fix=f"export TAO_KEY=...; or unset TAO_KEY, which stands for {PUBLIC_KEY}",
+        )
+    return value
+
+
+def encrypt_onnx(onnx: Path | str, etlt: Path | str) -> None:
+    """Encrypt an ONNX model as `.etlt` with the key in TAO_KEY, or else TAO's public key.
+
+    Raises `InputError` when the environment cannot be made or the encryption fails.
+    """
+    with replacing(etlt) as part:
+        _codec(["etlt", onnx, part], where=etlt)
+
+
+def encrypt(plain: bytes) -> tuple[str, bytes]:
+    """Return the kind of encryption that NVIDIA's code drew, and the bytes encrypted by it.
+
+    Raises `InputError` as `encrypt_onnx` does.
+    """
+    kind, _, secret = _codec(["encrypt"], plain).partition(b"\n")
+    return kind.decode(), secret
+
+
+def decrypt(secret: bytes, kind: str) -> bytes:
+    """Return the bytes decrypted; with a wrong key they are noise, and nothing says so."""
+    return _codec(["decrypt", kind], secret)
+
+
+def _codec(
+    arguments: Sequence[str | Path], given: bytes = b"", where: Path | str | None = None
+) -> bytes:
+    """Run NVIDIA's code; what passes through the pipes touches no disk."""
+    prepare()
+    done = subprocess.run(
+        # isolated (-I): a PYTHONPATH here is meant for another Python
+        [ENVIRONMENT.program("python"), "-I", CODEC, *arguments],
+        env={**os.environ, "TAO_KEY": key()},
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise InputError(
+            f"NVIDIA's encryption failed: {done.stderr.decode(errors='replace').strip()[-500:]}",
+            where=where,
+            fix=f"remove {ENVIRONMENT.folder} and run the same command again",
+        )
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        prepare()
+    except InputError as error:
+        sys.exit(f"No .etlt files will be made; everything else goes on. {error}")
