@@ -49,7 +49,7 @@ endif
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: apt install python3-venv" >&2; exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r envs/requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(VENV)/bin/python -m actionrec.weights.encryption || true
+	@$(VENV)/bin/python -m actionrec.utils.environments encryption || true
 	@touch $@
 
 lock:  ## resolve envs/requirements.lock anew from pyproject.toml

@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from actionrec.spec.load import load_spec
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -25,7 +27,6 @@ def prepare(folder: Path, options: argparse.Namespace):
 
     from actionrec.native.status import StatusLog
     from actionrec.native.train import _prepare
-    from actionrec.spec import schema as specs
 
     draw_set(folder / "data", options.videos, frames=40)
     where = write_spec(folder / "spec.yaml", folder / "data", 3, 1, 1, {})
@@ -39,9 +40,7 @@ def prepare(folder: Path, options: argparse.Namespace):
     ]
     results = folder / "results"
     results.mkdir()
-    return _prepare(
-        specs.load(where, overrides), where, StatusLog(results / "status.json"), results
-    )
+    return _prepare(load_spec(where, overrides), where, StatusLog(results / "status.json"), results)
 
 
 def epoch(training) -> float:

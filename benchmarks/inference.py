@@ -22,6 +22,8 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from actionrec.spec.load import make_spec
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the engine's command sets it
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -40,7 +42,6 @@ from actionrec.native.data.frame_memory import Memory  # noqa: E402
 from actionrec.native.data.videos import Video, list_classes  # noqa: E402
 from actionrec.native.export import _example, _write  # noqa: E402
 from actionrec.native.predictor import score_videos  # noqa: E402
-from actionrec.spec import schema as specs  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -103,7 +104,7 @@ def in_onnxruntime(path: Path, clips: np.ndarray, device: str) -> Callable[[], o
 
 def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path) -> None:
     """Measure the network alone, and print a row for each way and batch size."""
-    spec = specs.merge({"model": model_of(frames)}, "benchmark")
+    spec = make_spec({"model": model_of(frames)}, "benchmark")
     network = networks.build(spec.model, len(LABELS)).eval()
     path = folder / f"{frames}.onnx"
     _write(network, _example(spec.model, 3), path)
@@ -145,7 +146,7 @@ def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     laid out and divided among cores as in scoring, and of what it does as PyTorch has it. It wants
     a process of its own, as `evaluate` has.
     """
-    spec = specs.merge({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
+    spec = make_spec({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
     network, plain = (networks.build(spec.model, len(LABELS)).eval().to(DEVICE) for _ in range(2))
     videos = list_classes(data, LABELS, "benchmark")
     start = time.perf_counter()
@@ -184,7 +185,7 @@ def scoring(frames: int, data: Path, turns: int = 3) -> None:
 
 def whole(frames: int, data: Path, folder: Path, segments: int) -> None:
     """Measure the command evaluate, and print its row."""
-    spec = specs.merge({"model": model_of(frames)}, "benchmark")
+    spec = make_spec({"model": model_of(frames)}, "benchmark")
     checkpoint = folder / f"{frames}.pth"
     state = networks.build(spec.model, len(LABELS)).state_dict(prefix="model.")
     torch.save({"state_dict": state}, checkpoint)

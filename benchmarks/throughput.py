@@ -34,6 +34,8 @@ import cv2
 import numpy as np
 import yaml
 
+from actionrec.spec.load import load_spec
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -157,11 +159,10 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     from actionrec.native.status import StatusLog
     from actionrec.native.train import _prepare
     from actionrec.native.training import steps
-    from actionrec.spec import schema as specs
 
     folder = spec.with_suffix("") / "ceiling"
     folder.mkdir(parents=True)
-    training = _prepare(specs.load(spec), spec, StatusLog(folder / "status.json"), folder)
+    training = _prepare(load_spec(spec), spec, StatusLog(folder / "status.json"), folder)
     training.network.train()
     batch = next(iter(on_device(training.clips, training.device)))
     assert isinstance(batch, Batch)

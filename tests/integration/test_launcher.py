@@ -11,9 +11,8 @@ from projects import SPLIT, train
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.launcher import LAUNCHER
 from actionrec.runners import Container, Request, launcher
-from actionrec.utils.environments import prepare
+from actionrec.utils.environments import LAUNCHER, prepare
 from helpers import start_python, wait_for
 
 pytestmark = pytest.mark.slow

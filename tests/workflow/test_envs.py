@@ -11,11 +11,11 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from actionrec.spec import schema as specs
+from actionrec.spec.toolkits import TASKS
 from helpers import REPOSITORY
 
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
-ENGINE = ["actionrec.native.__main__", *(f"actionrec.native.{task}" for task in specs.TASKS)]
+ENGINE = ["actionrec.native.__main__", *(f"actionrec.native.{task}" for task in TASKS)]
 CONDA = {"python_version": "3.11", "python_full_version": "3.11.9", "extra": ""}
 
 

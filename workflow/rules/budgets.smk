@@ -52,7 +52,7 @@ rule rank_trials:
     log:
         "<logs>/rank_trials/{sweep}.split{k}.log",
     wildcard_constraints:
-        sweep=settings.alternatives(list(SWEEPS)),
+        sweep=queries.alternatives(list(SWEEPS)),
     localrule: True
     conda:
         "../../envs/engine.yaml"

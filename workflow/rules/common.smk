@@ -8,13 +8,14 @@ WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).pare
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from actionrec import __version__, native, runners
-from actionrec.config import checks as settings
-from actionrec.config import sweeps
+from actionrec.config import checks, queries, sweeps
 from actionrec.experiments import successive_halving as budgets
-from actionrec.frames import flow_manifest, manifest, segments
+from actionrec.frames import staleness
 from actionrec.spec import native_keys as native_spec
-from actionrec.spec import schema as spec
 from actionrec.spec import toolkits
+from actionrec.spec.render import check_overrides, relevant_keys
+from actionrec.spec.schema import STREAMS
+from actionrec.spec.toolkits import TASKS
 from actionrec.weights import encryption
 from actionrec.errors import InputError
 
@@ -28,15 +29,15 @@ def explained(function, *arguments):
 
 
 CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
-explained(settings.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
+explained(checks.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
 validate(config, schema="../schemas/config.schema.yaml")
 TOOLKIT = config["tao"]["toolkit"]
 BUDGETS = budgets.of_experiments(config["experiments"])
 config["experiments"] = sweeps.expand(config["experiments"], CONFIG_FILES)
 for name in config["experiments"]:
     where = f"{CONFIG_FILES}, experiments.{name} or what all share"
-    own, beyond_tao = settings.overrides(config, name), settings.native(config, name)
-    experiment_spec = explained(spec.check_overrides, own, where, beyond_tao, TOOLKIT)
+    own, beyond_tao = queries.overrides(config, name), queries.native(config, name)
+    experiment_spec = explained(check_overrides, own, where, beyond_tao, TOOLKIT)
     explained(native.refuse_unknown, experiment_spec.model, where)
     if name in BUDGETS:
         explained(budgets.refuse_unfit, BUDGETS[name], experiment_spec, where)
@@ -46,11 +47,11 @@ CLASSES = config["dataset"]["classes"]
 SOURCE = config["dataset"]["source"]
 VIDEO_RULES = SOURCE if SOURCE in ("folder", "table", "shad") else "archives"
 LISTED = SOURCE in ("table", "shad")
-ARCHIVES = settings.archives(config)
+ARCHIVES = queries.archives(config)
 ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
-SPLITS = settings.splits(config)
+SPLITS = queries.splits(config)
 LINKS = SPLITS.pop("links")  # decides how a split lies on disk, not what it is
-RUNS = list(settings.runs(config))
+RUNS = list(queries.runs(config))
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 MODEL = toolkits.model_file(TOOLKIT)
 WEIGHTS = Path(MODEL).suffix
@@ -58,12 +59,12 @@ EXPORTED = toolkits.exported_file(TOOLKIT)
 
 
 wildcard_constraints:
-    archive=settings.alternatives(ARCHIVE_FILES or ["none"]),
-    cls=settings.alternatives(CLASSES),
-    exp=settings.alternatives(config["experiments"]),
+    archive=queries.alternatives(ARCHIVE_FILES or ["none"]),
+    cls=queries.alternatives(CLASSES),
+    exp=queries.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),
-    task="|".join(spec.TASKS),
-    stream="|".join(spec.STREAMS),
+    task="|".join(TASKS),
+    stream="|".join(STREAMS),
 
 
 def of_every_run(artifact):
@@ -93,7 +94,7 @@ def archive_identity(wildcards):
 
     With a checksum, another mirror gives the same file and is no reason to download it again.
     """
-    found = settings.archive_of_file(config, wildcards.archive)
+    found = queries.archive_of_file(config, wildcards.archive)
     return found["sha256"] or found["urls"]
 
 
@@ -104,15 +105,15 @@ def perhaps_temporary(output):
 
 def frame_manifests(wildcards):
     """Return the frame manifests of the experiment's classes, in the order of its labels."""
-    labels = settings.classes(config, wildcards.exp)
+    labels = queries.classes(config, wildcards.exp)
     return [f"<results>/<dataset>/frames/{cls}.tsv" for cls in labels]
 
 
 def flow_manifests(wildcards):
     """Return the flow manifests of the experiment's classes, if its network sees flow."""
-    if not settings.needs_flow(config, wildcards.exp):
+    if not queries.needs_flow(config, wildcards.exp):
         return []
-    labels = settings.classes(config, wildcards.exp)
+    labels = queries.classes(config, wildcards.exp)
     return [f"<results>/<dataset>/flow/{cls}.tsv" for cls in labels]
 
 
@@ -138,9 +139,9 @@ def videos_table(wildcards):
     frames = results / "frames" / f"{wildcards.cls}.tsv"
     trees = resources / "videos" / wildcards.cls, resources / "frames" / wildcards.cls
     if LISTED:
-        stale = segments.stale(table, trees[1], frames)
+        stale = staleness.stale_segments(table, trees[1], frames)
     else:
-        stale = manifest.stale(trees[0], table, trees[1], frames)
+        stale = staleness.stale_frames(trees[0], table, trees[1], frames)
     for output, why in stale.items():
         force(output, why)
     return str(table)
@@ -149,7 +150,7 @@ def videos_table(wildcards):
 def frames_of_flow(wildcards):
     """Return the frame manifest of a class; force its flow if that was changed on disk."""
     flow = Path("results", DATASET, "flow", f"{wildcards.cls}.tsv")
-    if why := flow_manifest.stale(Path("resources", DATASET, "frames", wildcards.cls), flow):
+    if why := staleness.stale_flow(Path("resources", DATASET, "frames", wildcards.cls), flow):
         force(flow, why)
     return f"<results>/<dataset>/frames/{wildcards.cls}.tsv"
 
@@ -162,7 +163,7 @@ def force(output, why):
 
 def split_files(wildcards):
     """Return the official split files of the experiment's classes, if they decide."""
-    labels = settings.classes(config, wildcards.exp)
+    labels = queries.classes(config, wildcards.exp)
     return official_files(labels, [wildcards.k])
 
 
@@ -182,7 +183,7 @@ def given_files(labels):
 
 def given_parts(wildcards):
     """Return the tables of given parts of the experiment's classes, if they decide."""
-    return given_files(settings.classes(config, wildcards.exp))
+    return given_files(queries.classes(config, wildcards.exp))
 
 
 def cropped_table(wildcards):
@@ -208,7 +209,7 @@ def gpus_of(task):
     """Return a resources function: how many GPUs a task of {exp} uses, by its spec."""
 
     def count(wildcards):
-        section = settings.overrides(config, wildcards.exp).get(task, {})
+        section = queries.overrides(config, wildcards.exp).get(task, {})
         return max(section.get("num_gpus", 1), len(section.get("gpu_ids", [0])))
 
     return count
@@ -216,17 +217,17 @@ def gpus_of(task):
 
 def spec_keys(wildcards):
     """Return the user's TAO keys that the spec of {task} depends on."""
-    return spec.relevant(settings.overrides(config, wildcards.exp), wildcards.task)
+    return relevant_keys(queries.overrides(config, wildcards.exp), wildcards.task)
 
 
 def native_keys(wildcards):
     """Return the native engine's own settings that the spec of {task} depends on."""
-    return native_spec.relevant(settings.native(config, wildcards.exp), wildcards.task)
+    return native_spec.relevant(queries.native(config, wildcards.exp), wildcards.task)
 
 
 def pretrained_source(wildcards):
     """Return the file that {stream} takes weights from: a path, or a model of the same split."""
-    source = settings.pretrained(config, wildcards.exp)[wildcards.stream]
+    source = queries.pretrained(config, wildcards.exp)[wildcards.stream]
     if "experiment" in source:
         return f"<results>/{source['experiment']}/split{wildcards.k}/{MODEL}"
     if "ngc" in source:
@@ -237,7 +238,7 @@ def pretrained_source(wildcards):
 
 def stream_source(wildcards):
     """Return where the config says that the weights of {stream} come from."""
-    return settings.pretrained(config, wildcards.exp)[wildcards.stream]
+    return queries.pretrained(config, wildcards.exp)[wildcards.stream]
 
 
 def trial_outcome(wildcards):
@@ -260,7 +261,7 @@ def trial_outcome(wildcards):
 def preflight_keys(wildcards):
     """Return the sections of the config that say what the machine must have."""
     keys = {key: config[key] for key in ("dataset", "frames", "tao", "export")}
-    return keys | {"frames": {**config["frames"], "size": settings.frame_size(config)}}
+    return keys | {"frames": {**config["frames"], "size": queries.frame_size(config)}}
 
 
 def warn_of_full_disk():
@@ -283,19 +284,19 @@ def refuse_unready_machine():
     if any("gpu" in job.rule.resources for job in workflow.dag.needrun_jobs()):
         from actionrec.experiments import preflight
 
-        ngc = bool(settings.ngc_checksums(config))
+        ngc = bool(queries.ngc_checksums(config))
         preflight.require(preflight.look(preflight_keys(None), ngc))
 
 
 def ngc_checksum(wildcards):
     """Return the SHA-256 that the config gives for a file of NGC, if it does."""
     target = f"{wildcards.model}:{wildcards.version}"
-    return settings.ngc_checksums(config).get((target, wildcards.file))
+    return queries.ngc_checksums(config).get((target, wildcards.file))
 
 
 def pretrained_weights(wildcards):
     """Return the fetched weights of an experiment, one file for each stream that starts from some."""
-    streams = settings.pretrained(config, wildcards.exp)
+    streams = queries.pretrained(config, wildcards.exp)
     folder = "<resources>/pretrained"
     run = f"{wildcards.exp}.split{wildcards.k}"
     return [f"{folder}/{run}.{stream}{WEIGHTS}" for stream in streams]

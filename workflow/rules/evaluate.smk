@@ -58,7 +58,7 @@ rule evaluate_model:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,
         engine=ENGINE,
-        labels=experiment(settings.classes),
+        labels=experiment(queries.classes),
     script:
         "../scripts/evaluate_model.py"
 

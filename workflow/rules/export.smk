@@ -20,7 +20,7 @@ rule export_model:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,
         engine=ENGINE,
-        labels=experiment(settings.classes),
+        labels=experiment(queries.classes),
     script:
         "../scripts/export_model.py"
 

@@ -19,7 +19,7 @@ rule extract_frames:
         videos=None if LISTED else f"resources/{DATASET}/videos/{{cls}}",
         frames=f"resources/{DATASET}/frames/{{cls}}",
         fmt=lookup("frames/format", within=config),
-        size=settings.frame_size(config),
+        size=queries.frame_size(config),
         encoder=lookup("frames/encoder", within=config),
         quality=lookup("frames/quality", within=config),
         tolerate=lookup("frames/tolerate", within=config),

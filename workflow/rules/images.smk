@@ -8,7 +8,7 @@ rule pull_image:
     log:
         "<logs>/pull_image/{image}.log",
     wildcard_constraints:
-        image=settings.alternatives(IMAGES or ["none"]),
+        image=queries.alternatives(IMAGES or ["none"]),
     localrule: True
     conda:
         "../../envs/data.yaml"

@@ -12,6 +12,6 @@ rule preflight:
         "../../envs/data.yaml"
     params:
         config=preflight_keys,
-        ngc=bool(settings.ngc_checksums(config)),
+        ngc=bool(queries.ngc_checksums(config)),
     script:
         "../scripts/preflight.py"

@@ -46,6 +46,6 @@ rule ngc_models:
     conda:
         "../../envs/data.yaml"
     params:
-        models=[target.partition(":")[0] for target, _ in settings.ngc_checksums(config)],
+        models=[target.partition(":")[0] for target, _ in queries.ngc_checksums(config)],
     script:
         "../scripts/ngc_models.py"

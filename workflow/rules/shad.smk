@@ -1,3 +1,8 @@
+from actionrec.sources import shad
+
+explained(shad.require_classes, CLASSES, f"{CONFIG_FILES}, dataset.classes")
+
+
 rule list_shad:
     """Read SHAD's annotations: the clips of each class, and where the people are in them."""
     input:

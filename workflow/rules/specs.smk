@@ -10,12 +10,12 @@ rule render_spec:
     conda:
         "../../envs/engine.yaml"
     params:
-        classes=experiment(settings.classes),
+        classes=experiment(queries.classes),
         native=native_keys,
         overrides=spec_keys,
         encrypt=config["tao"]["encrypt"],
         runner=config["tao"]["runner"],
-        pretrained_classes=experiment(settings.pretrained_classes),
+        pretrained_classes=experiment(queries.pretrained_classes),
         toolkit=TOOLKIT,
         validation="test" if SPLITS["validation"] == "test" else "val",
     script:

@@ -13,7 +13,7 @@ rule make_split:
     conda:
         "../../envs/data.yaml"
     params:
-        classes=experiment(settings.classes),
+        classes=experiment(queries.classes),
         draw={key: value for key, value in SPLITS.items() if key != "numbers"},
         source_video=config["dataset"].get("source_video"),
     script:

@@ -1,7 +1,7 @@
 rule list_table:
     """Read the user's list: the clips of each class, and the part each is given."""
     input:
-        existing(*settings.lists(config).values(), config["dataset"].get("labels")),
+        existing(*queries.lists(config).values(), config["dataset"].get("labels")),
     output:
         tables=collect("<results>/<dataset>/videos/{cls}.tsv", cls=CLASSES),
         parts=collect("<results>/<dataset>/parts/{cls}.tsv", cls=CLASSES),
@@ -11,7 +11,7 @@ rule list_table:
     conda:
         "../../envs/data.yaml"
     params:
-        lists=settings.lists(config),
+        lists=queries.lists(config),
         labels=lookup("dataset/labels", within=config, default=None),
         classes=CLASSES,
         videos=lookup("dataset/videos", within=config, default=None),

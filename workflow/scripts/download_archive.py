@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrec.config.checks import archive_of_file
+from actionrec.config.queries import archive_of_file
 from actionrec.sources.download import download
 from actionrec.utils.rule_script import job
 

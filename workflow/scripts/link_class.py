@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrec.frames.videos import link_class
+from actionrec.sources.folder import link_class
 from actionrec.utils.rule_script import job
 
 with job(snakemake):

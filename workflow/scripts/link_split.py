@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrec.dataset.splits import link_split
+from actionrec.dataset.link_tree import link_split
 from actionrec.utils.rule_script import job
 
 with job(snakemake):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from actionrec.experiments.pretrained import refuse_encrypted, with_class_counts
-from actionrec.spec.schema import render_spec
+from actionrec.spec.render import render_spec
 from actionrec.spec.toolkits import is_old
 from actionrec.utils.rule_script import job
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.dataset.splits import COLUMNS, link_split, verify_split
+from actionrec.dataset.link_tree import link_split, verify_split
+from actionrec.dataset.split_table import COLUMNS
 from actionrec.errors import InputError
 from actionrec.utils.files import write_text
 from actionrec.utils.tables import write_table
@@ -99,7 +100,7 @@ def without_symlinks(script, *arguments):
 
 
 LINK = """
-from actionrec.dataset.splits import link_split
+from actionrec.dataset.link_tree import link_split
 run, frames, links = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 link_split(run / "split.tsv", frames, run / "data", links)
 """

@@ -6,15 +6,9 @@ from collections import Counter
 
 import pytest
 
-from actionrec.dataset.splits import (
-    draw,
-    inference_names,
-    link_split,
-    make_split,
-    read_split,
-    source_finder,
-    verify_split,
-)
+from actionrec.dataset.link_tree import inference_names, link_split, verify_split
+from actionrec.dataset.split_table import read_split
+from actionrec.dataset.splits import draw, make_split, source_finder
 from actionrec.errors import InputError
 from actionrec.frames.flow_manifest import Flow, write_flow_manifest
 from actionrec.frames.manifest import Clip, write_manifest

@@ -5,8 +5,14 @@ import json
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.experiments import results
-from actionrec.experiments.results import Prediction
+from actionrec.experiments import checkpoints, status
+from actionrec.experiments.metrics import compute_metrics
+from actionrec.experiments.predictions import (
+    Prediction,
+    load_predictions,
+    read_predictions,
+    write_predictions,
+)
 from helpers import DATA
 
 GOLDEN = DATA / "golden"
@@ -26,26 +32,26 @@ def trained(tmp_path):
 def test_a_task_is_finished_when_taos_last_line_says_so(task, tmp_path):
     lines = (GOLDEN / f"status/{task}.json").read_text()
     (tmp_path / "status.json").write_text(lines)
-    assert results.finished(task, tmp_path)
+    assert status.finished(task, tmp_path)
     (tmp_path / "status.json").write_text("".join(lines.splitlines(keepends=True)[:-1]))
-    assert not results.finished(task, tmp_path)
+    assert not status.finished(task, tmp_path)
 
 
 def test_a_file_that_just_ends_is_a_failure_whatever_the_exit_code(tmp_path):
     failed = (GOLDEN / "status/failed_without_failure_line.json").read_bytes()
     (tmp_path / "status.json").write_bytes(failed)
     with pytest.raises(InputError, match="AssertionError: the file exists"):
-        results.require_finished("export", tmp_path, 0, "one\rAssertionError: the file exists\n")
+        status.require_finished("export", tmp_path, 0, "one\rAssertionError: the file exists\n")
 
 
 def test_a_half_written_line_is_ignored(trained):
     with (trained / "status.json").open("a") as file:
         file.write('{"date": "11/22/2026", "mess')
-    assert results.finished("train", trained)
+    assert status.finished("train", trained)
 
 
 def test_history_has_a_row_an_epoch(trained):
-    history = results.read_history(trained)
+    history = status.read_history(trained)
     assert [row["epoch"] for row in history] == [0, 1]
     assert history[0]["val_loss"] == pytest.approx(0.688858687877655)
     assert history[0]["train_loss"] == pytest.approx(0.7321968078613281)
@@ -56,13 +62,13 @@ def test_history_has_a_row_an_epoch(trained):
 def test_a_resumed_epoch_counts_once(trained):
     lines = (trained / "status.json").read_text().splitlines()
     (trained / "status.json").write_text("\n".join([*lines[:5], *lines[2:]]) + "\n")
-    assert [row["epoch"] for row in results.read_history(trained)] == [0, 1]
+    assert [row["epoch"] for row in status.read_history(trained)] == [0, 1]
 
 
 def test_best_is_the_lower_loss_among_equal_accuracies(trained):
-    best, _ = results.choose(trained, "best")
+    best, _ = checkpoints.choose(trained, "best")
     assert best.epoch == 0
-    last, _ = results.choose(trained, "last")
+    last, _ = checkpoints.choose(trained, "last")
     assert last.epoch == 1
 
 
@@ -70,12 +76,12 @@ def test_the_checkpoint_of_a_failed_start_is_never_chosen(tmp_path):
     (tmp_path / "model_epoch_000_step_00000.pth").touch()
     (tmp_path / "ar_model_latest.pth").symlink_to("model_epoch_000_step_00000.pth")
     with pytest.raises(InputError, match="left no checkpoint"):
-        results.choose(tmp_path, "last")
+        checkpoints.choose(tmp_path, "last")
 
 
 def test_without_validation_the_last_is_taken(tmp_path):
     (tmp_path / "model_epoch_003_step_00040.pth").touch()
-    chosen, reason = results.choose(tmp_path, "best")
+    chosen, reason = checkpoints.choose(tmp_path, "best")
     assert chosen.epoch == 3
     assert "nothing was validated" in reason
 
@@ -89,7 +95,7 @@ def test_metrics_are_taos():
         Prediction("d", "walk", "run", False),
         Prediction("e", "run", "walk", False),
     ]
-    scored = results.metrics(predictions, ["run", "walk", "push"])
+    scored = compute_metrics(predictions, ["run", "walk", "push"])
     assert scored["accuracy"] == 60.0
     assert scored["m_accuracy"] == 25.0
     assert scored["confusion_matrix"] == [[0, 1, 0], [1, 3, 0], [0, 0, 0]]
@@ -100,7 +106,7 @@ def test_metrics_are_taos():
 def test_predictions_are_read_from_what_tao_prints(tmp_path):
     """As TAO 7.3's entrypoint mangles them: glued to the bar, and after carriage returns."""
     text = (GOLDEN / "inference.stdout.txt").read_bytes().decode()
-    found = results.read_predictions(tmp_path, text)
+    found = read_predictions(tmp_path, text)
     assert len(found) == text.count(" : [")
     assert found
     assert all("/" not in video and label for video, (label, _) in found.items())
@@ -108,7 +114,7 @@ def test_predictions_are_read_from_what_tao_prints(tmp_path):
 
 def test_several_clips_of_a_video_are_decided_by_the_majority(tmp_path):
     text = "100%|###| 1/1 [00:00, 2it/s]/d/ride.v1 : ['ride', 'fall', 'ride']\n"
-    assert results.read_predictions(tmp_path, text) == {"ride.v1": ("ride", None)}
+    assert read_predictions(tmp_path, text) == {"ride.v1": ("ride", None)}
 
 
 def test_predictions_survive_the_file(tmp_path):
@@ -116,15 +122,15 @@ def test_predictions_survive_the_file(tmp_path):
         Prediction('odd, "name" [x]', "walk", "run", False, 0.75),
         Prediction("b", "run", "run", True),
     ]
-    results.write_predictions(tmp_path / "p.csv", rows)
-    assert results.load_predictions(tmp_path / "p.csv") == rows
+    write_predictions(tmp_path / "p.csv", rows)
+    assert load_predictions(tmp_path / "p.csv") == rows
     assert (tmp_path / "p.csv").read_text().startswith("video,label,prediction,correct")
 
 
 def test_model_json_says_which_and_why(trained, tmp_path):
-    chosen, reason = results.choose(trained, "best")
-    results.write_choice(
-        tmp_path / "model.json", chosen, reason, results.read_history(trained), "native 7.3.0"
+    chosen, reason = checkpoints.choose(trained, "best")
+    checkpoints.write_choice(
+        tmp_path / "model.json", chosen, reason, status.read_history(trained), "native 7.3.0"
     )
     choice = json.loads((tmp_path / "model.json").read_text())
     assert choice["epoch"] == 0

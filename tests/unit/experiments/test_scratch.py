@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actionrec.dataset.splits import COLUMNS, link_split
+from actionrec.dataset.link_tree import link_split
+from actionrec.dataset.split_table import COLUMNS
 from actionrec.errors import InputError
 from actionrec.experiments import scratch
 from actionrec.utils.files import write_text

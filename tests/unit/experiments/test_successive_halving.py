@@ -11,8 +11,9 @@ from actionrec.config import checks as settings
 from actionrec.config import sweeps
 from actionrec.errors import InputError
 from actionrec.experiments import successive_halving
-from actionrec.experiments.results import read_csv
-from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec, results_dir
+from actionrec.spec.render import check_overrides, render_spec
+from actionrec.utils.tables import read_csv
 
 SWEEP = {"train.optim.lr": [0.001, 0.01, 0.1]}
 MEMBERS = ("x-lr_0.001", "x-lr_0.01", "x-lr_0.1")
@@ -76,7 +77,7 @@ def test_what_is_stopped_stays_so_only_while_what_was_kept_is_there(tmp_path):
 
 def test_a_trials_spec_is_its_trainings_but_for_the_end(tmp_path):
     train, trial = tmp_path / "run/specs/train.yaml", tmp_path / "run/specs/trial.yaml"
-    specs.render_spec(
+    render_spec(
         train,
         "train",
         {"train": {"num_epochs": 6}},
@@ -86,8 +87,8 @@ def test_a_trials_spec_is_its_trainings_but_for_the_end(tmp_path):
         pretrained={},
     )
     successive_halving.write_trial_spec(train, 2, trial)
-    whole, short = specs.load(train), specs.load(trial)
-    assert specs.results_dir(short, "train", trial) == tmp_path / "run/trial"
+    whole, short = load_spec(train), load_spec(trial)
+    assert results_dir(short, "train", trial) == tmp_path / "run/trial"
     assert short.native.stop_after == 2
     short.native.stop_after, short.train.results_dir = None, whole.train.results_dir
     assert short == whole
@@ -137,11 +138,11 @@ def test_a_budget_that_cannot_be_kept_to_is_refused(repository, changes, said):
     ],
 )
 def test_a_training_that_a_trial_cannot_begin_is_refused(train, native, said):
-    spec = specs.check_overrides({"train": train}, "mine.yaml", native)
+    spec = check_overrides({"train": train}, "mine.yaml", native)
     with pytest.raises(InputError) as error:
         successive_halving.refuse_unfit(budget(), spec, "mine.yaml, experiments.x")
     assert said in str(error.value)
-    successive_halving.refuse_unfit(budget(), specs.check_overrides({}, "mine.yaml"), "mine.yaml")
+    successive_halving.refuse_unfit(budget(), check_overrides({}, "mine.yaml"), "mine.yaml")
 
 
 def test_what_is_published_of_a_trial_is_not_older_than_it(tmp_path):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.dataset import splits
+from actionrec.dataset import link_tree, split_table
 from actionrec.errors import InputError
 from actionrec.experiments import tasks
-from actionrec.experiments.results import evaluate_figures, load_predictions
+from actionrec.experiments.metrics import evaluate_figures
+from actionrec.experiments.predictions import load_predictions
 from actionrec.utils.files import write_text
 from actionrec.utils.tables import write_table
 
@@ -76,8 +77,8 @@ def run(tmp_path, monkeypatch):
             rgb.mkdir(parents=True)
             (rgb / "000001.png").touch()
             rows.append((part, cls, f"{part} (1)", 1, "png", f"{cls}{part}", ""))
-    write_table(folder / "split.tsv", splits.COLUMNS, rows)
-    splits.link_split(folder / "split.tsv", frames, folder / "data")
+    write_table(folder / "split.tsv", split_table.COLUMNS, rows)
+    link_tree.link_split(folder / "split.tsv", frames, folder / "data")
     for task in ("train", "evaluate", "inference"):
         write_text(folder / f"specs/{task}.yaml", "train: {optim: {lr: 0.1}}\n")
     return folder

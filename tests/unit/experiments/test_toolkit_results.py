@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actionrec.dataset import splits
+from actionrec.dataset import link_tree, split_table
 from actionrec.errors import InputError
-from actionrec.experiments import results, tasks, transcripts
-from actionrec.spec import schema, toolkits
+from actionrec.experiments import checkpoints, status, tasks, transcripts
+from actionrec.experiments.predictions import read_predictions
+from actionrec.spec import toolkits
+from actionrec.spec.render import render_spec
+from actionrec.spec.toolkits import TASKS
+from actionrec.utils import tables
 from actionrec.utils.files import write_text
 from actionrec.utils.tables import write_table
 from helpers import DATA, clone, snakemake, write_video
@@ -44,10 +48,10 @@ def run(request, tmp_path, stand_in, monkeypatch):
             rgb.mkdir(parents=True)
             (rgb / "000001.png").touch()
             rows.append((part, cls, video, 1, "png", f"{cls}{video}", ""))
-    write_table(folder / "split.tsv", splits.COLUMNS, rows)
-    splits.link_split(folder / "split.tsv", frames, folder / "data")
-    for task in schema.TASKS:
-        schema.render_spec(
+    write_table(folder / "split.tsv", split_table.COLUMNS, rows)
+    link_tree.link_split(folder / "split.tsv", frames, folder / "data")
+    for task in TASKS:
+        render_spec(
             folder / f"specs/{task}.yaml",
             task,
             {"train": {"num_epochs": 3}} if task == "train" else {},
@@ -118,7 +122,7 @@ def test_from_training_to_metrics_with_every_form_of_results(run):
     assert choice["epoch"] == 1, "the best, not the last"
     assert choice["epochs"] == 3
     assert choice["val_loss"] == 0.5
-    history = results.read_csv(folder / "history.csv")
+    history = tables.read_csv(folder / "history.csv")
     assert [(row["epoch"], row["val_loss"]) for row in history] == [
         ("0", "0.75"),
         ("1", "0.5"),
@@ -126,7 +130,7 @@ def test_from_training_to_metrics_with_every_form_of_results(run):
     ]
     if not toolkits.is_old(engine.toolkit):
         assert [row["train_loss"] for row in history] == ["1.0"] * 3
-    assert len(results.checkpoints(folder / "train")) == 2, "the best and the last are kept"
+    assert len(checkpoints.checkpoints(folder / "train")) == 2, "the best and the last are kept"
     predict(run)
     metrics = evaluate(run)
     assert metrics["confusion_matrix"] == [[1, 1], [1, 1]]
@@ -208,14 +212,16 @@ def test_an_old_toolkit_gets_its_key_from_the_environment(run, monkeypatch):
 def test_a_checkpoint_is_known_by_every_naming(tmp_path, name, epoch, val_loss):
     (tmp_path / name).touch()
     (tmp_path / "ar_model_latest.pth").symlink_to(name)
-    assert results.checkpoints(tmp_path) == [results.Checkpoint(tmp_path / name, epoch, val_loss)]
+    assert checkpoints.checkpoints(tmp_path) == [
+        checkpoints.Checkpoint(tmp_path / name, epoch, val_loss)
+    ]
 
 
 def test_without_accuracies_the_lowest_loss_is_best(tmp_path):
     for epoch, loss in enumerate(("0.30", "0.05", "0.12")):
         (tmp_path / f"ar_model_epoch={epoch}-val_loss={loss}.tlt").touch()
     transcripts.write_status("train", tmp_path, "")
-    chosen, reason = results.choose(tmp_path, "best")
+    chosen, reason = checkpoints.choose(tmp_path, "best")
     assert chosen.epoch == 1
     assert reason.startswith("lowest validation loss")
 
@@ -234,7 +240,7 @@ def test_accuracies_are_read_from_what_tao_prints(text, found):
 
 def test_predictions_are_read_from_what_an_old_toolkit_prints(tmp_path):
     output = (DATA / "tutorial/inference.stdout.txt").read_text()
-    found = results.read_predictions(tmp_path, output)
+    found = read_predictions(tmp_path, output)
     name = "Yorki_Kassy_beim_Fahrrad_fahren_ride_bike_f_cm_np1_le_med_2"
     assert found[name] == ("ride_bike", None)
     assert len(found) == 3
@@ -245,7 +251,7 @@ def test_a_prediction_glued_to_a_progress_bar_is_read(tmp_path, rate):
     output = (
         f"Predicting: 100%|##| 2/2 [00:01<00:00, {rate}]/d/walk.a=1 : ['run']\r/d/b : ['walk']\n"
     )
-    found = results.read_predictions(tmp_path, output)
+    found = read_predictions(tmp_path, output)
     assert found == {"walk.a=1": ("run", None), "b": ("walk", None)}
 
 
@@ -253,7 +259,7 @@ def test_a_status_of_the_toolkits_own_is_not_touched(tmp_path):
     write_text(tmp_path / "status.json", '{"status": "FAILURE", "message": "no memory"}\n')
     (tmp_path / "ar_model_epoch=0-val_loss=0.10.tlt").touch()
     transcripts.write_status("train", tmp_path, "")
-    assert not results.finished("train", tmp_path)
+    assert not status.finished("train", tmp_path)
 
 
 # --- the whole workflow ---

@@ -12,8 +12,9 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames.flow import Recipe, extract_flow, fixed, make_method, max_rad, read_flo
-from actionrec.frames.flow_manifest import Flow, flow_faults, read_flow_manifest, stale
+from actionrec.frames.flow_manifest import Flow, flow_faults, read_flow_manifest
 from actionrec.frames.manifest import Clip, read_manifest, write_manifest
+from actionrec.frames.staleness import stale_flow
 from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of
 
 RIGHT, DOWN = 3, -2  # what the drawn picture moves by from frame to frame, in pixels
@@ -461,17 +462,19 @@ def test_full_disk(small_disk, walk):
     ],
 )
 def test_flow_changed_behind_its_manifest_is_stale(three, damage, reason):
-    assert stale(three.frames, three.manifest) == ""
+    assert stale_flow(three.frames, three.manifest) == ""
     damage(three)
-    assert reason in stale(three.frames, three.manifest)
+    assert reason in stale_flow(three.frames, three.manifest)
 
 
 def test_flow_that_is_remade_is_not_stale(three):
     (three.frames / "b/u/000002.jpg").unlink()
     three.extract()
-    assert stale(three.frames, three.manifest) == ""
+    assert stale_flow(three.frames, three.manifest) == ""
     three.manifest.unlink()
-    assert stale(three.frames, three.manifest) == "", "a missing manifest is Snakemake's business"
+    assert stale_flow(three.frames, three.manifest) == "", (
+        "a missing manifest is Snakemake's business"
+    )
 
 
 def test_the_label_tells_flow_from_flow():

@@ -10,8 +10,10 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_class
-from actionrec.frames.manifest import Clip, frame_fault, read_manifest, stale, write_manifest
-from actionrec.frames.videos import link_class, list_videos, write_files_table
+from actionrec.frames.manifest import Clip, frame_fault, read_manifest, write_manifest
+from actionrec.frames.staleness import stale_frames
+from actionrec.frames.videos import list_videos, write_files_table
+from actionrec.sources.folder import link_class
 from helpers import REPOSITORY, write_video
 
 CLIP = Clip("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "ok", "")
@@ -85,7 +87,7 @@ class Walk:
         extract_class(self.videos, self.table, self.frames, self.manifest)
 
     def stale(self):
-        return stale(self.videos, self.table, self.frames, self.manifest)
+        return stale_frames(self.videos, self.table, self.frames, self.manifest)
 
     def check(self, outputs, reason=""):
         """Assert what is stale and why, and that remaking it in this order settles it."""
@@ -225,7 +227,7 @@ def test_interrupted_before_the_manifest(archive):
 
 def test_nothing_made_yet(tmp_path):
     paths = (tmp_path / name for name in ("videos/walk", "v.tsv", "frames/walk", "f.tsv"))
-    assert stale(*paths) == {}
+    assert stale_frames(*paths) == {}
 
 
 def test_users_folder_gone(folder):

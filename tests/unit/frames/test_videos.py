@@ -12,14 +12,8 @@ import numpy as np
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.frames.videos import (
-    BadVideo,
-    judge,
-    link_class,
-    list_videos,
-    open_video,
-    read_files_table,
-)
+from actionrec.frames.videos import BadVideo, judge, list_videos, open_video, read_files_table
+from actionrec.sources.folder import link_class
 from helpers import REPOSITORY, write_video
 
 

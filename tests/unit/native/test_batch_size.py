@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from actionrec.native import batch_size, networks
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 
 
 def model_of(**changes):
     model = {"input_type": "3d", "rgb_seq_length": 4, "input_width": 32, "input_height": 32}
-    return specs.merge({"model": model | changes}, "test").model
+    return make_spec({"model": model | changes}, "test").model
 
 
 def batches(memory: int, monkeypatch, model, cores: int = 1, **limits: int):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from actionrec.native.__main__ import main
-from actionrec.spec import schema as specs
+from actionrec.spec.toolkits import TASKS
 from helpers.engine import command, environment, statuses
 
 LATER = """
@@ -90,7 +90,7 @@ def test_what_nobody_could_read_is_told_by_the_exit_code(trained, tmp_path):
     assert "finished successfully" in statuses(tmp_path / "evaluate")[-1]["message"]
 
 
-@pytest.mark.parametrize("task", specs.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_operators_that_a_task_does_not_import_can_be_imported_later(task):
     words = [sys.executable, "-c", LATER.format(task=task)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True)

@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
-from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec
+from actionrec.spec.toolkits import TASKS
 from helpers.engine import GOLDEN, run, statuses, write_spec
 
 
@@ -92,7 +93,7 @@ def test_export_is_taos_interface_with_pytorchs_logits(trained, capsys):
     (given,), (wanted,) = session.get_inputs(), session.get_outputs()
     assert (given.name, given.shape) == ("input_rgb", ["batch", 6, 32, 32])
     assert (wanted.name, wanted.shape) == ("fc_pred", ["batch", 2])
-    spec = specs.load(trained)
+    spec = load_spec(trained)
     network = lightning.load_network(spec, spec.export.checkpoint, "export.checkpoint").eval()
     for batch in (1, 5):
         clips = np.random.default_rng(0).normal(size=(batch, 6, 32, 32)).astype(np.float32)
@@ -114,7 +115,7 @@ def test_a_3d_network_goes_all_the_way(drawn, tmp_path):
         tmp_path / "results",
         **{"model.input_type": "3d", "model.rgb_seq_length": 3, "train.num_epochs": 1},
     )
-    for task in specs.TASKS:
+    for task in TASKS:
         assert main([task, "-e", str(spec)]) == 0
     session = onnxruntime.InferenceSession(tmp_path / "results" / "export" / "model.onnx")
     assert session.get_inputs()[0].shape == ["batch", 3, 3, 32, 32]

@@ -9,7 +9,8 @@ import torch
 
 from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
-from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec
+from actionrec.spec.toolkits import TASKS
 from helpers.engine import statuses, write_spec
 
 
@@ -29,7 +30,7 @@ def test_a_2d_network_goes_all_the_way(model_type, inputs, moving, tmp_path, cap
     changes = {"model.model_type": model_type, "model.of_seq_length": 3}
     changes |= {"model.dropout_ratio": 0.0, "train.optim.lr": 0.003}
     spec = write_spec(tmp_path / "spec.yaml", moving, results, **changes)
-    for task in specs.TASKS:
+    for task in TASKS:
         assert main([task, "-e", str(spec)]) == 0, capsys.readouterr().err
     assert statuses(results / "evaluate")[-1]["kpi"]["accuracy"] == 100.0
     with (results / "inference" / "predictions.csv").open(newline="") as file:
@@ -43,7 +44,7 @@ def test_a_2d_network_goes_all_the_way(model_type, inputs, moving, tmp_path, cap
     assert {i.name: tuple(i.shape) for i in session.get_inputs()} == {
         name: ("batch", *shape) for name, shape in inputs.items()
     }
-    loaded = specs.load(spec)
+    loaded = load_spec(spec)
     network = lightning.load_network(loaded, loaded.export.checkpoint, "export.checkpoint")
     rng = np.random.default_rng(0)
     clips = {n: rng.normal(size=(5, *shape)).astype(np.float32) for n, shape in inputs.items()}

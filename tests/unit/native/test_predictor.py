@@ -13,7 +13,7 @@ from actionrec.errors import InputError
 from actionrec.native import networks, predictor
 from actionrec.native.data import image_io
 from actionrec.native.data.videos import list_classes
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from helpers.engine import LABELS, draw_tree, draw_video, environment, fill
 
 pytestmark = pytest.mark.usefixtures("on_a_cpu")
@@ -33,7 +33,7 @@ INTERRUPTED = """
 import os, sys, time
 from pathlib import Path
 import torch
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from actionrec.native import predictor
 from actionrec.native.data.videos import list_classes
 
@@ -46,7 +46,7 @@ class Slow(torch.nn.Module):
 
 predictor.MOST = 2
 torch.set_num_threads(2)
-spec = specs.merge({spec}, "test")
+spec = make_spec({spec}, "test")
 videos = list_classes(Path(sys.argv[1]), spec.dataset.label_map, "test") * 100
 predictor.score_videos(Slow(), videos, spec, mode="center", segments=1, batch_size=1, gpu_ids=[0])
 """
@@ -54,7 +54,7 @@ predictor.score_videos(Slow(), videos, spec, mode="center", segments=1, batch_si
 
 @pytest.fixture
 def spec():
-    return specs.merge(SPEC, "test")
+    return make_spec(SPEC, "test")
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.dataset import splits
-from actionrec.experiments import results
-from actionrec.experiments.results import Prediction, read_csv
+from actionrec.dataset import split_table
+from actionrec.experiments import status
+from actionrec.experiments.metrics import compute_metrics
+from actionrec.experiments.predictions import Prediction, write_predictions
 from actionrec.report import experiments
-from actionrec.utils.tables import write_table
+from actionrec.utils import tables
+from actionrec.utils.tables import read_csv, write_table
 
 LABELS = ["<walk>", "run & jump"]
 
@@ -22,21 +24,21 @@ def runs(tmp_path):
         folder = tmp_path / f"split{number}"
         parts = ("train", "train", "val")
         rows = [(part, LABELS[0], f"{part}1", 9, "png", "0", "") for part in parts]
-        write_table(folder / "split.tsv", splits.COLUMNS, rows)
+        write_table(folder / "split.tsv", split_table.COLUMNS, rows)
         predictions = [
             Prediction("a", LABELS[0], LABELS[0], True, 0.9),
             Prediction("<b>", LABELS[1], LABELS[right], right),
         ]
-        results.write_predictions(folder / "predictions.csv", predictions)
-        metrics = results.metrics(predictions, LABELS)
-        metrics["evaluate"] = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        write_predictions(folder / "predictions.csv", predictions)
+        scores = compute_metrics(predictions, LABELS)
+        scores["evaluate"] = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
+        (folder / "metrics.json").write_text(json.dumps(scores))
         choice = {"val_acc": 0.5, "epoch": 1, "epochs": 2, "engine": "native"}
         (folder / "model.json").write_text(json.dumps(choice))
         history = [
             {"epoch": e, "train_loss": 1 - e / 2, "train_acc": 0.5, "seconds": 1} for e in (0, 1)
         ]
-        results.write_csv(folder / "history.csv", results.HISTORY, history)
+        tables.write_csv(folder / "history.csv", status.HISTORY, history)
         for kind, name in zip(
             files,
             ("metrics.json", "model.json", "split.tsv", "history.csv", "predictions.csv"),

@@ -15,7 +15,8 @@ import yaml
 from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_cuts
 from actionrec.frames.manifest import read_manifest
-from actionrec.frames.segments import Cut, read_cuts, stale
+from actionrec.frames.segments import Cut, read_cuts
+from actionrec.frames.staleness import stale_segments
 from actionrec.frames.videos import open_video
 from actionrec.sources.clip_lists import list_table, read_parts
 from helpers import clone, snakemake, write_video
@@ -300,7 +301,9 @@ def test_changes_on_disk_are_noticed(project):
     frames = project.root / "frames/walk"
 
     def found():
-        return {path.parent.name: why for path, why in stale(walk[0], frames, walk[1]).items()}
+        return {
+            path.parent.name: why for path, why in stale_segments(walk[0], frames, walk[1]).items()
+        }
 
     assert found() == {}
     (frames / "a_0-0.2/rgb/000002.png").unlink()

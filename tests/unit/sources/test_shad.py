@@ -12,7 +12,7 @@ from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import read_cuts, read_sources
 from actionrec.frames.videos import open_video
-from actionrec.sources.shad import Span, interpolate, list_shad, read_spans, widen
+from actionrec.sources.shad import Span, interpolate, list_shad, read_spans, require_classes, widen
 from helpers import clone, snakemake, write_video
 
 WIDTH, HEIGHT = 160, 120
@@ -299,3 +299,8 @@ def test_shad_feeds_the_same_dag(tmp_path):
     assert "Nothing to be done" in snakemake(folder, "-n", split)
     (folder / "SHAD/Walk-train/Annotations/SJTU-1_Walk/SJTU-1_Walk-0020.xml").unlink()
     assert "list_shad" in snakemake(folder, "-n", split)
+
+
+def test_a_class_that_shad_does_not_have_is_refused_with_those_it_has():
+    with pytest.raises(InputError, match="walk, fall, sits, squa, bend"):
+        require_classes(["walk", "ride_bike"], "my.yaml, dataset.classes")

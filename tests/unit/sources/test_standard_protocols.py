@@ -10,21 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actionrec.dataset.splits import (
-    PARTS,
-    Row,
-    inference_names,
-    link_split,
-    make_split,
-    read_split,
-    source_finder,
-)
+from actionrec.dataset.link_tree import inference_names, link_split
+from actionrec.dataset.split_table import PARTS, Row, read_split
+from actionrec.dataset.splits import make_split, source_finder
 from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import Clip, read_manifest, write_manifest
 from actionrec.sources.archives import unpack_class, unpack_splits
 from actionrec.sources.split_files import read_class_file
-from actionrec.spec import schema
+from actionrec.spec.render import render_spec
 from helpers import REPOSITORY, write_video
 from helpers.stored_rar import Entry, write_rar
 
@@ -104,7 +98,7 @@ def test_hmdb51_whole(files, tmp_path):
         link_split(run / "split.tsv", frames, run / "data")
         tree = Counter(path.parts[-3:-1] for path in (run / "data").glob("t*/*/*"))
         assert tree == {(p, cls): n for cls in HMDB51 for p, n in expected.items()}
-        schema.render_spec(
+        render_spec(
             run / "train.yaml",
             "train",
             {},

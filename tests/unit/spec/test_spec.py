@@ -11,6 +11,9 @@ from omegaconf import OmegaConf
 from actionrec.errors import InputError
 from actionrec.spec import native_keys
 from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec, require_key, results_dir
+from actionrec.spec.render import OWNED, as_yaml, check_overrides, relevant_keys, render_spec
+from actionrec.spec.toolkits import TASKS
 from helpers import DATA, REPOSITORY
 
 GOLDEN = DATA / "golden" / "status"
@@ -22,14 +25,14 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("task", specs.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_taos_own_specs_are_read_and_written_alike(task):
     path = GOLDEN / f"{task}.experiment.yaml"
-    assert specs.written(specs.load(path)) == path.read_text(encoding="utf-8")
+    assert as_yaml(load_spec(path)) == path.read_text(encoding="utf-8")
 
 
 def test_defaults_are_those_of_tao_7_3(tmp_path):
-    spec = specs.load(write(tmp_path / "empty.yaml", ""))
+    spec = load_spec(write(tmp_path / "empty.yaml", ""))
     assert spec.model.rgb_pretrained_num_classes == 5
     assert spec.dataset.batch_size == 2
     assert spec.dataset.augmentation_config.rgb_input_mean == [0.485, 0.456, 0.406]
@@ -62,43 +65,43 @@ def test_defaults_are_those_of_tao_7_3(tmp_path):
 def test_mistakes_are_refused_by_name(text, message, tmp_path):
     path = write(tmp_path / "spec.yaml", text)
     with pytest.raises(InputError, match=message) as error:
-        specs.load(path)
+        load_spec(path)
     assert str(path) in str(error.value)
 
 
 def test_a_spec_must_be_a_yaml_file(tmp_path):
     with pytest.raises(InputError, match=r"must end in \.yaml"):
-        specs.load(write(tmp_path / "spec.yml", ""))
+        load_spec(write(tmp_path / "spec.yml", ""))
     with pytest.raises(InputError, match="does not exist"):
-        specs.load(tmp_path / "none.yaml")
+        load_spec(tmp_path / "none.yaml")
 
 
 def test_overrides_replace_single_values(tmp_path):
     path = write(tmp_path / "spec.yaml", "train: {num_epochs: 3}")
-    spec = specs.load(path, ["train.num_epochs=7", "train.optim.lr_steps=[1,2]", "results_dir=a=b"])
+    spec = load_spec(path, ["train.num_epochs=7", "train.optim.lr_steps=[1,2]", "results_dir=a=b"])
     assert spec.train.num_epochs == 7
     assert spec.train.optim.lr_steps == [1, 2]
     assert spec.results_dir == "a=b"
     with pytest.raises(InputError, match=r"command line: train\.lr"):
-        specs.load(path, ["train.lr=1"])
+        load_spec(path, ["train.lr=1"])
     with pytest.raises(InputError, match="key=value"):
-        specs.load(path, ["-r", "results"])
+        load_spec(path, ["-r", "results"])
 
 
 def test_results_go_to_the_tasks_own_folder_or_one_below_the_base(tmp_path):
     path = write(tmp_path / "spec.yaml", "results_dir: base\nexport: {results_dir: own}")
-    spec = specs.load(path)
-    assert specs.results_dir(spec, "train", path) == Path("base/train")
-    assert specs.results_dir(spec, "export", path) == Path("own")
+    spec = load_spec(path)
+    assert results_dir(spec, "train", path) == Path("base/train")
+    assert results_dir(spec, "export", path) == Path("own")
     with pytest.raises(InputError, match="results_dir"):
-        specs.results_dir(specs.load(write(path, "")), "train", path)
+        results_dir(load_spec(write(path, "")), "train", path)
 
 
 def test_a_task_names_the_key_that_it_misses(tmp_path):
-    spec = specs.load(write(tmp_path / "spec.yaml", "model: {input_type: 3d}"))
+    spec = load_spec(write(tmp_path / "spec.yaml", "model: {input_type: 3d}"))
     with pytest.raises(InputError, match=r"evaluate\.checkpoint"):
-        specs.require(spec, "evaluate.checkpoint", "spec.yaml")
-    assert specs.require(spec, "model.input_type", "spec.yaml") == "3d"
+        require_key(spec, "evaluate.checkpoint", "spec.yaml")
+    assert require_key(spec, "model.input_type", "spec.yaml") == "3d"
 
 
 def render(folder: Path, overrides: dict, **changes) -> None:
@@ -109,10 +112,10 @@ def render(folder: Path, overrides: dict, **changes) -> None:
         "pretrained": {"rgb": (Path("resources/base.pth"), 5)},
         "where": "config: experiments.tiny.spec",
     }
-    for task in specs.TASKS:
+    for task in TASKS:
         own = dict(facts) if task == "train" else {**facts, "pretrained": {}}
-        keys = specs.relevant(overrides, task)
-        specs.render_spec(folder / f"{task}.yaml", task, keys, **{**own, **changes})
+        keys = relevant_keys(overrides, task)
+        render_spec(folder / f"{task}.yaml", task, keys, **{**own, **changes})
 
 
 def test_rendered_specs_are_complete_and_name_the_workflows_paths(tmp_path):
@@ -125,11 +128,11 @@ def test_rendered_specs_are_complete_and_name_the_workflows_paths(tmp_path):
     ]
     schema = OmegaConf.to_container(OmegaConf.structured(specs.Spec))
     del schema["native"]  # nothing of it is set: the specs are TAO's
-    for task in specs.TASKS:
+    for task in TASKS:
         plain = yaml.safe_load((tmp_path / f"{task}.yaml").read_text())
-        assert list(plain) == [key for key in schema if key == task or key not in specs.TASKS]
+        assert list(plain) == [key for key in schema if key == task or key not in TASKS]
         assert list(plain[task]) == list(schema[task])
-        spec = specs.load(tmp_path / f"{task}.yaml")
+        spec = load_spec(tmp_path / f"{task}.yaml")
         assert spec.results_dir == str(RUN)
         assert list(spec.dataset.label_map.items()) == [("ride", 0), ("fall", 1)]
         assert spec.dataset.train_dataset_dir == str(RUN / "data/train")
@@ -139,12 +142,12 @@ def test_rendered_specs_are_complete_and_name_the_workflows_paths(tmp_path):
         assert spec.model.input_type == "3d"
         start = (spec.model.rgb_pretrained_model_path, spec.model.rgb_pretrained_num_classes)
         assert start == (("resources/base.pth", 5) if task == "train" else (None, 0))
-    assert specs.load(tmp_path / "train.yaml").train.optim.lr == 0.25
-    test_dir = specs.load(tmp_path / "evaluate.yaml").evaluate.test_dataset_dir
+    assert load_spec(tmp_path / "train.yaml").train.optim.lr == 0.25
+    test_dir = load_spec(tmp_path / "evaluate.yaml").evaluate.test_dataset_dir
     assert test_dir == str(RUN / "data/test")
-    flat = specs.load(tmp_path / "inference.yaml").inference.inference_dataset_dir
+    flat = load_spec(tmp_path / "inference.yaml").inference.inference_dataset_dir
     assert flat == str(RUN / "data/inference")
-    assert specs.load(tmp_path / "export.yaml").export.onnx_file == str(RUN / "export/model.onnx")
+    assert load_spec(tmp_path / "export.yaml").export.onnx_file == str(RUN / "export/model.onnx")
 
 
 def test_a_spec_changes_with_its_own_task_only(tmp_path):
@@ -152,7 +155,7 @@ def test_a_spec_changes_with_its_own_task_only(tmp_path):
     render(tmp_path / "b", {"evaluate": {"batch_size": 4}, "train": {"num_epochs": 3}})
     changed = [
         task
-        for task in specs.TASKS
+        for task in TASKS
         if (tmp_path / f"a/{task}.yaml").read_bytes() != (tmp_path / f"b/{task}.yaml").read_bytes()
     ]
     assert changed == ["train", "evaluate"]
@@ -160,11 +163,11 @@ def test_a_spec_changes_with_its_own_task_only(tmp_path):
 
 def test_inference_sees_the_clips_that_evaluation_scores(tmp_path):
     render(tmp_path / "a", {"evaluate": {"video_eval_mode": "conv", "video_num_segments": 4}})
-    inference = specs.load(tmp_path / "a/inference.yaml").inference
+    inference = load_spec(tmp_path / "a/inference.yaml").inference
     assert (inference.video_inf_mode, inference.video_num_segments) == ("conv", 4)
     own = {"evaluate": {"video_eval_mode": "conv"}, "inference": {"video_inf_mode": "all"}}
     render(tmp_path / "b", own)
-    assert specs.load(tmp_path / "b/inference.yaml").inference.video_inf_mode == "all"
+    assert load_spec(tmp_path / "b/inference.yaml").inference.video_inf_mode == "all"
 
 
 def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):
@@ -172,7 +175,7 @@ def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):
     render(tmp_path / "b", {}, pretrained={}, validation=None)
     texts = [(tmp_path / name / "train.yaml").read_text() for name in "ab"]
     assert texts[0] == texts[1]
-    spec = specs.load(tmp_path / "a" / "train.yaml")
+    spec = load_spec(tmp_path / "a" / "train.yaml")
     assert spec.dataset.val_dataset_dir is None
     assert (spec.model.rgb_pretrained_model_path, spec.model.rgb_pretrained_num_classes) == (
         None,
@@ -183,12 +186,12 @@ def test_rendering_is_deterministic_and_knows_training_from_scratch(tmp_path):
 def test_every_stream_has_its_own_weights(tmp_path):
     weights = {"rgb": (Path("rgb.pth"), 5), "of": (Path("of.pth"), 2)}
     render(tmp_path / "a", {"model": {"model_type": "joint"}}, pretrained=weights)
-    model = specs.load(tmp_path / "a" / "train.yaml").model
+    model = load_spec(tmp_path / "a" / "train.yaml").model
     assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == ("rgb.pth", 5)
     assert (model.of_pretrained_model_path, model.of_pretrained_num_classes) == ("of.pth", 2)
     assert model.joint_pretrained_model_path is None
     render(tmp_path / "b", {}, pretrained={"joint": (Path("joint.pth"), 2)})
-    model = specs.load(tmp_path / "b" / "train.yaml").model
+    model = load_spec(tmp_path / "b" / "train.yaml").model
     assert model.joint_pretrained_model_path == "joint.pth"
     assert (model.rgb_pretrained_model_path, model.rgb_pretrained_num_classes) == (None, 0)
 
@@ -196,15 +199,15 @@ def test_every_stream_has_its_own_weights(tmp_path):
 def test_encryption_names_the_key_without_holding_it(tmp_path, monkeypatch):
     monkeypatch.setenv("TAO_KEY", "a-secret")
     render(tmp_path, {}, encrypt=True)
-    for task in specs.TASKS:
+    for task in TASKS:
         text = (tmp_path / f"{task}.yaml").read_text()
         assert "encryption_key: ${oc.env:TAO_KEY,nvidia_tao}\n" in text and "a-secret" not in text
-        assert specs.load(tmp_path / f"{task}.yaml").encryption_key == "a-secret"
+        assert load_spec(tmp_path / f"{task}.yaml").encryption_key == "a-secret"
     render(tmp_path, {})
-    assert specs.load(tmp_path / "train.yaml").encryption_key is None
+    assert load_spec(tmp_path / "train.yaml").encryption_key is None
 
 
-@pytest.mark.parametrize("key", specs.OWNED)
+@pytest.mark.parametrize("key", OWNED)
 def test_keys_that_the_workflow_owns_are_refused(key):
     overrides: dict = {}
     inner = overrides
@@ -213,7 +216,7 @@ def test_keys_that_the_workflow_owns_are_refused(key):
         inner = inner.setdefault(parent, {})
     inner[name] = "mine"
     with pytest.raises(InputError, match=f"experiments.tiny.spec: {key}"):
-        specs.check_overrides(overrides, "experiments.tiny.spec")
+        check_overrides(overrides, "experiments.tiny.spec")
 
 
 def test_a_wrong_override_names_the_configs_key(tmp_path):
@@ -225,7 +228,7 @@ def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_the
     native = {"ema_decay": 0.99, "test_segments": 3}
     defaults = {"precision": "tao", "lr_schedule": "tao", "cuda_graphs": True}
     defaults["early_stopping"] = {"patience": None, "monitor": "val_loss"}
-    for task in specs.TASKS:
+    for task in TASKS:
         own = native_keys.relevant(native, task)
         render(tmp_path / task, {}, native=own)
         plain = yaml.safe_load((tmp_path / task / f"{task}.yaml").read_text())
@@ -264,7 +267,7 @@ def test_settings_of_the_native_engine_that_cannot_work(native, message):
     if "conv" in message:
         overrides["evaluate"] = {"video_eval_mode": "conv"}
     with pytest.raises(InputError, match=message):
-        specs.check_overrides(overrides, "config", native)
+        check_overrides(overrides, "config", native)
 
 
 def test_reading_specs_needs_no_pytorch():

@@ -9,9 +9,11 @@ import yaml
 from omegaconf import OmegaConf
 
 from actionrec.config import checks as settings
+from actionrec.config import queries
 from actionrec.errors import InputError
-from actionrec.spec import schema as specs
 from actionrec.spec import toolkits
+from actionrec.spec.render import check_overrides, relevant_keys, render_spec
+from actionrec.spec.toolkits import TASKS
 from helpers import DATA, REPOSITORY
 
 CONFIGS = REPOSITORY / "config"
@@ -24,10 +26,10 @@ NEW = ("5.0.0", "5.3.0", "5.5.0", "6.0.0", "6.25.10", "6.26.3", "7.3.0")
 def render(folder: Path, toolkit: str, task: str, overrides: dict, **changes) -> dict:
     """Render a spec of the two-class experiment and return it as it is in the file."""
     target = folder / toolkit / f"{task}.yaml"
-    specs.render_spec(
+    render_spec(
         target,
         task,
-        specs.relevant(overrides, task),
+        relevant_keys(overrides, task),
         labels=["fall_floor", "ride_bike"],
         run=RUN,
         validation="test",
@@ -79,11 +81,11 @@ OUR_ROLES = {
 }
 
 
-@pytest.mark.parametrize("task", specs.TASKS)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_tutorials_specs_come_out_value_by_value(tmp_path, monkeypatch, task):
     monkeypatch.delenv("TAO_KEY", raising=False)
     config = yaml.safe_load((CONFIGS / "tutorial.yaml").read_text())
-    overrides = settings.overrides(config, "rgb_3d_ptm")
+    overrides = queries.overrides(config, "rgb_3d_ptm")
     rendered = OmegaConf.create(render(tmp_path, config["tao"]["toolkit"], task, overrides))
     resolved = OmegaConf.to_container(rendered, resolve=True)
     assert by_role(resolved, OUR_ROLES) == tutorial(task)
@@ -92,7 +94,7 @@ def test_the_tutorials_specs_come_out_value_by_value(tmp_path, monkeypatch, task
 def test_the_tutorials_training_is_the_one_of_the_configuration_for_the_native_engine():
     """hmdb51_2class.yaml says of itself that it is the tutorial's experiment."""
     ours, native = (
-        settings.overrides(yaml.safe_load((CONFIGS / name).read_text()), "rgb_3d_ptm")
+        queries.overrides(yaml.safe_load((CONFIGS / name).read_text()), "rgb_3d_ptm")
         for name in ("tutorial.yaml", "hmdb51_2class.yaml")
     )
     del ours["dataset"]["augmentation_config"]["val_center_crop"]  # false is TAO's default
@@ -110,9 +112,9 @@ def known_keys(toolkit: str) -> set[str]:
 @pytest.mark.parametrize("toolkit", NEW)
 def test_specs_name_every_key_of_their_toolkit_and_no_other(tmp_path, toolkit):
     named = set()
-    for task in specs.TASKS:
+    for task in TASKS:
         own = keys(render(tmp_path, toolkit, task, {}))
-        assert not [key for key in own if key.split(".")[0] in set(specs.TASKS) - {task}]
+        assert not [key for key in own if key.split(".")[0] in set(TASKS) - {task}]
         named |= own
     assert named == known_keys(toolkit)
 
@@ -215,14 +217,14 @@ def test_a_key_that_a_toolkit_lacks_is_refused_with_the_alternatives(
 ):
     overrides = OmegaConf.to_container(OmegaConf.from_dotlist([f"{key}={value}"]))
     with pytest.raises(InputError) as caught:
-        specs.check_overrides(overrides, "config.yaml, spec", toolkit=toolkit)
+        check_overrides(overrides, "config.yaml, spec", toolkit=toolkit)
     message = str(caught.value)
     assert f"TAO {toolkit} does not have this key." in message
     assert f"config.yaml, spec: {key}" in message
     assert f"found:   {value}" in message
     assert instead in message
     assert f"set tao.toolkit to {toolkits}" in message
-    specs.check_overrides(overrides, "config.yaml, spec", toolkit=toolkits.split(", ")[0])
+    check_overrides(overrides, "config.yaml, spec", toolkit=toolkits.split(", ")[0])
 
 
 # --- command lines and keys ---

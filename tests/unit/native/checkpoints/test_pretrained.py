@@ -6,13 +6,13 @@ import torch
 from actionrec.errors import InputError
 from actionrec.native import networks
 from actionrec.native.checkpoints import lightning, pretrained
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from helpers.engine import LABELS, same
 
 
 def spec_of(**model):
     model = {"rgb_pretrained_num_classes": 0, "of_pretrained_num_classes": 0, **model}
-    return specs.merge({"model": model, "dataset": {"label_map": LABELS}}, "test")
+    return make_spec({"model": model, "dataset": {"label_map": LABELS}}, "test")
 
 
 def saved(path, classes: int, **model):

@@ -28,7 +28,7 @@ from actionrec.native.data.videos import (
     warn_of_rare,
     warn_of_short,
 )
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from helpers.engine import LABELS, draw_tree, draw_video
 
 KEY = "dataset.train_dataset_dir"
@@ -41,7 +41,7 @@ def spec_of(**changes):
     }
     for section, keys in changes.items():
         values.setdefault(section, {}).update(keys)
-    return specs.merge(values, "test")
+    return make_spec(values, "test")
 
 
 def test_videos_are_listed_by_class_id_and_name(tmp_path):

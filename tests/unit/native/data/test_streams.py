@@ -9,7 +9,7 @@ from actionrec.native.data import frame_sampling, transforms
 from actionrec.native.data.datasets import FixedClips, load
 from actionrec.native.data.frame_memory import Memory
 from actionrec.native.data.videos import list_classes, list_videos
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from helpers.engine import (
     LABELS,
     augmented,
@@ -41,7 +41,7 @@ def spec_of(case):
     model += ("rgb_seq_length", "of_seq_length")
     augmentation = ("val_center_crop", "crop_smaller_edge", "of_input_mean", "of_input_std")
     size = {"input_height": case["size"][0], "input_width": case["size"][1]}
-    return specs.merge(
+    return make_spec(
         {
             "model": {key: case[key] for key in model} | size,
             "dataset": {"augmentation_config": {key: case[key] for key in augmentation}},
@@ -113,9 +113,7 @@ def test_frames_and_flow_are_cut_and_flipped_alike():
     model = {"model_type": "joint", "input_width": 6, "input_height": 5}
     for crop in ("random_crop", "multi_scale_crop", "no_crop"):
         augmentation = {"train_crop_type": crop, "scales": [1.0, 0.5]}
-        spec = specs.merge(
-            {"model": model, "dataset": {"augmentation_config": augmentation}}, "test"
-        )
+        spec = make_spec({"model": model, "dataset": {"augmentation_config": augmentation}}, "test")
         rng = np.random.default_rng(0)
         for _ in range(20):
             frames, flow = augmented((rgb, of), spec, rng)
@@ -184,7 +182,7 @@ def test_videos_that_i3d_cannot_see_whole_are_refused(tmp_path):
     draw_tree(tmp_path, videos=1)
     videos = list_classes(tmp_path, LABELS, KEY)
     model = {"backbone": "i3d", "input_type": "3d", "rgb_seq_length": 9}
-    spec = specs.merge({"model": {**model, "sample_strategy": "consecutive"}}, "test")
+    spec = make_spec({"model": {**model, "sample_strategy": "consecutive"}}, "test")
     assert FixedClips(videos, spec, Memory(0)).lengths == [9, 9]
     with pytest.raises(InputError, match="8 frames") as error:
         FixedClips(videos, spec, Memory(0), mode="all")

@@ -16,7 +16,7 @@ from actionrec.native.data.dataloader import Batch
 from actionrec.native.data.datasets import FixedClips, load
 from actionrec.native.data.frame_memory import Memory
 from actionrec.native.data.videos import list_videos
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from helpers.engine import assert_drawn_from, augmented, golden_frame, read_golden
 
 RESIZING = 0.02  # what Pillow versions may differ by, in normalised values
@@ -29,7 +29,7 @@ def test_tensors_are_those_of_tao(case, tmp_path):
     rgb.mkdir(parents=True)
     for index in range(case["frames"]):
         Image.fromarray(golden_frame(index, width, height)).save(rgb / f"{index + 1:06d}.png")
-    spec = specs.merge(
+    spec = make_spec(
         {
             "model": {
                 "input_type": case["input_type"],
@@ -61,7 +61,7 @@ def test_tensors_are_those_of_tao(case, tmp_path):
 
 
 def spec_of(width, height, **augmentation):
-    return specs.merge(
+    return make_spec(
         {
             "model": {"input_width": width, "input_height": height},
             "dataset": {"augmentation_config": augmentation},

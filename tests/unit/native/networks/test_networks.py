@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from actionrec.errors import InputError
 from actionrec.native import networks
 from actionrec.native.networks.conv import FEW_POSITIONS, Conv3d
-from actionrec.spec import schema as specs
+from actionrec.spec.load import make_spec
 from helpers.engine import fill, noise, read_golden
 
 TOLERANCE = 1e-4  # of the largest logit: what the golden values' README allows
 
 
 def model_section(**values):
-    return specs.merge({"model": values}, "test").model
+    return make_spec({"model": values}, "test").model
 
 
 VARIANTS = {case["name"]: case for case in read_golden("networks.json")}

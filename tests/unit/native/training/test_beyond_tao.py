@@ -25,7 +25,7 @@ from actionrec.native.data.frame_memory import Memory
 from actionrec.native.data.videos import list_classes
 from actionrec.native.status import StatusLog
 from actionrec.native.training import early_stopping, ema, lr_schedules, mixup, sgd, steps
-from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec, make_spec
 from helpers.engine import command, curve, environment, statuses, write_spec
 
 EVERYTHING = [
@@ -89,7 +89,7 @@ def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(s
     kept = checkpoint["actionrec"]["weights"]
     assert list(published) == list(kept)
     assert not torch.equal(published["conv1.weight"], kept["conv1.weight"])
-    settings = specs.load(spec)
+    settings = load_spec(spec)
     network = lightning.load_network(settings, str(results(spec) / "ar_model_latest.pth"), "")
     root = Path(settings.dataset.val_dataset_dir)
     videos = list_classes(root, settings.dataset.label_map, "")
@@ -139,7 +139,7 @@ def test_shares_are_the_larger_part_of_a_beta_draw(alpha):
 def test_the_rate_rises_and_falls_by_steps():
     values = {"train": {"num_epochs": 5, "optim": {"lr": 0.4}}}
     values["native"] = {"lr_schedule": "cosine", "warmup_epochs": 0.5}
-    settings = specs.merge(values, "test")
+    settings = make_spec(values, "test")
     optimizer = sgd.make([torch.zeros(1, requires_grad=True)], settings.train.optim)
     schedule = lr_schedules.make(optimizer, settings, 4)
     rates = []
@@ -191,7 +191,7 @@ def test_a_training_sees_classes_alike(tmp_path, drawn):
     where = write_spec(tmp_path / "spec.yaml", tmp_path, tmp_path / "results")
     found = {}
     for name in ("false", "true"):
-        settings = specs.load(
+        settings = load_spec(
             where, [f"native.class_balanced={name}", "dataset.val_dataset_dir=null"]
         )
         training = training_task._prepare(settings, where, StatusLog(tmp_path / "s"), tmp_path)
@@ -205,7 +205,7 @@ def test_a_training_sees_classes_alike(tmp_path, drawn):
 
 @pytest.mark.parametrize(("monitor", "sign"), [("val_loss", 1), ("val_acc_1", -1)])
 def test_patience_counts_epochs_without_improvement(monitor, sign):
-    settings = specs.merge(
+    settings = make_spec(
         {"native": {"early_stopping": {"patience": 2, "monitor": monitor}}}, "test"
     ).native.early_stopping
     record = early_stopping.Record()
@@ -293,7 +293,7 @@ def test_a_first_step_that_fp16_skips_leaves_no_trace():
     for spoilt in (True, False):
         torch.manual_seed(0)
         layer, clips = torch.nn.Linear(4, 2), torch.randn(3, 4)
-        optim = specs.merge({"train": {"optim": {"lr": 0.1}}}, "test").train.optim
+        optim = make_spec({"train": {"optim": {"lr": 0.1}}}, "test").train.optim
         optimizer, scaler = sgd.make(layer.parameters(), optim), precision.scaler("fp16", device)
         for factor in ([1e4] if spoilt else []) + [1, 1]:
             with precision.autocast("fp16", device):
@@ -415,7 +415,7 @@ def test_segments_are_spread_over_the_video():
 def test_a_videos_probabilities_are_the_mean_over_its_clips(
     options, clips, trained, drawn, tmp_path
 ):
-    settings = specs.load(trained)
+    settings = load_spec(trained)
     path = results(trained) / "model_epoch_000_step_00006.pth"  # not yet sure of itself
     network = lightning.load_network(settings, str(path), "").eval()
     videos = list_classes(drawn / "val", settings.dataset.label_map, "")
@@ -452,7 +452,7 @@ def test_a_videos_probabilities_are_the_mean_over_its_clips(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["tao", "tf32", "bf16", "fp16"])
 def test_a_step_never_waits_for_the_gpu(name, spec):
-    settings = specs.load(spec, [*EVERYTHING, f"native.precision={name}"])
+    settings = load_spec(spec, [*EVERYTHING, f"native.precision={name}"])
     folder = spec.parent
     training = training_task._prepare(settings, spec, StatusLog(folder / "s"), folder)
     batches = list(on_device(training.clips, training.device))

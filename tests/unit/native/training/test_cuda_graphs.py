@@ -10,7 +10,7 @@ from actionrec.native.data.dataloader import on_device
 from actionrec.native.status import StatusLog
 from actionrec.native.training import steps
 from actionrec.native.training.cuda_graphs import WARM_UP, Recorded
-from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec
 from helpers.engine import curve, run, write_spec
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -42,7 +42,7 @@ def train(spec, *overrides):
 def prepared(spec):
     """Return a training that has not begun, and its first epoch's batches on the GPU."""
     folder = spec.parent
-    training = training_task._prepare(specs.load(spec), spec, StatusLog(folder / "s"), folder)
+    training = training_task._prepare(load_spec(spec), spec, StatusLog(folder / "s"), folder)
     return training, list(on_device(training.clips, training.device))
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from actionrec.native import networks
 from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
-from actionrec.spec import schema as specs
+from actionrec.spec.load import load_spec
 from helpers.engine import (
     GOLDEN,
     command,
@@ -169,7 +169,7 @@ def nvidias(folder, input_type, **changes):
         **changes,
     }
     spec = write_spec(folder / "spec.yaml", folder, folder / "results", **values)
-    network = networks.build(specs.load(spec).model, 2)
+    network = networks.build(load_spec(spec).model, 2)
     fill(network)
     torch.save({"state_dict": network.state_dict(prefix="model.")}, folder / "start.pth")
     return spec

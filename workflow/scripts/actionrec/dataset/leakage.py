@@ -11,7 +11,7 @@ from actionrec.frames.manifest import Clip
 if TYPE_CHECKING:
     import numpy as np
 
-    from actionrec.dataset.splits import Row
+    from actionrec.dataset.split_table import Row
 
 Key = tuple[str, str]  # class, video
 

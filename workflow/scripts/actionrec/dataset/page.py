@@ -9,7 +9,7 @@ from typing import Any
 
 from actionrec.dataset.leakage import LOOKED_AT, frame_path
 from actionrec.frames.manifest import Clip, read_manifest
-from actionrec.report.experiments import picture
+from actionrec.utils.figures import picture
 from actionrec.utils.files import write_text
 
 CLIPS_SHOWN = 3  # of a class

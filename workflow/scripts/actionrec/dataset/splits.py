@@ -8,21 +8,17 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from actionrec.dataset import leakage, link_tree
+from actionrec.dataset import leakage
+from actionrec.dataset.split_table import _CELLS, COLUMNS, PARTS, Row
 from actionrec.errors import InputError, in_lines, some
-from actionrec.frames.flow_manifest import flow_faults, read_flow_manifest
-from actionrec.frames.manifest import Clip, frame_fault, read_manifest, suffix_of
+from actionrec.frames.flow_manifest import read_flow_manifest
+from actionrec.frames.manifest import Clip, read_manifest
 from actionrec.sources.clip_lists import read_parts
 from actionrec.sources.split_files import CLASS_FILE, read_class_file
-from actionrec.utils.files import replacing
-from actionrec.utils.tables import read_table, write_table
-
-PARTS = ("train", "val", "test")
+from actionrec.utils.tables import write_table
 
 # HMDB51: film_walk_f_cm_np1_fr_med_3; the class is put in. UCF101: v_SoccerJuggling_g23_c01.
 _HMDB51_NAME = r"(.+)_{cls}_[hulf]_.+"
@@ -31,27 +27,6 @@ _UCF101_NAME = r"v_.+_(g\d+)_c\d+"
 Source = Callable[[str, str], str]  # (video, class) -> the film that the video was cut from
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One video of a split: its part (train, val or test), and what the manifest says of it.
-
-    The frames' hash and format and the flow's label ("" where none is used) make the table change
-    whenever the images do, and tell equal videos by different names.
-    """
-
-    part: str
-    cls: str
-    video: str
-    frames: int
-    format: str
-    sha256: str
-    flow: str = ""
-
-
-COLUMNS = ("part", "class", "video", "frames", "format", "sha256", "flow")
-_CELLS = attrgetter(*(field.name for field in fields(Row)))
 
 
 def make_split(
@@ -390,112 +365,3 @@ def _warn_of_shared_sources(rows: Sequence[Row], source: Source) -> None:
             len(parts),
             some(sorted(shared)),
         )
-
-
-def read_split(table: Path) -> list[Row]:
-    """Return the rows of a split table in its order.
-
-    Raises `InputError` when the file is missing or damaged.
-    """
-    rows = []
-    for part, cls, video, frames, *content in read_table(table, COLUMNS):
-        if part not in PARTS or not frames.isdecimal() or {"", ".", ".."} & {cls, video}:
-            raise InputError("A split table is damaged.", where=table, found=(part, cls, video))
-        if "/" in cls + video:
-            raise InputError("A name in a split table leaves its folder.", where=table, found=video)
-        rows.append(Row(part, cls, video, int(frames), *content))
-    return rows
-
-
-def link_split(table: Path, frames: Path, data: Path, links: str = "symlink") -> None:
-    """Lay a split out below `data`, each video as a link to `<frames>/<class>/<video>`.
-
-    `data/{train,val,test}/<class>/<video>` is what TAO trains and evaluates on;
-    `data/inference/<class>.<video>` are the test videos side by side, as TAO's inference wants
-    them. `links` is "symlink" (relative), or "hardlink" or "copy" of each image. The whole tree is
-    published at once. Raises `InputError` when frames are missing, or when the file system has no
-    such links.
-    """
-    rows = read_split(table)
-    _require_frames(rows, frames)
-    root = frames.resolve()
-    final = data.parent.resolve() / data.name
-    flat = _flat_names(rows)
-    with replacing(data) as part, link_tree.explained_link_errors(data, links):
-        for row in rows:
-            name = Path(row.part, row.cls, row.video)
-            link_tree.place(root / row.cls / row.video, part / name, final / name, links)
-        for name, (cls, video) in flat.items():
-            name = Path("inference", name)
-            link_tree.place(root / cls / video, part / name, final / name, links)
-        for folder in {row.part for row in rows}:
-            for cls in {row.cls for row in rows}:
-                (part / folder / cls).mkdir(exist_ok=True)
-
-
-def _require_frames(rows: Sequence[Row], frames: Path) -> None:
-    lost = [row for row in rows if not (frames / row.cls / row.video / "rgb").is_dir()]
-    if lost:
-        raise InputError(
-            f"{len(lost)} videos of the split have no frames.",
-            where=frames,
-            found=in_lines([f"{row.cls}/{row.video}" for row in lost]),
-            fix="snakemake dataset --cores 1",
-        )
-
-
-def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[Row]:
-    """Return the rows of `parts` once every link leads to exactly the images that the table states.
-
-    Raises `InputError` that names each video which differs.
-    """
-    rows = [row for row in read_split(table) if row.part in parts]
-    expected = {data / row.part / row.cls / row.video: row for row in rows}
-    faults = [
-        f"{row.part}/{row.cls}/{row.video}: {fault}"
-        for path, row in expected.items()
-        for fault in _image_faults(path, row)
-    ]
-    classes = {path.parent for path in expected}
-    allowed = {*expected, *(path.parent / row.cls for path in classes for row in rows)}
-    folders = classes | {path.parent for path in classes}
-    found = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
-    faults += [f"{path.relative_to(data)}: not in the split" for path in sorted(found - allowed)]
-    if faults:
-        raise InputError(
-            "The data of a split are not what its table says.",
-            where=data,
-            found=in_lines(faults),
-            fix=f"run snakemake again, it notices lost images; or remake the links: "
-            f"snakemake -f {data} --cores 1",
-        )
-    return rows
-
-
-def _image_faults(video: Path, row: Row) -> Iterator[str]:
-    if fault := frame_fault(video / "rgb", row.frames, suffix_of(row.format)):
-        yield fault
-    if row.flow:
-        yield from flow_faults(video, row.frames - 1)
-
-
-def inference_names(table: Path) -> dict[str, tuple[str, str]]:
-    """Return `<class>.<video>` -> (class, video) of a split's test videos, in their order."""
-    return _flat_names(read_split(table))
-
-
-def _flat_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
-    names: dict[str, tuple[str, str]] = {}
-    for row in rows:
-        if row.part != "test":
-            continue
-        name = f"{row.cls}.{row.video}"
-        if name in names:
-            twins = [f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))]
-            raise InputError(
-                "Two test videos have the same <class>.<video>.",
-                found=" = ".join(twins),
-                fix="rename one of the classes or videos",
-            )
-        names[name] = (row.cls, row.video)
-    return names

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.dataset import leakage
-from actionrec.dataset.splits import PARTS, decide, films, source_finder
+from actionrec.dataset.split_table import PARTS
+from actionrec.dataset.splits import decide, films, source_finder
 from actionrec.errors import InputError
 from actionrec.frames.manifest import STATUSES, Clip, read_manifest
 from actionrec.utils.files import write_text

@@ -190,8 +190,8 @@ def _encryption(tao: Mapping[str, Any], etlt: str) -> Iterator[Check]:
     if encryption.is_ready():
         yield Check(name, str(environment.folder))
     elif python := encryption.find_python():
-        fix = None if required else environment.prepare
+        fix = None if required else environment.command
         yield Check(name, f"{python}, environment not made yet", fix, required=False)
     else:
-        fix = f"uv python install {environment.pythons[0]}, then {environment.prepare}"
+        fix = f"uv python install {environment.pythons[0]}, then {environment.command}"
         yield Check(name, f"no {' or '.join(environment.pythons)} here", fix, required)

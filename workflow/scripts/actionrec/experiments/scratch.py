@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from actionrec.dataset import link_tree, splits
+from actionrec.dataset import link_tree
 from actionrec.errors import InputError
 from actionrec.utils.files import explained_disk_errors, write_text
 
@@ -43,7 +43,7 @@ def spec_on_scratch(
     with _own_folder(_expanded(place)) as folder:
         with explained_disk_errors(folder / "data"):
             _copy(sources, folder, workers)
-        splits.verify_split(split, folder, [source.name for source in sources])
+        link_tree.verify_split(split, folder, [source.name for source in sources])
         for key in FOLDERS:
             if dataset[key]:
                 dataset[key] = str(folder / Path(dataset[key]).name)

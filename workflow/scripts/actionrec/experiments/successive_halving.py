@@ -17,8 +17,8 @@ import yaml
 
 from actionrec.config import sweeps
 from actionrec.errors import InputError
-from actionrec.experiments import results
 from actionrec.spec.native_keys import NativeConfig
+from actionrec.utils import tables
 from actionrec.utils.files import replacing, same_file_system_link, write_text
 
 COLUMNS = ("rank", "experiment", "epochs", "epoch", "val_acc", "val_loss", "kept")
@@ -109,7 +109,7 @@ def rank(trials: Mapping[str, Path], keep: int, table: Path) -> None:
         }
         for place, (experiment, file) in enumerate(ranked, start=1)
     ]
-    results.write_csv(table, COLUMNS, rows)
+    tables.write_csv(table, COLUMNS, rows)
 
 
 def _outcome(file: Path) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def _demerit(file: Path) -> tuple[float, float]:
 
 def is_stopped(experiment: str, table: Path) -> bool:
     """Tell whether a table of trials keeps an experiment from training on."""
-    kept = {row["experiment"]: row["kept"] for row in results.read_csv(table)}
+    kept = {row["experiment"]: row["kept"] for row in tables.read_csv(table)}
     return kept[experiment] == "no"
 
 
@@ -143,7 +143,7 @@ def stays_stopped(experiment: str, budget: Budget, table: Path) -> bool:
     """
     if not table.exists():
         return False
-    kept = {row["experiment"]: row["kept"] == "yes" for row in results.read_csv(table)}
+    kept = {row["experiment"]: row["kept"] == "yes" for row in tables.read_csv(table)}
     runs, split = table.parents[2], table.parent.name
     before = [
         name

@@ -13,11 +13,19 @@ from typing import Any
 import yaml
 
 from actionrec import runners
-from actionrec.dataset import splits
+from actionrec.dataset import link_tree
 from actionrec.errors import InputError
-from actionrec.experiments import results, scratch, transcripts
+from actionrec.experiments import checkpoints, scratch, status, transcripts
+from actionrec.experiments.metrics import compute_metrics, evaluate_figures
+from actionrec.experiments.predictions import (
+    Prediction,
+    load_predictions,
+    read_predictions,
+    write_predictions,
+)
 from actionrec.runners import Container, Request, mounts
 from actionrec.spec import toolkits
+from actionrec.utils import tables
 from actionrec.utils.files import same_file_system_link, sha256, write_text
 
 log = logging.getLogger(__name__)
@@ -84,7 +92,7 @@ def _run(task: str, spec: Path, engine: Engine, *extra: Path, name: str = "") ->
     code, output = runners.execute(engine.runner, request)
     if toolkits.is_old(engine.toolkit) and code == 0:
         transcripts.write_status(task, folder, output)
-    results.require_finished(task, folder, code, output)
+    status.require_finished(task, folder, code, output)
     return folder, output
 
 
@@ -107,14 +115,14 @@ def train(
     not repeated. `trial` is the spec of a training that was this one's beginning.
     """
     run = spec.parent.parent
-    splits.verify_split(split, run / "data")
+    link_tree.verify_split(split, run / "data")
     folder = run / spec.stem
     _make_room(folder, _fingerprint(engine.version, [spec, split, *pretrained]))
     if trial:
         _take_up(
             run / trial.stem, _fingerprint(engine.version, [trial, split, *pretrained]), folder
         )
-    if results.finished("train", folder):
+    if status.finished("train", folder):
         log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
     else:
         begin = _resuming(spec, folder, engine.toolkit)
@@ -123,11 +131,11 @@ def train(
             copies,
         ):
             _run("train", local, engine, *pretrained, *copies, name=folder.name)
-    results.require_last(folder, toolkits.last_epoch(_read(spec)))
-    chosen, reason = results.choose(folder, select)
-    rows = results.read_history(folder)
-    results.write_csv(history, results.HISTORY, rows)
-    results.write_choice(choice, chosen, reason, rows, engine.version)
+    checkpoints.require_last(folder, toolkits.last_epoch(_read(spec)))
+    chosen, reason = checkpoints.choose(folder, select)
+    rows = status.read_history(folder)
+    tables.write_csv(history, status.HISTORY, rows)
+    checkpoints.write_choice(choice, chosen, reason, rows, engine.version)
     same_file_system_link(chosen.path, model)
     _keep_few(folder)
     shutil.rmtree(_previous(folder), ignore_errors=True)
@@ -145,7 +153,7 @@ def _resuming(spec: Path, folder: Path, toolkit: str) -> Path:
     """
     if toolkits.resumes(toolkit):
         return spec
-    found = [checkpoint.path for checkpoint in results.checkpoints(folder)]
+    found = [checkpoint.path for checkpoint in checkpoints.checkpoints(folder)]
     whole = [path for path in found if zipfile.is_zipfile(path)]
     if toolkits.is_old(toolkit):
         whole = []
@@ -183,7 +191,7 @@ def _make_room(folder: Path, fingerprint: str) -> None:
                 previous.rename(folder)
             _forget_failed_start(folder)
             return
-    if results.finished("train", folder):
+    if status.finished("train", folder):
         shutil.rmtree(previous, ignore_errors=True)
         folder.rename(previous)
     shutil.rmtree(folder, ignore_errors=True)
@@ -203,7 +211,7 @@ def _take_up(trial: Path, fingerprint: str, folder: Path) -> None:
     latest = next(trial.glob("*_latest.pth"), None)
     if latest is None or _stamp(trial) != fingerprint or (folder / latest.name).exists():
         return
-    for checkpoint in results.checkpoints(trial):
+    for checkpoint in checkpoints.checkpoints(trial):
         same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
     *lines, _ = (trial / "status.json").read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(folder / "status.json", "".join(lines))  # all but that it finished
@@ -224,8 +232,8 @@ def _forget_failed_start(folder: Path) -> None:
 
 def _keep_few(folder: Path) -> None:
     """Remove all checkpoints but the best and the last: TAO keeps every one, 265 MB each."""
-    kept = {results.choose(folder, select)[0].path for select in ("best", "last")}
-    for checkpoint in results.checkpoints(folder):
+    kept = {checkpoints.choose(folder, select)[0].path for select in ("best", "last")}
+    for checkpoint in checkpoints.checkpoints(folder):
         if checkpoint.path not in kept:
             checkpoint.path.unlink()
 
@@ -233,10 +241,10 @@ def _keep_few(folder: Path) -> None:
 def predict(spec: Path, split: Path, predictions: Path, *, engine: Engine) -> None:
     """Predict the test videos; raise `InputError` unless there is one prediction for each."""
     run = spec.parent.parent
-    splits.verify_split(split, run / "data")
+    link_tree.verify_split(split, run / "data")
     folder, output = _run("inference", spec, engine)
-    found = results.read_predictions(folder, output)
-    expected = splits.inference_names(split)
+    found = read_predictions(folder, output)
+    expected = link_tree.inference_names(split)
     if found.keys() != expected.keys():
         missing = sorted(expected.keys() - found.keys()) or sorted(found.keys() - expected.keys())
         raise InputError(
@@ -245,12 +253,10 @@ def predict(spec: Path, split: Path, predictions: Path, *, engine: Engine) -> No
             found=", ".join(missing[:10]),
             fix="read the log; run the same command again",
         )
-    results.write_predictions(
+    write_predictions(
         predictions,
         (
-            results.Prediction(
-                video, label, found[name][0], found[name][0] == label, found[name][1]
-            )
+            Prediction(video, label, found[name][0], found[name][0] == label, found[name][1])
             for name, (label, video) in expected.items()
         ),
     )
@@ -267,11 +273,11 @@ def evaluate(
 ) -> None:
     """Score the model: by video from the predictions, and in the figures of TAO's evaluate."""
     run = spec.parent.parent
-    splits.verify_split(split, run / "data")
+    link_tree.verify_split(split, run / "data")
     folder, _ = _run("evaluate", spec, engine)
-    scored = results.metrics(results.load_predictions(predictions), labels)
-    reported = results.read_status(folder)[-1].get("kpi") or {}
-    scored["evaluate"] = results.evaluate_figures(reported, _read(spec))
+    scored = compute_metrics(load_predictions(predictions), labels)
+    reported = status.read_status(folder)[-1].get("kpi") or {}
+    scored["evaluate"] = evaluate_figures(reported, _read(spec))
     write_text(metrics, json.dumps(scored, indent=2) + "\n")
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actionrec.experiments import results
+from actionrec.experiments import checkpoints, status
+from actionrec.experiments.predictions import read_predictions
 
 ACCURACIES = {"accuracy": "Total accuracy", "m_accuracy": "Average class accuracy"}
 
@@ -27,16 +28,16 @@ def write_status(task: str, folder: Path, output: str) -> None:
     predictions; whether an export has left its file is for the caller to see. A status.json of
     the toolkit's own stays as it is.
     """
-    if results.read_status(folder):
+    if status.read_status(folder):
         return
     evidence = {
         "train": lambda: list(_epochs(folder)),
         "evaluate": lambda: _evaluation(output),
-        "inference": lambda: [{}] if results.read_predictions(folder, output) else [],
+        "inference": lambda: [{}] if read_predictions(folder, output) else [],
         "export": lambda: [{}],
     }[task]()
     if evidence:
-        closing = {"kpi": evidence[-1].get("kpi", {}), "message": results.FINISHED[task]}
+        closing = {"kpi": evidence[-1].get("kpi", {}), "message": status.FINISHED[task]}
         with (folder / "status.json").open("w", encoding="utf-8") as file:
             for record in [*filter(None, evidence), closing]:
                 file.write(json.dumps({"status": "RUNNING", **record}) + "\n")
@@ -44,7 +45,7 @@ def write_status(task: str, folder: Path, output: str) -> None:
 
 def _epochs(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield a line for each checkpoint, as TAO 7.3 writes one an epoch."""
-    for checkpoint in results.checkpoints(folder):
+    for checkpoint in checkpoints.checkpoints(folder):
         yield {
             "epoch": checkpoint.epoch,
             "step": None,

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrec.errors import InputError
-from actionrec.frames.manifest import frame_fault, frame_fault_since, require_known
+from actionrec.frames.manifest import frame_fault, require_known
 from actionrec.utils.tables import read_records, write_records
 
 FOLDERS = ("u", "v")
@@ -69,24 +68,3 @@ def flow_faults(video: Path, images: int) -> Iterator[str]:
     for name in FOLDERS:
         if fault := frame_fault(video / name, images, "jpg"):
             yield f"{name}: {fault}"
-
-
-def stale(frames: Path, manifest: Path) -> str:
-    """Return why the flow below `frames` is not what `manifest` says, or "".
-
-    Reads only, with two system calls a video: folders that are not newer than the manifest are
-    taken as unchanged. A missing manifest is Snakemake's own business.
-    """
-    try:
-        made = manifest.stat().st_mtime_ns
-        flows = read_flow_manifest(manifest)
-    except FileNotFoundError:
-        return ""
-    except InputError:
-        return f"{manifest} is damaged"
-    for flow in flows:
-        for name in FOLDERS if flow.usable else ():
-            folder = f"{frames}/{flow.video}/{name}"
-            if fault := frame_fault_since(made, folder, flow.images, "jpg"):
-                return f"{flow.video}/{name}: {fault}"
-    return ""

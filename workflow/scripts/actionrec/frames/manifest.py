@@ -5,13 +5,12 @@ The Snakefile imports this module to ask `stale`, so it loads nothing heavy.
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from actionrec.errors import InputError, some
-from actionrec.frames.videos import is_video, read_files_table
+from actionrec.errors import some
 from actionrec.utils.files import sha256
 from actionrec.utils.tables import read_records, write_records
 
@@ -125,86 +124,3 @@ def frame_fault_since(made: int, folder: str, count: int, suffix: str) -> str:
 @lru_cache(maxsize=1024)
 def _frame_names(count: int, suffix: str) -> frozenset[str]:
     return frozenset(f"{number:06d}.{suffix}" for number in range(1, count + 1))
-
-
-def stale(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
-    """Return which of `table` and `manifest` must be remade for one class, and why.
-
-    Reads only, with two system calls a video: what is not newer than the manifest is taken as
-    unchanged, what is newer is counted or hashed. Videos from an archive may be deleted once
-    their frames are there; in a user's folder, which `videos` is then a link to, a deleted video
-    is a change. Missing outputs are Snakemake's own business and not returned.
-    """
-    outputs = {}
-    listed: dict[str, int] = {}
-    try:
-        listed = read_files_table(table) if table.exists() else {}
-    except InputError:
-        outputs[table] = f"{table} is damaged"
-    found = dict(_scan_videos(videos))
-    linked = videos.is_symlink()
-    try:
-        made = manifest.stat().st_mtime_ns
-        clips = read_manifest(manifest)
-    except (FileNotFoundError, InputError):
-        why = f"{manifest} is missing or damaged"
-    else:
-        may_go = set() if linked else listed.keys() if found else {clip.file for clip in clips}
-        why = _video_changes(videos, clips, found, may_go, made) or frame_changes(
-            frames, clips, made
-        )
-    if linked and {name: stat.st_size for name, stat in found.items()} != listed:
-        outputs[table] = why = why or f"{table} lists other videos than {videos} holds"
-    elif why and not linked and (gone := sorted(listed.keys() - found.keys())):
-        outputs[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
-    if why and manifest.exists():
-        outputs[manifest] = why
-    return outputs
-
-
-def _scan_videos(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_video(entry.name) and entry.is_file():
-                    yield entry.name, entry.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return
-
-
-def _video_changes(
-    videos: Path,
-    clips: Iterable[Clip],
-    found: Mapping[str, os.stat_result],
-    may_go: Collection[str],
-    made: int,
-) -> str:
-    """Return what differs between the videos and the manifest made at `made` (ns), or ""."""
-    known = {clip.file: clip for clip in clips}
-    removed = known.keys() - found.keys() - set(may_go)
-    if added := sorted(found.keys() - known.keys()):
-        return f"videos added: {some(added, 3)}"
-    if removed:
-        return f"videos removed: {some(sorted(removed), 3)}"
-    for name, stat in found.items():
-        same_size = stat.st_size == known[name].bytes
-        newer = stat.st_mtime_ns >= made
-        if not same_size or (newer and fingerprint(videos / name) != known[name].sha256):
-            return f"video replaced: {name}"
-    return ""
-
-
-def frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
-    """Return what differs between the frames and the manifest made at `made` (ns), or ""."""
-    usable = {clip.video: clip for clip in clips if clip.usable}
-    try:
-        with os.scandir(frames) as entries:
-            folders = {entry.name for entry in entries if not entry.name.startswith(".")}
-    except OSError:
-        return f"no frames in {frames}"
-    if differing := sorted(usable.keys() ^ folders):
-        return f"frame folders added or deleted: {some(differing, 3)}"
-    for video, clip in usable.items():
-        if fault := frame_fault_since(made, f"{frames}/{video}/rgb", clip.frames, clip.suffix):
-            return f"{video}: {fault}"
-    return ""

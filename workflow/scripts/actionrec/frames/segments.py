@@ -6,15 +6,13 @@ this module to ask `stale`, so it loads nothing heavy.
 
 import hashlib
 import math
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionrec.errors import InputError, in_lines
-from actionrec.frames.manifest import fingerprint, frame_changes, read_manifest
 from actionrec.frames.videos import BadVideo, Stream, judge
 from actionrec.utils.tables import read_records, write_records
 
@@ -174,50 +172,4 @@ def verdict(source: Source, stream: Stream, count: int) -> str:
         raise BadVideo(f"ends {lacking:.1f} s before its end at {source.end:g} s")
     if lacking > 1.5 / stream.fps:
         return f"ends {lacking:.1f} s before the time in the list"
-    return ""
-
-
-def stale(table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
-    """Return which of `table` and `manifest` must be remade for one class, and why.
-
-    Reads only, with two system calls a clip: a video that is not newer than the manifest is taken
-    as unchanged. Missing outputs are Snakemake's own business and not returned.
-    """
-    if not table.exists():
-        return {}
-    try:
-        cuts = read_cuts(table)
-    except InputError:
-        return {table: f"{table} is damaged"}
-    if changed := _changed_video({cut.file: cut.bytes for cut in cuts}):
-        return {path: changed for path in (table, manifest) if path.exists()}
-    try:
-        made = manifest.stat().st_mtime_ns
-        clips = read_manifest(manifest)
-    except (FileNotFoundError, InputError):
-        return {manifest: f"{manifest} is damaged"} if manifest.exists() else {}
-    why = _replaced_video(table, {clip.video: clip.sha256 for clip in clips}, cuts, made)
-    why = why or frame_changes(frames, clips, made)
-    return {manifest: why} if why else {}
-
-
-def _changed_video(files: Mapping[str, int]) -> str:
-    for file, size in files.items():
-        try:
-            if os.stat(file).st_size != size:  # noqa: PTH116
-                return f"video replaced: {file}"
-        except OSError:
-            return f"video gone: {file}"
-    return ""
-
-
-def _replaced_video(table: Path, known: Mapping[str, str], cuts: Sequence[Cut], made: int) -> str:
-    """Return which video is newer than the manifest made at `made` (ns) and another one, or ""."""
-    for cut in cuts:
-        if os.stat(cut.file).st_mtime_ns < made:  # noqa: PTH116
-            continue
-        source = Source(Path(cut.file), cut.file, cut.start, cut.end)
-        if source.whole and identity(source, fingerprint(source.path)) == known.get(cut.video):
-            continue
-        return f"video newer than its frames: {cut.file}"
     return ""

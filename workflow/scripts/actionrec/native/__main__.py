@@ -21,7 +21,9 @@ from actionrec.errors import InputError
 from actionrec.native import startup
 from actionrec.native.distributed import launch
 from actionrec.native.status import StatusLog
-from actionrec.spec import schema as specs
+from actionrec.spec.load import count_gpus, load_spec, require_key, results_dir
+from actionrec.spec.render import as_yaml
+from actionrec.spec.toolkits import KEY, TASKS
 from actionrec.utils.files import write_text
 from actionrec.weights import encryption
 
@@ -34,16 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m actionrec.native", description="A drop-in for TAO's action_recognition."
     )
-    parser.add_argument("task", choices=specs.TASKS)
+    parser.add_argument("task", choices=TASKS)
     parser.add_argument("-e", "--experiment_spec_file", metavar="SPEC", help="a spec, .yaml")
     known, overrides = parser.parse_known_args(arguments)
     try:
         if known.experiment_spec_file is None:
             raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
         where = Path(known.experiment_spec_file)
-        spec = specs.load(where, overrides)
-        specs.count_gpus(spec[known.task])
-        folder = specs.results_dir(spec, known.task, where)
+        spec = load_spec(where, overrides)
+        count_gpus(spec[known.task])
+        folder = results_dir(spec, known.task, where)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
@@ -92,7 +94,7 @@ def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> Stat
         launch.hush()
         return StatusLog(Path(os.devnull))
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "experiment.yaml", specs.written(_without_key(spec)))
+    write_text(folder / "experiment.yaml", as_yaml(_without_key(spec)))
     status.write(f"Starting Action Recognition {task}.", status="STARTED")
     return status
 
@@ -105,7 +107,7 @@ def _company(spec: DictConfig, task: str) -> AbstractContextManager[None]:
 
 
 def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:
-    specs.require(spec, "dataset.label_map", where)
+    require_key(spec, "dataset.label_map", where)
     launch.refuse_other_size(spec[task], f"{where}: {task}")
     if OmegaConf.select(spec, f"{task}.trt_engine"):
         raise InputError(
@@ -119,7 +121,7 @@ def _without_key(spec: DictConfig) -> DictConfig:
     """Return the spec with a reference in place of the key, which belongs into no file."""
     shown = spec.copy()
     if shown.encryption_key:
-        shown.encryption_key = specs.KEY
+        shown.encryption_key = KEY
     return shown
 
 

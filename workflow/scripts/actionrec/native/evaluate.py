@@ -9,7 +9,7 @@ from actionrec.native.checkpoints import lightning
 from actionrec.native.data.videos import list_classes, refuse_small, warn_of_short
 from actionrec.native.predictor import clips_of, score_videos
 from actionrec.native.status import StatusLog
-from actionrec.spec import schema as specs
+from actionrec.spec.load import require_key
 
 
 def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
@@ -21,11 +21,11 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
     """
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
-    root = Path(specs.require(spec, key, where))
+    root = Path(require_key(spec, key, where))
     videos = list_classes(root, labels, key, spec.model.model_type)
     refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
     warn_of_short(videos, spec)
-    checkpoint = specs.require(spec, "evaluate.checkpoint", where)
+    checkpoint = require_key(spec, "evaluate.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "evaluate.checkpoint")
     mode, segments = clips_of(spec, spec.evaluate.video_eval_mode, spec.evaluate)

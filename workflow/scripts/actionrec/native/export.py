@@ -12,7 +12,7 @@ from actionrec.errors import InputError
 from actionrec.native import networks
 from actionrec.native.checkpoints import lightning
 from actionrec.native.status import StatusLog
-from actionrec.spec import schema as specs
+from actionrec.spec.load import require_key
 from actionrec.utils.files import replacing
 
 OPSET = 17
@@ -28,7 +28,7 @@ def export(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     normalisation is folded into the convolutions; the batch size is free. Raises `InputError` if
     the file exists, as TAO does.
     """
-    checkpoint = specs.require(spec, "export.checkpoint", where)
+    checkpoint = require_key(spec, "export.checkpoint", where)
     target = Path(spec.export.onnx_file or Path(checkpoint).with_suffix(".onnx"))
     if target.exists():
         raise InputError(

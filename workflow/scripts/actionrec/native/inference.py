@@ -11,7 +11,7 @@ from actionrec.native.data.videos import Video, list_videos, refuse_small, warn_
 from actionrec.native.distributed import launch
 from actionrec.native.predictor import clips_of, score_videos
 from actionrec.native.status import StatusLog
-from actionrec.spec import schema as specs
+from actionrec.spec.load import require_key
 from actionrec.utils.files import replacing
 
 
@@ -23,11 +23,11 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     the clips.
     """
     key = "inference.inference_dataset_dir"
-    root = Path(specs.require(spec, key, where))
+    root = Path(require_key(spec, key, where))
     videos = list_videos(root, key, spec.model.model_type)
     refuse_small(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
     warn_of_short(videos, spec)
-    checkpoint = specs.require(spec, "inference.checkpoint", where)
+    checkpoint = require_key(spec, "inference.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "inference.checkpoint")
     mode, segments = clips_of(spec, spec.inference.video_inf_mode, spec.inference)

@@ -41,7 +41,7 @@ from actionrec.native.status import StatusLog
 from actionrec.native.training import early_stopping, ema, lr_schedules, sgd, state, steps
 from actionrec.native.training.state import Training
 from actionrec.spec import native_keys
-from actionrec.spec import schema as specs
+from actionrec.spec.load import require_key
 from actionrec.spec.native_keys import METRICS
 
 
@@ -139,7 +139,7 @@ def _order(videos: list[Video], clips: int, spec: DictConfig) -> samplers.Order:
 
 def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
     key = "dataset.train_dataset_dir"
-    root = Path(specs.require(spec, key, where))
+    root = Path(require_key(spec, key, where))
     videos = list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
     size = len(videos) * spec.dataset.clips_per_video
     refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.size())

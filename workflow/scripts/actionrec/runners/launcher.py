@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError
-from actionrec.launcher import LAUNCHER
 from actionrec.runners import containers, docker, mounts, process
 from actionrec.runners.gpus import of_the_node
 from actionrec.runners.needs import Need, registry
 from actionrec.runners.request import Container, Request
-from actionrec.utils.environments import is_ready, prepare
+from actionrec.utils.environments import LAUNCHER, is_ready, prepare
 from actionrec.utils.files import write_text
 
 SOCKET = "unix:///var/run/docker.sock"  # the launcher knows no other
@@ -212,4 +211,4 @@ def needs(container: Container) -> list[Need]:
     """Return the state of the launcher and of the Docker engine that it uses."""
     ready = is_ready(LAUNCHER)
     state = str(LAUNCHER.program("tao")) if ready else "not installed"
-    return [Need("tao", state, None if ready else LAUNCHER.prepare), *docker.needs(container)]
+    return [Need("tao", state, None if ready else LAUNCHER.command), *docker.needs(container)]

@@ -17,11 +17,11 @@ from xml.parsers.expat import ExpatError
 
 import xmltodict
 
-from actionrec.config.checks import SHAD_CLASSES
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.segments import Crop, Cut, write_crops, write_cuts
 from actionrec.frames.videos import BadVideo, judge, list_videos, open_video
 
+CLASSES = ("walk", "fall", "sits", "squa", "bend")  # the actions that its annotations tell
 CHUNK = 10  # frames that have one action
 DECIDING = 5  # the frame of a chunk, from 0, whose action is the chunk's
 MARGIN = 0.1  # of a box's width, added on each side
@@ -57,6 +57,18 @@ class Chunk:
     person: int
     action: str
     start: int
+
+
+def require_classes(classes: Collection[str], where: str) -> None:
+    """Raise `InputError` for a class that SHAD does not have; `where` names the key in it."""
+    if extra := set(classes) - set(CLASSES):
+        raise InputError(
+            "SHAD has no such class.",
+            where=where,
+            found=min(extra),
+            allowed=CLASSES,
+            fix="correct it, then look at the plan: snakemake -n",
+        )
 
 
 def list_shad(
@@ -236,7 +248,7 @@ def find_chunks(annotation: Annotation, frames: int | None) -> list[Chunk]:
         start = min(boxes, default=0)
         while start + CHUNK in boxes and (frames is None or start + CHUNK < frames):
             action = _action(of_person, start + DECIDING)
-            if action in SHAD_CLASSES:
+            if action in CLASSES:
                 chunks.append(Chunk(person, action, start))
             start += CHUNK
     return chunks

@@ -1,4 +1,7 @@
-"""Make environments of another Python, for packages that cannot live in the workflow's own."""
+"""Environments of another Python, for packages that cannot live in the workflow's own.
+
+`python -m actionrec.utils.environments NAME` makes one, inside the one that it runs in.
+"""
 
 import os
 import shutil
@@ -12,6 +15,7 @@ from actionrec.errors import InputError
 from actionrec.utils.files import replacing
 
 LOCKS = Path(__file__).resolve().parents[4] / "envs"
+COMMAND = "python -m actionrec.utils.environments"
 
 
 @dataclass(frozen=True)
@@ -19,14 +23,18 @@ class Environment:
     """An environment inside the workflow's own, named as its lock in envs/.
 
     `pythons` are the versions that will do, the best first; `purpose` is what it is for,
-    `prepare` the command that makes it, and `otherwise` how to do without.
+    and `otherwise` how to do without.
     """
 
     name: str
     pythons: Sequence[str]
     purpose: str
-    prepare: str
     otherwise: str
+
+    @property
+    def command(self) -> str:
+        """Return the command that makes it."""
+        return f"{COMMAND} {self.name}"
 
     @property
     def folder(self) -> Path:
@@ -36,6 +44,20 @@ class Environment:
     def program(self, name: str) -> Path:
         """Return the path of one of its programs."""
         return self.folder / "bin" / name
+
+
+ENCRYPTION = Environment(
+    name="encryption",
+    pythons=("3.12", "3.10"),
+    purpose="NVIDIA's encryption",
+    otherwise="do without it, by export.etlt: never and tao.encrypt: false",
+)
+LAUNCHER = Environment(
+    name="launcher",
+    pythons=("3.11", "3.10", "3.9", "3.8"),
+    purpose="NVIDIA's TAO launcher",
+    otherwise="set tao.runner: docker",
+)
 
 
 def is_ready(environment: Environment) -> bool:
@@ -55,7 +77,7 @@ def prepare(environment: Environment) -> None:
         raise InputError(
             f"{environment.purpose} needs Python {' or '.join(environment.pythons)}, "
             "and there is none here.",
-            fix=f"uv python install {environment.pythons[0]}, then {environment.prepare}; "
+            fix=f"uv python install {environment.pythons[0]}, then {environment.command}; "
             f"or {environment.otherwise}",
         )
     from uv import find_uv_bin
@@ -75,7 +97,7 @@ def _run(environment: Environment, *command: str | Path) -> None:
         raise InputError(
             f"The environment for {environment.purpose} could not be made: {done.stderr.strip()}",
             where=environment.folder,
-            fix=f"once PyPI can be reached: {environment.prepare}; or {environment.otherwise}",
+            fix=f"once PyPI can be reached: {environment.command}; or {environment.otherwise}",
         )
 
 
@@ -98,3 +120,19 @@ def _starts(python: Path) -> bool:
     """Tell whether this is a Python and not a version manager's shim for one that is missing."""
     done = subprocess.run([python, "-c", "import ctypes"], capture_output=True, check=False)
     return done.returncode == 0
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make the environments that are named; say which cannot be made, and go on without it."""
+    known = {environment.name: environment for environment in (ENCRYPTION, LAUNCHER)}
+    if not arguments or not set(arguments) <= set(known):
+        sys.exit(f"usage: {COMMAND} {{{','.join(known)}}}...")
+    for name in arguments:
+        try:
+            prepare(known[name])
+        except InputError as error:
+            sys.exit(f"{known[name].purpose} is not available; everything else works. {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -4,14 +4,15 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from io import StringIO
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 from actionrec.errors import InputError
-from actionrec.utils.files import replacing
+from actionrec.utils.files import replacing, write_text
 
 Record = TypeVar("Record")
 
@@ -110,3 +111,20 @@ def unreadable(path: Path, found: object, columns: Sequence[str] | None = None) 
         allowed=columns,
         fix=f"remake it: snakemake -f {path} --cores 1",
     )
+
+
+def write_csv(
+    target: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write rows as a CSV file with a header, whole or not at all."""
+    text = StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(target, text.getvalue())
+
+
+def read_csv(path: Path | str) -> list[dict[str, str]]:
+    """Read a CSV file with a header into one mapping a row."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,11 +1,7 @@
-"""Encrypt models as TAO does, in an environment of the Python that NVIDIA's package needs.
-
-`python -m actionrec.weights.encryption` makes that environment, inside the one that it runs in.
-"""
+"""Encrypt models as TAO does, in an environment of the Python that NVIDIA's package needs."""
 
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +11,7 @@ from actionrec.utils.files import replacing
 
 CODEC = Path(__file__).with_name("eff_codec.py")
 PUBLIC_KEY = "nvidia_tao"
-ENVIRONMENT = environments.Environment(
-    "encryption",
-    pythons=("3.12", "3.10"),
-    purpose="NVIDIA's encryption",
-    prepare="python -m actionrec.weights.encryption",
-    otherwise="do without it, by export.etlt: never and tao.encrypt: false",
-)
+ENVIRONMENT = environments.ENCRYPTION
 
 
 def wanted(mode: str) -> bool:
@@ -102,10 +92,3 @@ def _codec(
             fix=f"remove {ENVIRONMENT.folder} and run the same command again",
         )
     return done.stdout
-
-
-if __name__ == "__main__":
-    try:
-        prepare()
-    except InputError as error:
-        sys.exit(f"No .etlt files will be made; everything else goes on. {error}")

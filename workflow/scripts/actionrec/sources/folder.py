@@ -1,0 +1,65 @@
+"""Use a user's folder of videos, one folder a class, in place."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+from actionrec.errors import InputError
+from actionrec.frames.videos import SUFFIXES, list_videos, write_files_table
+from actionrec.utils.files import replacing
+
+
+def link_class(source: Path, link: Path, table: Path) -> None:
+    """Make `link` point at a user's class folder and list its videos in `table`.
+
+    Raises `InputError` when the folder is missing or without videos, or when real videos are
+    where the link should go.
+    """
+    source = _as_on_disk(source)
+    _require_folder(source)
+    videos = list_videos(source)
+    if not videos:
+        raise InputError(
+            f"The class {source.name!r} has no videos.",
+            where=source,
+            allowed=[f"*{suffix}" for suffix in SUFFIXES],
+            fix="put videos there, or take the class out of dataset.classes",
+        )
+    if link.is_dir() and not link.is_symlink():
+        raise InputError(
+            "A folder of videos is where a link to dataset.path should go.",
+            where=link,
+            fix="choose another dataset.name, or move that folder away",
+        )
+    with replacing(link) as part:
+        part.symlink_to(_link_target(source.resolve(), link.parent.resolve()))
+    write_files_table(table, videos)
+
+
+def _as_on_disk(source: Path) -> Path:
+    """Return the folder in whichever Unicode form its name has: macOS takes letters apart."""
+    if source.is_dir() or not source.parent.is_dir():
+        return source
+    name = unicodedata.normalize("NFC", source.name)
+    twins = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
+    return next(twins, source)
+
+
+def _require_folder(source: Path) -> None:
+    if source.is_dir():
+        return
+    if not source.parent.is_dir():
+        raise InputError("dataset.path is not a folder.", where="dataset.path", found=source.parent)
+    raise InputError(
+        "A class has no folder in dataset.path.",
+        where=source.parent,
+        found=source.name,
+        allowed=sorted(path.name for path in source.parent.iterdir() if path.is_dir()),
+        fix="correct dataset.classes, or add the folder",
+    )
+
+
+def _link_target(source: Path, folder: Path) -> str:
+    """A relative link survives moving the project; it only means something inside the project."""
+    inside = source.is_relative_to(Path.cwd().resolve())
+    return os.path.relpath(source, folder) if inside else str(source)
