@@ -130,8 +130,8 @@ def test_a_pull_that_fails_leaves_nothing(image, tmp_path):
 
 
 def test_what_is_needed_is_there(image):
-    rows = {row.what: row for row in runners.needs("apptainer", Container(str(image)))}
+    rows = {row.what: row for row in runners.requirements("apptainer", Container(str(image)))}
     assert rows["apptainer"].fine
     assert rows[str(image)].fine
     missing = str(Path(image).with_name("tao.sif"))
-    assert "apptainer pull" in runners.needs("apptainer", Container(missing))[-1].fix
+    assert "apptainer pull" in runners.requirements("apptainer", Container(missing))[-1].fix

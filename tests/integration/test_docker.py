@@ -108,14 +108,14 @@ class TestContainer:
     def test_what_is_needed_is_there(self, engine, monkeypatch):
         path = f"{dockerd.STANDIN / 'runtime'}{os.pathsep}{os.environ['PATH']}"
         monkeypatch.setenv("PATH", path)
-        rows = runners.needs("docker", Container(dockerd.IMAGE))
+        rows = runners.requirements("docker", Container(dockerd.IMAGE))
         assert [row.what for row in rows if not row.fine] == []
         assert rows[-1].what == dockerd.IMAGE
         monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
-        last = runners.needs("docker", Container("nvcr.io/nvidia/other:1"))[-1]
+        last = runners.requirements("docker", Container("nvcr.io/nvidia/other:1"))[-1]
         assert "$oauthtoken" in last.fix
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-        assert "systemctl start docker" in runners.needs("docker", Container("x"))[-1].fix
+        assert "systemctl start docker" in runners.requirements("docker", Container("x"))[-1].fix
 
 
 JOB = """

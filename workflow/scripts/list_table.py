@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrec.sources.clip_lists import list_table
+from actionrec.sources.table import list_table
 from actionrec.utils.rule_script import job
 
 with job(snakemake):

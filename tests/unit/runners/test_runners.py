@@ -347,10 +347,10 @@ def test_apptainer_runs_an_image_from_a_file(tmp_path, monkeypatch):
     tao = {"runner": "apptainer", "toolkit": "5.5.0"}
     (pulled,) = runners.images(tao)
     assert pulled == "resources/images/nvcr.io_nvidia_tao_tao-toolkit_5.5.0-pyt.sif"
-    assert "the run pulls it" in runners.needs("apptainer", runners.container(tao))[-2].state
+    assert "the run pulls it" in runners.requirements("apptainer", runners.container(tao))[-2].state
     Path(pulled).parent.mkdir(parents=True)
     Path(pulled).touch()
-    assert runners.needs("apptainer", runners.container(tao))[-1].state == "there"
+    assert runners.requirements("apptainer", runners.container(tao))[-1].state == "there"
     for others in ({"image": "/images/tao.sif"}, {"runner": "docker"}, {"runner": "native"}):
         assert runners.images(tao | others) == []
 
@@ -473,8 +473,8 @@ def test_the_task_sees_its_gpus_only(tmp_path, command, monkeypatch):
 
 def test_needs_say_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    (row,) = runners.needs("docker", Container("image"))
+    (row,) = runners.requirements("docker", Container("image"))
     assert not row.fine
     assert row.fix == "sudo apt install docker.io"
-    assert runners.needs("native", Container()) == []
-    assert not runners.needs("direct", Container())[0].fine
+    assert runners.requirements("native", Container()) == []
+    assert not runners.requirements("direct", Container())[0].fine

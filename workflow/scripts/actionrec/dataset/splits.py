@@ -16,8 +16,8 @@ from actionrec.dataset.split_table import _CELLS, COLUMNS, PARTS, Row
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.flow_manifest import read_flow_manifest
 from actionrec.frames.manifest import Clip, read_manifest
-from actionrec.sources.clip_lists import read_parts
 from actionrec.sources.split_files import CLASS_FILE, read_class_file
+from actionrec.sources.table import read_parts
 from actionrec.utils.tables import write_table
 
 # HMDB51: film_walk_f_cm_np1_fr_med_3; the class is put in. UCF101: v_SoccerJuggling_g23_c01.

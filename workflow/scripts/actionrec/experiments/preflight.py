@@ -9,7 +9,7 @@ from typing import Any
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.runners.needs import Need, ask, registry
+from actionrec.runners.requirements import Need, ask, registry
 from actionrec.weights import encryption
 from actionrec.weights.ngc import KEY_PAGE
 
@@ -80,7 +80,7 @@ def require(checks: Sequence[Check]) -> None:
 def _runner(tao: Mapping[str, Any]) -> Iterator[Check]:
     """Yield what the runner says that it needs."""
     container = runners.container(tao)
-    rows = runners.needs(tao["runner"], container)
+    rows = runners.requirements(tao["runner"], container)
     by_engine = tao["runner"] in ("docker", "launcher")
     present = any(row.what == container.image and row.state == "there" for row in rows)
     for row in rows:

@@ -5,8 +5,8 @@ from types import ModuleType
 from typing import Any
 
 from actionrec.runners import apptainer, direct, docker, gpus, launcher, native
-from actionrec.runners.needs import Need
 from actionrec.runners.request import Container, Request
+from actionrec.runners.requirements import Need
 from actionrec.spec.toolkits import IMAGES
 
 RUNNERS: Mapping[str, ModuleType] = {

@@ -13,8 +13,8 @@ from pathlib import Path
 from actionrec.errors import InputError
 from actionrec.runners import containers, mounts, process
 from actionrec.runners.gpus import visible
-from actionrec.runners.needs import Need, gpu_driver, login, registry
 from actionrec.runners.request import Container, Request
+from actionrec.runners.requirements import Need, gpu_driver, login, registry
 from actionrec.utils.files import replacing
 
 PROGRAMS = ("apptainer", "singularity")

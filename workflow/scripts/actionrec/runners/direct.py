@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from actionrec.errors import InputError
 from actionrec.runners import process
-from actionrec.runners.needs import Need
 from actionrec.runners.request import Container, Request
+from actionrec.runners.requirements import Need
 
 PROGRAM = "action_recognition"
 

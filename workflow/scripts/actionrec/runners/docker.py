@@ -7,8 +7,8 @@ from pathlib import Path
 
 from actionrec.runners import containers, mounts, process
 from actionrec.runners.gpus import of_the_node, visible
-from actionrec.runners.needs import Need, ask, gpu_driver, login, program
 from actionrec.runners.request import Container, Request
+from actionrec.runners.requirements import Need, ask, gpu_driver, login, program
 
 HOME = "/home/tao"  # a memory disk: the image knows no home of a foreign user
 LABEL = "actionrec.task"

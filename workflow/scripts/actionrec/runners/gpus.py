@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from actionrec.errors import InputError
-from actionrec.runners.needs import ask
+from actionrec.runners.requirements import ask
 
 # Where a scheduler has handed the job its GPUs, nobody else uses them.
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "_CONDOR_SLOT")

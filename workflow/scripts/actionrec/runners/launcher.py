@@ -18,8 +18,8 @@ from typing import Any
 from actionrec.errors import InputError
 from actionrec.runners import containers, docker, mounts, process
 from actionrec.runners.gpus import of_the_node
-from actionrec.runners.needs import Need, registry
 from actionrec.runners.request import Container, Request
+from actionrec.runners.requirements import Need, registry
 from actionrec.utils.environments import LAUNCHER, is_ready, prepare
 from actionrec.utils.files import write_text
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from actionrec.runners import process
-from actionrec.runners.needs import Need
 from actionrec.runners.request import Container, Request
+from actionrec.runners.requirements import Need
 
 
 def command(request: Request) -> list[str]:

@@ -18,7 +18,7 @@ from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import Cut, read_cuts
 from actionrec.frames.staleness import stale_segments
 from actionrec.frames.videos import open_video
-from actionrec.sources.clip_lists import list_table, read_parts
+from actionrec.sources.table import list_table, read_parts
 from helpers import clone, snakemake, write_video
 
 CLASSES = ("walk", "run")
