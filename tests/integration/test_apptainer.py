@@ -14,7 +14,7 @@ from projects import train
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.runners import Container, Request, apptainer
+from actionrec.runners import Container, TaskRequest, apptainer
 from helpers import start_python, wait_for
 
 pytestmark = pytest.mark.slow
@@ -43,9 +43,9 @@ def shell(image, tmp_path, monkeypatch):
     container = Container(str(image), mounts=dockerd.MOUNTS)
 
     def run(script: str, *arguments: str, **more) -> tuple[int, str]:
-        task = Request(
+        task = TaskRequest(
             [*arguments],
-            tmp_path / "room",
+            tmp_path / "work",
             tmp_path / "log",
             program=["sh", "-c", script, "sh"],
             container=container,
@@ -67,7 +67,7 @@ def test_it_runs_here_with_our_variables_and_says_how_it_went(shell, tmp_path, m
     assert code == 3, output
     assert f"<a, b $HOME `date`>\n{tmp_path}\n20\nGPUs 0 yes <>\n" in output
     assert (tmp_path / "mine").exists()
-    assert (tmp_path / "room/user/its").exists()
+    assert (tmp_path / "work/user/its").exists()
     assert "not $HOME to be seen" not in (tmp_path / "log").read_text()
 
 
@@ -90,7 +90,7 @@ container = runners.Container(sys.argv[2], mounts=sys.argv[3].split(":"))
 program = ["sh", "-c", "while sleep 0.05; do date +%N >beat; done"]
 runners.execute(
     "apptainer",
-    runners.Request([], folder / "room", folder / "log", program=program, container=container),
+    runners.TaskRequest([], folder / "work", folder / "log", program=program, container=container),
 )
 """
 
@@ -130,8 +130,8 @@ def test_a_pull_that_fails_leaves_nothing(image, tmp_path):
 
 
 def test_what_is_needed_is_there(image):
-    rows = {row.what: row for row in runners.requirements("apptainer", Container(str(image)))}
-    assert rows["apptainer"].fine
-    assert rows[str(image)].fine
+    rows = {row.name: row for row in runners.requirements_of("apptainer", Container(str(image)))}
+    assert rows["apptainer"].met
+    assert rows[str(image)].met
     missing = str(Path(image).with_name("tao.sif"))
-    assert "apptainer pull" in runners.requirements("apptainer", Container(missing))[-1].fix
+    assert "apptainer pull" in runners.requirements_of("apptainer", Container(missing))[-1].fix

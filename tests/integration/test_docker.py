@@ -14,13 +14,13 @@ from projects import SPLIT, train
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.runners import Container, Request, containers
+from actionrec.runners import Container, TaskRequest, containers
 from helpers import snakemake, start_python, wait_for
 
 pytestmark = pytest.mark.slow
 
 
-def request_of(folder: Path, *program: str, **more) -> Request:
+def request_of(folder: Path, *program: str, **more) -> TaskRequest:
     """Return a request for any program in a container of the stand-in's image."""
     container = Container(
         dockerd.IMAGE,
@@ -28,8 +28,8 @@ def request_of(folder: Path, *program: str, **more) -> Request:
         shm_size="48m",
         ulimits={"core": 0},
     )
-    return Request(
-        [], folder / "room", folder / "log", program=program, container=container, **more
+    return TaskRequest(
+        [], folder / "work", folder / "log", program=program, container=container, **more
     )
 
 
@@ -82,7 +82,7 @@ class TestContainer:
         assert "\n14\n" in output
         assert "WORLD_SIZE" not in output
         assert "TELEMETRY_OPT_OUT=yes" in output
-        written = [tmp_path / "log", tmp_path / "room/container.json"]
+        written = [tmp_path / "log", tmp_path / "work/container.json"]
         assert not [path for path in written if "not-to-be-seen" in path.read_text()]
 
     def test_gpus_are_given_by_id(self, shell, monkeypatch):
@@ -100,7 +100,7 @@ class TestContainer:
     def test_a_missing_image_fails_with_the_engines_words(self, engine, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         missing = Container("localhost:1/none:1", ulimits={})
-        request = Request(["train"], tmp_path / "room", tmp_path / "log", container=missing)
+        request = TaskRequest(["train"], tmp_path / "work", tmp_path / "log", container=missing)
         code, output = runners.execute("docker", request)
         assert code == 125
         assert "localhost:1" in output
@@ -108,14 +108,14 @@ class TestContainer:
     def test_what_is_needed_is_there(self, engine, monkeypatch):
         path = f"{dockerd.STANDIN / 'runtime'}{os.pathsep}{os.environ['PATH']}"
         monkeypatch.setenv("PATH", path)
-        rows = runners.requirements("docker", Container(dockerd.IMAGE))
-        assert [row.what for row in rows if not row.fine] == []
+        rows = runners.requirements_of("docker", Container(dockerd.IMAGE))
+        assert [row.name for row in rows if not row.met] == []
         assert rows[-1].what == dockerd.IMAGE
         monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
-        last = runners.requirements("docker", Container("nvcr.io/nvidia/other:1"))[-1]
+        last = runners.requirements_of("docker", Container("nvcr.io/nvidia/other:1"))[-1]
         assert "$oauthtoken" in last.fix
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
-        assert "systemctl start docker" in runners.requirements("docker", Container("x"))[-1].fix
+        assert "systemctl start docker" in runners.requirements_of("docker", Container("x"))[-1].fix
 
 
 JOB = """
@@ -128,8 +128,8 @@ container = runners.Container(sys.argv[2], mounts=sys.argv[3].split(":"), ulimit
 spec = folder / "run/specs/train.yaml"
 runners.execute(
     "docker",
-    runners.Request(
-        ["train", "-e", str(spec)], folder / "room", folder / "log", container=container
+    runners.TaskRequest(
+        ["train", "-e", str(spec)], folder / "work", folder / "log", container=container
     ),
 )
 """
@@ -175,14 +175,14 @@ class TestKilledJob:
     def test_with_its_watchdog(self, job, tmp_path):
         """As by a scheduler that kills all processes of a job: the container is not among them."""
         process = job()
-        label = containers.identity(request_of(tmp_path))
+        label = containers.task_id(request_of(tmp_path))
         dockerd.kill_watchdogs(f"label=actionrec.task={label}")
         process.kill()
         process.communicate()
         wait_for(lambda: dockerd.containers() == [], 60)
 
     def test_before_its_container_started_the_next_job_removes_that(self, job, tmp_path):
-        label = f"--label=actionrec.task={containers.identity(request_of(tmp_path))}"
+        label = f"--label=actionrec.task={containers.task_id(request_of(tmp_path))}"
         left = dockerd.docker("create", label, dockerd.IMAGE).strip()
         process = job()
         assert dockerd.containers() == [dockerd.docker("ps", "--quiet").strip()]

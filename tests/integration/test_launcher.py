@@ -11,7 +11,7 @@ from projects import SPLIT, train
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.runners import Container, Request, launcher
+from actionrec.runners import Container, TaskRequest, launcher
 from actionrec.utils.environments import LAUNCHER, prepare
 from helpers import start_python, wait_for
 
@@ -34,10 +34,10 @@ def engine_of_the_launcher(engine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def request(folder: Path, *program: str, **more) -> Request:
+def request(folder: Path, *program: str, **more) -> TaskRequest:
     container = Container(dockerd.IMAGE, mounts=dockerd.MOUNTS, shm_size="48m", ulimits={"core": 0})
-    return Request(
-        [], folder / "it's a room", folder / "log", program=program, container=container, **more
+    return TaskRequest(
+        [], folder / "it's a folder", folder / "log", program=program, container=container, **more
     )
 
 
@@ -59,9 +59,9 @@ def test_the_task_runs_as_told_and_its_code_comes_through(
     assert " 49152 " in output
     assert (tmp_path / "mine").exists()
     assert dockerd.containers() == []
-    assert "action_recognition" in (task.room / "info.txt").read_text()
+    assert "action_recognition" in (task.work_folder / "info.txt").read_text()
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert task.room / "mounts.json" in written
+    assert task.work_folder / "mounts.json" in written
     assert not [path for path in written if b"not to be seen" in path.read_bytes()]
     assert not (tmp_path / ".tao_mounts.json").exists()
     assert not (tmp_path / ".tao").exists()
@@ -70,10 +70,10 @@ def test_the_task_runs_as_told_and_its_code_comes_through(
 def test_a_launcher_that_runs_nothing_is_not_believed(engine_of_the_launcher, tmp_path):
     """It returns 1 for a missing image, but 0 for most else: only the task's own code counts."""
     missing = Container("localhost:1/none:1", ulimits={})
-    task = Request(["train"], tmp_path / "room", tmp_path / "log", container=missing)
+    task = TaskRequest(["train"], tmp_path / "work", tmp_path / "log", container=missing)
     with pytest.raises(InputError, match="without running the task"):
         runners.execute("launcher", task)
-    assert not (tmp_path / "room/secrets").exists()
+    assert not (tmp_path / "work/secrets").exists()
 
 
 JOB = """
@@ -84,9 +84,9 @@ folder = Path(sys.argv[1])
 os.chdir(folder)
 container = runners.Container(sys.argv[2], mounts=sys.argv[3].split(":"), ulimits={})
 program = ["sh", "-c", "echo asleep; sleep 300"]
-room, log = folder / "it's a room", folder / "log"
+work, log = folder / "it's a folder", folder / "log"
 runners.execute(
-    "launcher", runners.Request([], room, log, program=program, container=container)
+    "launcher", runners.TaskRequest([], work, log, program=program, container=container)
 )
 """
 
@@ -103,7 +103,7 @@ def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, numb
         assert job.poll() is None, job.communicate()[1]
         assert len(dockerd.containers()) == 1
         if not watched:
-            dockerd.kill_watchdogs(f"volume={launcher.room_inside(request(tmp_path))}")
+            dockerd.kill_watchdogs(f"volume={launcher.folder_inside(request(tmp_path))}")
         job.send_signal(number)
         job.wait(30)
     finally:

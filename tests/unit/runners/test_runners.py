@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from actionrec import runners
 from actionrec.errors import InputError
 from actionrec.runners import (
     Container,
-    Request,
+    TaskRequest,
     apptainer,
     direct,
     docker,
-    gpus,
     launcher,
     mounts,
     native,
@@ -42,10 +40,10 @@ def command(tmp_path, monkeypatch):
     return install
 
 
-def request(tmp_path, **more) -> Request:
-    return Request(
+def request(tmp_path, **more) -> TaskRequest:
+    return TaskRequest(
         ["train", "-e", "/p/spec.yaml"],
-        room=tmp_path / "results/exp/split1/runner/train",
+        work_folder=tmp_path / "results/exp/split1/runner/train",
         log=tmp_path / "logs/task.log",
         threads=3,
         **more,
@@ -115,8 +113,8 @@ def start_parent(tmp_path) -> subprocess.Popen:
     """Start a process that runs the command on PATH; wait until that has written a pid."""
     code = (
         "from pathlib import Path; from actionrec import runners; "
-        f"room = Path({str(tmp_path)!r}); "
-        "runners.execute('direct', runners.Request(['train'], room, room / 'log'))"
+        f"folder = Path({str(tmp_path)!r}); "
+        "runners.execute('direct', runners.TaskRequest(['train'], folder, folder / 'log'))"
     )
     variables = os.environ | {"PYTHONPATH": str(process.PACKAGES)}
     parent = subprocess.Popen([sys.executable, "-c", code], env=variables)
@@ -182,7 +180,7 @@ def test_the_command_line_of_docker(tmp_path):
         "nvcr.io/nvidia/tao/tao-toolkit:6.26.3-pyt",
         "sh",
         "-c",
-        docker.MORTAL,
+        docker.DIE_WITH_STDIN,
         "sh",
         "action_recognition",
         "train",
@@ -241,7 +239,7 @@ def test_the_command_line_of_apptainer(tmp_path, monkeypatch):
 
 def test_what_the_launcher_is_told(tmp_path):
     task = request(tmp_path, container=Container("nvcr.io/nvidia/tao/tao-toolkit:5.5.0-pyt"))
-    inside = launcher.room_inside(task)
+    inside = launcher.folder_inside(task)
     assert re.fullmatch(r"/actionrec/[0-9a-f]{8}", inside)
     assert launcher.command(inside)[1:] == [
         "model",
@@ -259,7 +257,7 @@ def test_what_the_launcher_is_told(tmp_path):
     variables = {each["variable"]: each["value"] for each in content["Envs"]}
     assert content["Mounts"] == [
         {"source": "/p", "destination": "/p"},
-        {"source": str(task.room), "destination": inside},
+        {"source": str(task.work_folder), "destination": inside},
     ]
     assert content["DockerOptions"] == {
         "user": "1000:1001",
@@ -347,10 +345,12 @@ def test_apptainer_runs_an_image_from_a_file(tmp_path, monkeypatch):
     tao = {"runner": "apptainer", "toolkit": "5.5.0"}
     (pulled,) = runners.images(tao)
     assert pulled == "resources/images/nvcr.io_nvidia_tao_tao-toolkit_5.5.0-pyt.sif"
-    assert "the run pulls it" in runners.requirements("apptainer", runners.container(tao))[-2].state
+    assert (
+        "the run pulls it" in runners.requirements_of("apptainer", runners.container(tao))[-2].state
+    )
     Path(pulled).parent.mkdir(parents=True)
     Path(pulled).touch()
-    assert runners.requirements("apptainer", runners.container(tao))[-1].state == "there"
+    assert runners.requirements_of("apptainer", runners.container(tao))[-1].state == "there"
     for others in ({"image": "/images/tao.sif"}, {"runner": "docker"}, {"runner": "native"}):
         assert runners.images(tao | others) == []
 
@@ -386,85 +386,6 @@ def test_mounts_are_the_project_and_what_its_links_lead_to(tmp_path):
     }
 
 
-class TestGpus:
-    @pytest.fixture(autouse=True)
-    def workstation(self, tmp_path, monkeypatch):
-        for name in gpus.SCHEDULERS:
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setattr(gpus.tempfile, "tempdir", str(tmp_path))
-        monkeypatch.setenv("PATH", str(tmp_path))
-
-    @pytest.mark.parametrize(
-        ("value", "ids"),
-        [("0,2", ("0", "2")), ("", ()), ("-1", ()), ("GPU-8f, 1", ("GPU-8f", "1"))],
-    )
-    def test_the_environment_decides_which_may_be_used(self, monkeypatch, value, ids):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-        assert gpus.visible() == ids
-
-    def test_else_the_driver_is_asked_and_without_one_they_are_unknown(self, tmp_path, monkeypatch):
-        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-        assert gpus.visible() is None
-        driver = tmp_path / "nvidia-smi"
-        driver.write_text("#!/bin/sh\necho 0\necho 1\n")
-        driver.chmod(0o755)
-        assert gpus.visible() == ("0", "1")
-
-    def test_two_jobs_never_share_one_and_a_third_waits(self, monkeypatch):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-        with gpus.leased(1) as first:
-            with gpus.leased(1) as second:
-                assert {*first, *second} == {"0", "1"}
-                waiter = threading.Thread(target=lambda: got.extend(take()))
-                got = []
-                waiter.start()
-                waiter.join(1)
-                assert got == []
-            waiter.join(10)
-            assert got == list(second)
-
-    def test_a_dead_job_leaves_no_lease(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-        code = (
-            "import os; from actionrec.runners import gpus\n"
-            "with gpus.leased(1): print('held', flush=True); os.read(0, 1)"
-        )
-        variables = os.environ | {"PYTHONPATH": str(process.PACKAGES), "TMPDIR": str(tmp_path)}
-        holder = subprocess.Popen(
-            [sys.executable, "-c", code],
-            env=variables,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert holder.stdout.readline() == b"held\n"
-        holder.kill()
-        holder.wait()
-        assert take() == ("0",)
-
-    def test_a_scheduler_has_decided_already(self, monkeypatch):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-        monkeypatch.setenv("SLURM_JOB_ID", "7")
-        with gpus.leased(1), gpus.leased(1) as ids:
-            assert ids == ("3",)
-
-    def test_a_daemon_knows_them_by_the_nodes_ids(self, monkeypatch):
-        monkeypatch.delenv("SLURM_STEP_GPUS", raising=False)
-        monkeypatch.setenv("SLURM_JOB_GPUS", "2,3")
-        assert gpus.of_the_node(("0", "1")) == ("2", "3")
-        assert gpus.of_the_node(("0",)) == ("0",)
-        assert gpus.of_the_node(None) is None
-
-    def test_more_than_there_are_is_refused(self, monkeypatch):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-        with pytest.raises(InputError, match="asks for 2 GPUs"), gpus.leased(2):
-            pass
-
-
-def take() -> tuple[str, ...]:
-    with gpus.leased(1) as ids:
-        return ids
-
-
 def test_the_task_sees_its_gpus_only(tmp_path, command, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,6")
     command("import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['TAO_KEY'])")
@@ -473,8 +394,8 @@ def test_the_task_sees_its_gpus_only(tmp_path, command, monkeypatch):
 
 def test_needs_say_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    (row,) = runners.requirements("docker", Container("image"))
-    assert not row.fine
+    (row,) = runners.requirements_of("docker", Container("image"))
+    assert not row.met
     assert row.fix == "sudo apt install docker.io"
-    assert runners.requirements("native", Container()) == []
-    assert not runners.requirements("direct", Container())[0].fine
+    assert runners.requirements_of("native", Container()) == []
+    assert not runners.requirements_of("direct", Container())[0].met

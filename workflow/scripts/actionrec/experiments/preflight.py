@@ -9,7 +9,8 @@ from typing import Any
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.runners.requirements import Need, ask, registry
+from actionrec.runners.requirements import Kind, Requirement, registry
+from actionrec.utils.processes import try_command
 from actionrec.weights import encryption
 from actionrec.weights.ngc import KEY_PAGE
 
@@ -80,39 +81,39 @@ def require(checks: Sequence[Check]) -> None:
 def _runner(tao: Mapping[str, Any]) -> Iterator[Check]:
     """Yield what the runner says that it needs."""
     container = runners.container(tao)
-    rows = runners.requirements(tao["runner"], container)
+    rows = runners.requirements_of(tao["runner"], container)
     by_engine = tao["runner"] in ("docker", "launcher")
-    present = any(row.what == container.image and row.state == "there" for row in rows)
+    present = any(row.kind is Kind.IMAGE and row.met for row in rows)
     for row in rows:
-        if row.what.startswith("login"):
+        if row.kind is Kind.LOGIN:
             # Other registries may want none, and Apptainer may have the image in its cache.
             required = by_engine and registry(container.image) == "nvcr.io"
-            yield Check(row.what, row.state, row.fix, required)
-        elif row.what == "GPU runtime" and not row.fine and by_engine:
+            yield Check(row.name, row.state, row.fix, required)
+        elif row.kind is Kind.GPU_RUNTIME and not row.met and by_engine:
             yield _gpu_runtime(container.engine, container.image if present else None, row)
         else:
-            yield Check(row.what, row.state, row.fix)
-    if by_engine and not present and all(row.fine for row in rows):
+            yield Check(row.name, row.state, row.fix)
+    if by_engine and not present and all(row.met for row in rows):
         yield from _pull(container.engine, container.image)
 
 
-def _gpu_runtime(engine: str, image: str | None, row: Need) -> Check:
+def _gpu_runtime(engine: str, image: str | None, row: Requirement) -> Check:
     """Return what starting a container proves: the daemon may have what is not seen from here."""
     if image is None or engine != "docker":
-        return Check(row.what, row.state, row.fix, required=engine != "docker")
-    started, said = ask(engine, "run", "--rm", "--gpus=all", "--entrypoint=true", image)
+        return Check(row.name, row.state, row.fix, required=engine != "docker")
+    started, said = try_command(engine, "run", "--rm", "--gpus=all", "--entrypoint=true", image)
     if started or not any(word in said.lower() for word in ("device driver", "nvidia")):
-        return Check(row.what, "containers start with GPUs")
-    return Check(row.what, said.splitlines()[-1], row.fix)
+        return Check(row.name, "containers start with GPUs")
+    return Check(row.name, said.splitlines()[-1], row.fix)
 
 
 def _pull(engine: str, image: str) -> Iterator[Check]:
     """Yield whether an image that is not here can be had, and has room."""
-    known, said = ask(engine, "manifest", "inspect", image)
+    known, said = try_command(engine, "manifest", "inspect", image)
     state = "in its registry" if known else (said.splitlines() or ["no answer"])[-1]
     yield Check("image can be pulled", state, None if known else f"{engine} pull {image}")
     template = "{{.DockerRootDir}}" if engine == "docker" else "{{.Store.GraphRoot}}"
-    found, root = ask(engine, "info", "--format", template)
+    found, root = try_command(engine, "info", "--format", template)
     if found and Path(root).is_dir():
         free = shutil.disk_usage(root).free
         fix = None if free > IMAGE_SIZE else f"{engine} system prune, or a larger disk for {root}"

@@ -1,6 +1,5 @@
 """Copy the images that a training reads over and over to a disk of the node that it runs on."""
 
-import fcntl
 import logging
 import os
 import shutil
@@ -17,6 +16,7 @@ import yaml
 from actionrec.dataset import link_tree
 from actionrec.errors import InputError
 from actionrec.utils.files import explained_disk_errors, write_text
+from actionrec.utils.locks import locked, try_lock
 
 PREFIX = "actionrec-"
 FOLDERS = ("train_dataset_dir", "val_dataset_dir")
@@ -82,9 +82,9 @@ def _own_folder(place: Path) -> Iterator[Path]:
             fix="name another folder, or take scratch out",
         ) from error
     try:
-        with (folder / "unlocked").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            (folder / "unlocked").rename(folder / "lock")  # seen by others only when it is held
+        with locked(folder / "unlocked") as held:
+            if held:  # others see it under this name only
+                (folder / "unlocked").rename(folder / "lock")
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -94,10 +94,10 @@ def _remove_abandoned(place: Path) -> None:
     """Remove the folders of jobs that were killed: nobody holds their locks."""
     for lock in place.glob(f"{PREFIX}*/lock"):
         try:
-            with lock.open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.parent, ignore_errors=True)
-        except OSError:  # held, somebody else's, or gone meanwhile
+            with try_lock(lock) as held:
+                if held:
+                    shutil.rmtree(lock.parent, ignore_errors=True)
+        except OSError:  # somebody else's, or gone meanwhile
             continue
 
 

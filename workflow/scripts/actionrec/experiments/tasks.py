@@ -23,7 +23,7 @@ from actionrec.experiments.predictions import (
     read_predictions,
     write_predictions,
 )
-from actionrec.runners import Container, Request, mounts
+from actionrec.runners import Container, TaskRequest, mounts
 from actionrec.spec import toolkits
 from actionrec.utils import tables
 from actionrec.utils.files import same_file_system_link, sha256, write_text
@@ -79,10 +79,10 @@ def _run(task: str, spec: Path, engine: Engine, *extra: Path, name: str = "") ->
     if task != "train":
         (folder / "status.json").unlink(missing_ok=True)
         (folder / "predictions.csv").unlink(missing_ok=True)
-    request = Request(
+    request = TaskRequest(
         program=toolkits.program(engine.toolkit),
         arguments=toolkits.arguments(engine.toolkit, task, spec, folder),
-        room=run / "runner" / folder.name,
+        work_folder=run / "runner" / folder.name,
         log=engine.log,
         paths=[run, *extra, *sorted(mounts.of_links(run / "data"))],
         threads=engine.threads,

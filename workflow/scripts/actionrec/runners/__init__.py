@@ -1,15 +1,30 @@
-"""Execute TAO's command `action_recognition` with one of several runners."""
+"""Execute TAO's command `action_recognition` with one of several runners.
 
-from collections.abc import Mapping
-from types import ModuleType
-from typing import Any
+A runner is a module with two functions: `run(request, gpus)` executes a `TaskRequest` on the GPUs
+with these ids and returns the exit code and the output; `requirements(container)` lists what it
+requires of this machine. A new runner is such a module, entered in RUNNERS.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from actionrec.runners import apptainer, direct, docker, gpus, launcher, native
-from actionrec.runners.request import Container, Request
-from actionrec.runners.requirements import Need
+from actionrec.runners.request import Container, TaskRequest
+from actionrec.runners.requirements import Requirement
 from actionrec.spec.toolkits import IMAGES
 
-RUNNERS: Mapping[str, ModuleType] = {
+
+class Runner(Protocol):
+    """What the module of a runner offers."""
+
+    def run(self, request: TaskRequest, gpus: Sequence[str] | None) -> tuple[int, str]:
+        """Execute a request; return the exit code and the output."""
+
+    def requirements(self, container: Container) -> list[Requirement]:
+        """Return what the runner requires of this machine."""
+
+
+RUNNERS: Mapping[str, Runner] = {
     "native": native,
     "direct": direct,
     "docker": docker,
@@ -19,7 +34,15 @@ RUNNERS: Mapping[str, ModuleType] = {
 
 IN_CONTAINERS = ("docker", "apptainer", "launcher")
 
-__all__ = ["IN_CONTAINERS", "RUNNERS", "Container", "Need", "Request", "execute", "needs"]
+__all__ = [
+    "IN_CONTAINERS",
+    "RUNNERS",
+    "Container",
+    "Requirement",
+    "TaskRequest",
+    "execute",
+    "requirements_of",
+]
 
 
 def container(tao: Mapping[str, Any]) -> Container:
@@ -42,16 +65,16 @@ def images(tao: Mapping[str, Any]) -> list[str]:
     return [str(apptainer.image_file(image))]
 
 
-def execute(runner: str, request: Request) -> tuple[int, str]:
-    """Execute a request; return the exit code, which proves nothing with TAO, and what it printed.
+def execute(runner: str, request: TaskRequest) -> tuple[int, str]:
+    """Execute a request; return the exit code, which proves nothing with TAO, and the output.
 
     The output is also appended to the request's log as it comes. The task, wherever it runs, ends
     with this process, however that ends.
     """
-    with gpus.leased(request.gpus) as ids:
+    with gpus.lease(request.gpus) as ids:
         return RUNNERS[runner].run(request, ids)
 
 
-def needs(runner: str, container: Container) -> list[Need]:
-    """Return what a runner needs of this machine, and what to type where it is missing."""
-    return RUNNERS[runner].needs(container)
+def requirements_of(runner: str, container: Container) -> list[Requirement]:
+    """Return what a runner requires of this machine, and what to type where it is missing."""
+    return RUNNERS[runner].requirements(container)

@@ -1,7 +1,7 @@
-"""TAO in a container of Apptainer, or of Singularity: a process of ours, without a daemon.
+"""TAO in a container of Apptainer, or of Singularity: a child process, without a daemon.
 
-An image in a registry is made one file first, by `pull`: a task that names it by its address would
-convert its gigabytes anew on every node.
+An image in a registry is converted into one file first, by `pull`: a task that named it by its
+address would convert its gigabytes again on every node.
 """
 
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 
 from actionrec.errors import InputError
 from actionrec.runners import containers, mounts, process
-from actionrec.runners.gpus import visible
-from actionrec.runners.request import Container, Request
-from actionrec.runners.requirements import Need, gpu_driver, login, registry
+from actionrec.runners.gpus import visible_ids
+from actionrec.runners.request import Container, TaskRequest
+from actionrec.runners.requirements import Kind, Requirement, gpu_driver, login, registry
 from actionrec.utils.files import replacing
 
 PROGRAMS = ("apptainer", "singularity")
@@ -23,7 +23,7 @@ INSTALL = "install apptainer, or on a cluster: module load apptainer"
 
 
 def command(
-    request: Request,
+    request: TaskRequest,
     gpus: Sequence[str] | None,
     *,
     program: str,
@@ -39,7 +39,7 @@ def command(
         program,
         "exec",
         *([] if gpus == () else ["--nv"]),
-        "--pid",  # its end is that of all it has started
+        "--pid",  # when it ends, all that it has started ends
         "--cleanenv",
         "--no-eval",
         f"--home={_home(request)}",
@@ -55,8 +55,8 @@ def _mount(source: Path, target: Path) -> str:
     return containers.csv(["type=bind", f"source={source}", f"destination={target}"])
 
 
-def _home(request: Request) -> Path:
-    return request.room.absolute() / "user"
+def _home(request: TaskRequest) -> Path:
+    return request.work_folder.absolute() / "user"
 
 
 def is_file(image: str) -> bool:
@@ -87,15 +87,16 @@ def pull(image: str, target: Path, log: Path) -> None:
             )
 
 
-def variables(request: Request, gpus: Sequence[str] | None) -> dict[str, str]:
+def variables(request: TaskRequest, gpus: Sequence[str] | None) -> dict[str, str]:
     """Return the variables that the engine hands to the task: prefixed, they reach it alone."""
-    seen = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-    inside = {**process.settings(request.threads), **seen, **containers.secrets(request)}
+    visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    common = process.common_variables(request.threads)
+    inside = {**common, **visible, **containers.secrets(request)}
     prefixes = [f"{name.upper()}ENV_" for name in PROGRAMS]
     return {f"{prefix}{key}": value for prefix in prefixes for key, value in inside.items()}
 
 
-def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
+def run(request: TaskRequest, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the task in a container that is a child of this process."""
     workdir = Path.cwd()
     program = _require_program()
@@ -107,7 +108,7 @@ def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
         workdir=workdir,
     )
     _home(request).mkdir(parents=True, exist_ok=True)
-    containers.record(request, engine=program, gpus=gpus)
+    containers.write_record(request, engine=program, gpus=gpus)
     return process.execute(line, {**os.environ, **variables(request, gpus)}, request.log)
 
 
@@ -123,19 +124,18 @@ def _require_program() -> str:
     )
 
 
-def needs(container: Container) -> list[Need]:
+def requirements(container: Container) -> list[Requirement]:
     """Return the state of program, GPU and image."""
-    program = _program()
+    program, image = _program(), container.image
     fix = None if program else INSTALL
-    rows = [Need(PROGRAMS[0], program or "not on PATH", fix), gpu_driver(visible())]
-    if is_file(container.image):
-        there = Path(container.image).exists()
-        pull = f"apptainer pull {container.image} docker://nvcr.io/nvidia/tao/tao-toolkit:TAG"
-        return [
-            *rows,
-            Need(container.image, "there" if there else "missing", None if there else pull),
-        ]
-    if image_file(container.image).exists():
-        return [*rows, Need(container.image, "there")]
-    wait = f"not here: the run pulls it (about 20 GB) into {IMAGES}"
-    return [*rows, Need(container.image, wait), login(container.image)]
+    rows = [
+        Requirement(Kind.PROGRAM, PROGRAMS[0], program or "not on PATH", fix),
+        gpu_driver(visible_ids()),
+    ]
+    if image_file(image).exists():
+        return [*rows, Requirement(Kind.IMAGE, image, "there")]
+    if is_file(image):
+        fix = f"apptainer pull {image} docker://nvcr.io/nvidia/tao/tao-toolkit:TAG"
+        return [*rows, Requirement(Kind.IMAGE, image, "missing", fix)]
+    state = f"not here: the run pulls it (about 20 GB) into {IMAGES}"
+    return [*rows, Requirement(Kind.IMAGE_TO_PULL, image, state), login(image)]

@@ -1,4 +1,4 @@
-"""What the runners with containers share: names, a record, and an end with the job."""
+"""What the runners with containers share: a name, a record, and removal at the end of the job."""
 
 import hashlib
 import json
@@ -12,32 +12,32 @@ from typing import Any
 
 from actionrec.errors import InputError
 from actionrec.runners import watchdog
-from actionrec.runners.request import Container, Request
+from actionrec.runners.request import Container, TaskRequest
 from actionrec.utils.files import write_text
 
 # Passed by name when they are set: what NVIDIA's containers read from their environment.
 SECRETS = ("TAO_KEY", "NGC_API_KEY", "WANDB_API_KEY")
 
 
-def secrets(request: Request) -> dict[str, str]:
+def secrets(request: TaskRequest) -> dict[str, str]:
     """Return the variables of a request and those secrets that are set here."""
     return {name: os.environ[name] for name in SECRETS if name in os.environ} | dict(
         request.variables
     )
 
 
-def name(request: Request) -> str:
+def container_name(request: TaskRequest) -> str:
     """Return a name for the container: the same for the same task, another for another job."""
-    room = request.room.absolute()
-    words = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in room.parts[-4:])
+    folder = request.work_folder.absolute()
+    words = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in folder.parts[-4:])
     slurm = os.environ.get("SLURM_JOB_ID")
     job = [f"slurm{slurm}"] if slurm else []
-    return "-".join(["actionrec", words[-80:].strip("-._"), identity(request), *job])
+    return "-".join(["actionrec", words[-80:].strip("-._"), task_id(request), *job])
 
 
-def identity(request: Request) -> str:
-    """Return eight digits that tell the task of this project from all others of this machine."""
-    return hashlib.sha256(os.fsencode(request.room.absolute())).hexdigest()[:8]
+def task_id(request: TaskRequest) -> str:
+    """Return eight digits that distinguish the task from all others on this machine."""
+    return hashlib.sha256(os.fsencode(request.work_folder.absolute())).hexdigest()[:8]
 
 
 def user() -> str:
@@ -45,28 +45,28 @@ def user() -> str:
     return f"{os.getuid()}:{os.getgid()}"
 
 
-def record(request: Request, **facts: Any) -> None:
-    """Write container.json into the task's room: which container runs it, and where."""
+def write_record(request: TaskRequest, **facts: Any) -> None:
+    """Write container.json into the task's work folder: which container runs it, and where."""
     content = {"host": socket.gethostname(), "image": request.container.image, **facts}
-    write_text(request.room / "container.json", json.dumps(content, indent=2) + "\n")
+    write_text(request.work_folder / "container.json", json.dumps(content, indent=2) + "\n")
 
 
 @contextmanager
-def guarded(container: Container, wanted: str) -> Iterator[None]:
-    """Remove the containers that the filter `wanted` finds: those left behind, and those of now.
+def removed_with_job(container: Container, selector: str) -> Iterator[None]:
+    """Remove the containers that the engine's filter `selector` finds, before and after.
 
-    The latter also when this process is killed within.
+    Before: those that an earlier job left behind. After: also when this process is killed within.
     """
-    watchdog.remove_containers(container.engine, wanted)
-    with watchdog.watching("containers", container.engine, wanted):
+    watchdog.remove_containers(container.engine, selector)
+    with watchdog.watching("containers", container.engine, selector):
         try:
             yield
         finally:
-            watchdog.remove_containers(container.engine, wanted)
+            watchdog.remove_containers(container.engine, selector)
 
 
 def csv(fields: Sequence[str]) -> str:
-    """Join fields as --mount and --gpus read them: what holds a comma or a quote is quoted."""
+    """Join fields as --mount and --gpus read them: those with a comma or a quote are quoted."""
     quoted = [
         '"' + field.replace('"', '""') + '"' if set(field) & set(',"') else field
         for field in fields

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actionrec.runners import containers, mounts, process
-from actionrec.runners.gpus import of_the_node, visible
-from actionrec.runners.request import Container, Request
-from actionrec.runners.requirements import Need, ask, gpu_driver, login, program
+from actionrec.runners.gpus import node_ids, visible_ids
+from actionrec.runners.request import Container, TaskRequest
+from actionrec.runners.requirements import Kind, Requirement, gpu_driver, login, program
+from actionrec.utils.processes import try_command
 
-HOME = "/home/tao"  # a memory disk: the image knows no home of a foreign user
+HOME = "/home/tao"  # a memory disk: the image has no home for a user that it does not know
 LABEL = "actionrec.task"
-# The task, killed when its input ends: the one sign of a dead job that reaches a container whatever
-# died. A scheduler's SIGKILL takes every process of the job, the watchdog too; the container is a
-# child of the daemon.
-MORTAL = 'exec 3<&0; (cat <&3 >/dev/null; kill -KILL $$) & exec "$@" </dev/null 3<&-'
+# A shell that runs the task and kills it when its own stdin ends: the one sign of a dead job that
+# always reaches a container. A scheduler's SIGKILL takes every process of the job, the watchdog
+# too, while the container is a child of the daemon.
+DIE_WITH_STDIN = 'exec 3<&0; (cat <&3 >/dev/null; kill -KILL $$) & exec "$@" </dev/null 3<&-'
 TOOLKIT = "sudo apt install nvidia-container-toolkit"
 
 
 def command(
-    request: Request,
+    request: TaskRequest,
     gpus: Sequence[str] | None,
     *,
     name: str,
@@ -35,6 +36,7 @@ def command(
     it; `variables` are names of variables that are passed on.
     """
     container = request.container
+    common = process.common_variables(request.threads)
     return [
         container.engine,
         "run",
@@ -42,24 +44,24 @@ def command(
         "--init",
         "--interactive",
         f"--name={name}",
-        f"--label={LABEL}={containers.identity(request)}",
+        f"--label={LABEL}={containers.task_id(request)}",
         *_gpu_options(container.engine, gpus),
         *_user_options(container.engine, user),
         f"--shm-size={container.shm_size}",
         *(f"--ulimit={key}={value}" for key, value in container.ulimits.items()),
         *(f"--mount={containers.mount(source, at)}" for at, source in folders.items()),
         f"--workdir={workdir}",
-        *(f"--env={key}={value}" for key, value in process.settings(request.threads).items()),
+        *(f"--env={key}={value}" for key, value in common.items()),
         *(f"--env={variable}" for variable in variables),
         *container.options,
         containers.require_image(container),
-        *("sh", "-c", MORTAL, "sh"),
+        *("sh", "-c", DIE_WITH_STDIN, "sh"),
         *request.command,
     ]
 
 
 def _gpu_options(engine: str, gpus: Sequence[str] | None) -> list[str]:
-    """Podman knows GPUs by the names of the Container Device Interface."""
+    """Return the options that name the GPUs: to Podman by their Container Device Interface."""
     if engine == "podman":
         return [f"--device=nvidia.com/gpu={gpu}" for gpu in (["all"] if gpus is None else gpus)]
     if gpus is None:
@@ -68,7 +70,7 @@ def _gpu_options(engine: str, gpus: Sequence[str] | None) -> list[str]:
 
 
 def _user_options(engine: str, user: str) -> list[str]:
-    """Let the caller own what is written; give that user the name and home that images lack."""
+    """Return the options by which the caller owns what is written, with a name and a home."""
     rootless = engine == "podman" and not user.startswith("0:")
     return [
         *(["--userns=keep-id"] if rootless else []),
@@ -80,10 +82,10 @@ def _user_options(engine: str, user: str) -> list[str]:
     ]
 
 
-def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
+def run(request: TaskRequest, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the task in a container of its own, which ends when the job does."""
-    gpus = of_the_node(gpus)
-    workdir, name = Path.cwd(), containers.name(request)
+    gpus = node_ids(gpus)
+    workdir, name = Path.cwd(), containers.container_name(request)
     variables = containers.secrets(request)
     line = command(
         request,
@@ -94,53 +96,51 @@ def run(request: Request, gpus: Sequence[str] | None) -> tuple[int, str]:
         user=containers.user(),
         variables=list(variables),
     )
-    wanted = f"label={LABEL}={containers.identity(request)}"
-    containers.record(request, engine=request.container.engine, name=name, gpus=gpus)
-    with containers.guarded(request.container, wanted):
-        return process.execute(line, {**os.environ, **variables}, request.log, lifeline=True)
+    selector = f"label={LABEL}={containers.task_id(request)}"
+    containers.write_record(request, engine=request.container.engine, name=name, gpus=gpus)
+    with containers.removed_with_job(request.container, selector):
+        return process.execute(line, {**os.environ, **variables}, request.log, stdin_pipe=True)
 
 
-def needs(container: Container) -> list[Need]:
+def requirements(container: Container) -> list[Requirement]:
     """Return the state of engine, GPU runtime and image; without an engine that of the engine."""
     engine = container.engine
     rows = [program(engine, f"sudo apt install {'docker.io' if engine == 'docker' else engine}")]
-    if rows[-1].fine:
+    if rows[-1].met:
         rows.append(_daemon(engine))
-    if rows[-1].fine:
-        rows += [gpu_driver(visible()), _gpu_runtime(engine), *_image(container)]
+    if rows[-1].met:
+        rows += [gpu_driver(visible_ids()), _gpu_runtime(engine), *_image(container)]
     return rows
 
 
-def _daemon(engine: str) -> Need:
-    reached, said = ask(engine, "version", "--format", "{{.Server.Version}}")
+def _daemon(engine: str) -> Requirement:
+    name = f"{engine} daemon"
+    reached, output = try_command(engine, "version", "--format", "{{.Server.Version}}")
     if reached:
-        return Need(f"{engine} daemon", said)
-    permission = "permission denied" in said.lower()
-    fix = (
-        "sudo usermod -aG docker $USER, then log in anew"
-        if permission
-        else (f"sudo systemctl start {engine}")
-    )
-    return Need(f"{engine} daemon", (said.splitlines() or ["no answer"])[-1], fix)
+        return Requirement(Kind.DAEMON, name, output)
+    fix = f"sudo systemctl start {engine}"
+    if "permission denied" in output.lower():
+        fix = "sudo usermod -aG docker $USER, then log in again"
+    return Requirement(Kind.DAEMON, name, (output.splitlines() or ["no answer"])[-1], fix)
 
 
-def _gpu_runtime(engine: str) -> Need:
+def _gpu_runtime(engine: str) -> Requirement:
     if engine == "podman":
         found = any(Path(folder, "nvidia.yaml").exists() for folder in ("/etc/cdi", "/var/run/cdi"))
         fix = f"{TOOLKIT}; sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     else:
-        _, said = ask(engine, "info", "--format", "{{json .Runtimes}}")
-        hook = program("nvidia-container-runtime-hook", TOOLKIT).fine
-        found = hook or "nvidia" in (json.loads(said) if said.startswith("{") else {})
+        _, output = try_command(engine, "info", "--format", "{{json .Runtimes}}")
+        hook = program("nvidia-container-runtime-hook", TOOLKIT).met
+        found = hook or "nvidia" in (json.loads(output) if output.startswith("{") else {})
         fix = f"{TOOLKIT}; sudo nvidia-ctk runtime configure; sudo systemctl restart docker"
-    return Need("GPU runtime", "there" if found else "not found", None if found else fix)
+    state = "there" if found else "not found"
+    return Requirement(Kind.GPU_RUNTIME, "GPU runtime", state, None if found else fix)
 
 
-def _image(container: Container) -> list[Need]:
-    present, _ = ask(container.engine, "image", "inspect", container.image)
+def _image(container: Container) -> list[Requirement]:
+    image = container.image
+    present, _ = try_command(container.engine, "image", "inspect", image)
     if present:
-        return [Need(container.image, "there")]
-    return [
-        Need(container.image, "not here: the first task pulls it (about 20 GB)"),
-        login(container.image),
-    ]
+        return [Requirement(Kind.IMAGE, image, "there")]
+    state = "not here: the first task pulls it (about 20 GB)"
+    return [Requirement(Kind.IMAGE_TO_PULL, image, state), login(image)]

@@ -1,6 +1,5 @@
-"""Find out which GPUs a task may use, and lease them where several jobs share a workstation."""
+"""Find the GPUs that a task may use, and lease them where several jobs share a workstation."""
 
-import fcntl
 import logging
 import os
 import re
@@ -11,16 +10,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from actionrec.errors import InputError
-from actionrec.runners.requirements import ask
+from actionrec.utils.locks import try_lock
+from actionrec.utils.processes import try_command
+from actionrec.utils.text import count
 
-# Where a scheduler has handed the job its GPUs, nobody else uses them.
+# A scheduler has given the job its GPUs: nobody else uses them.
 SCHEDULERS = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "_CONDOR_SLOT")
 SECONDS_BETWEEN_TRIES = 0.5
 
 log = logging.getLogger(__name__)
 
 
-def visible() -> tuple[str, ...] | None:
+def visible_ids() -> tuple[str, ...] | None:
     """Return the ids of the GPUs that may be used, or None when that is not known.
 
     CUDA_VISIBLE_DEVICES decides (indices or UUIDs; up to the first invalid one, as CUDA reads
@@ -28,8 +29,8 @@ def visible() -> tuple[str, ...] | None:
     """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
-        found, said = ask("nvidia-smi", "--query-gpu=index", "--format=csv,noheader")
-        return tuple(said.split()) if found else None
+        found, output = try_command("nvidia-smi", "--query-gpu=index", "--format=csv,noheader")
+        return tuple(output.split()) if found else None
     ids = []
     for name in chosen.split(","):
         if not re.fullmatch(r"\d+|(GPU|MIG)-[\w/-]+", name.strip()):
@@ -38,10 +39,10 @@ def visible() -> tuple[str, ...] | None:
     return tuple(ids)
 
 
-def of_the_node(ids: Sequence[str] | None) -> Sequence[str] | None:
+def node_ids(ids: Sequence[str] | None) -> Sequence[str] | None:
     """Return the ids by which a daemon, outside the job, knows the job's GPUs.
 
-    Slurm may number them anew within a job; SLURM_STEP_GPUS and SLURM_JOB_GPUS keep the node's ids.
+    Slurm may number them from 0 within a job; SLURM_STEP_GPUS and SLURM_JOB_GPUS have the node's.
     """
     for name in ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
         whole = os.environ.get(name, "").split(",")
@@ -51,56 +52,47 @@ def of_the_node(ids: Sequence[str] | None) -> Sequence[str] | None:
 
 
 @contextmanager
-def leased(count: int) -> Iterator[tuple[str, ...] | None]:
-    """Yield the ids of `count` GPUs that no other job of this machine holds a lease of.
+def lease(number: int) -> Iterator[tuple[str, ...] | None]:
+    """Yield the ids of `number` GPUs that no other job of this machine has a lease of.
 
     Waits until there are so many. Under a scheduler all GPUs of the job are yielded at once;
     None stands for GPUs that are not known here, () for none. Raises `InputError` when the
     machine has fewer.
     """
-    ids = visible()
+    ids = visible_ids()
     if not ids or any(name in os.environ for name in SCHEDULERS):
         yield ids
         return
-    if len(ids) < count:
+    if len(ids) < number:
         raise InputError(
-            f"The task asks for {count} GPUs.",
+            f"The task asks for {count(number, 'GPU')}.",
             where="CUDA_VISIBLE_DEVICES or nvidia-smi",
             found=", ".join(ids),
             fix="lower num_gpus in the spec",
         )
-    with ExitStack() as locks:
-        yield _take(ids, count, locks)
+    with ExitStack() as leases:
+        yield _wait_for_lease(ids, number, leases)
 
 
-def _take(ids: Sequence[str], count: int, locks: ExitStack) -> tuple[str, ...]:
+def _wait_for_lease(ids: Sequence[str], number: int, leases: ExitStack) -> tuple[str, ...]:
+    """Return the ids of `number` GPUs whose locks are held until `leases` close."""
     waiting = False
     while True:
+        # All or none: two jobs that each held one of two GPUs would wait for each other forever.
         with ExitStack() as attempt:
-            held = []
-            for name in ids:
-                if len(held) < count and _lock(name, attempt):
-                    held.append(name)
-            if len(held) == count:
-                locks.push(attempt.pop_all())
+            held: list[str] = []
+            for gpu in ids:
+                if len(held) < number and attempt.enter_context(try_lock(_lock_file(gpu))):
+                    held.append(gpu)
+            if len(held) == number:
+                leases.push(attempt.pop_all())
                 return tuple(held)
         if not waiting:
-            log.warning("All GPUs are in use (%s): waiting for %d.", ", ".join(ids), count)
+            log.warning("All GPUs are in use (%s): waiting for %d.", ", ".join(ids), number)
             waiting = True
         time.sleep(SECONDS_BETWEEN_TRIES)
 
 
-def _lock(name: str, locks: ExitStack) -> bool:
-    """Lock a GPU's file until `locks` close, or this process dies; tell whether it was free."""
-    path = Path(tempfile.gettempdir(), f"actionrec-gpu-{name.replace('/', '-')}.lock")
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # another user's: not to be created
-    except FileNotFoundError:
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        return False
-    locks.callback(os.close, file)
-    return True
+def _lock_file(gpu: str) -> Path:
+    """Return the lock file of a GPU: in the one folder that all users of a machine share."""
+    return Path(tempfile.gettempdir(), f"actionrec-gpu-{gpu.replace('/', '-')}.lock")

@@ -20,9 +20,10 @@ def needed(paths: Iterable[Path], root: Path, more: Iterable[str] = ()) -> dict[
 
 
 def _follow(path: Path, mounts: dict[Path, Path]) -> None:
-    """Add the places outside `mounts` that following a path leads to; below them all is real."""
+    """Add the places outside `mounts` that following a path leads to."""
     for place, rest in _hops(path):
-        if not any(place.is_relative_to(seen) for seen in mounts):
+        if not any(place.is_relative_to(mounted) for mounted in mounts):
+            # Under both names: links may lead to either. What lies below may be a link again.
             real = place.resolve()
             mounts[real] = mounts[place] = real
             _follow(real / rest, mounts)

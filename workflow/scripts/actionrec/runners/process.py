@@ -1,4 +1,7 @@
-"""Execute a command: its words go to a log, its progress to the terminal, its end is ours."""
+"""Run a command as a child process: its output goes to a log, its progress to the terminal.
+
+It ends when this process does, in whatever way this process ends.
+"""
 
 import logging
 import os
@@ -12,19 +15,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from actionrec.runners import watchdog
-from actionrec.runners.request import Request
+from actionrec.runners.request import TaskRequest
 from actionrec.utils.processes import dying_with_parent
 
 PACKAGES = Path(__file__).resolve().parents[2]
-PROGRESS = re.compile(rb"\d+%\|")
+PROGRESS_BAR = re.compile(rb"\d+%\|")
 SECONDS_BETWEEN_LINES = 15
 TERMINAL_SIZE = (40, 120)
+CHUNK = 65536
 # torchrun's variables make TAO rewrite the spec file in place; Slurm's make Lightning wait for
 # the other ranks of a job step.
-FOREIGN_VARIABLES = (
+RANK_VARIABLES = (
     "WORLD_SIZE",
     "RANK",
     "LOCAL_RANK",
@@ -41,24 +45,24 @@ log = logging.getLogger(__name__)
 
 
 def environment(variables: Mapping[str, str], threads: int) -> dict[str, str]:
-    """Return the variables of a task: ours importable, its threads bounded, no foreign ranks."""
-    inherited = {k: v for k, v in os.environ.items() if k not in FOREIGN_VARIABLES}
+    """Return a task's environment: this package importable, threads bounded, no foreign ranks."""
+    inherited = {k: v for k, v in os.environ.items() if k not in RANK_VARIABLES}
     path = inherited.get("PYTHONPATH")
-    ours = {
+    own = {
         "PYTHONPATH": os.pathsep.join([str(PACKAGES), *([path] if path else [])]),
-        **settings(threads),
+        **common_variables(threads),
     }
-    return {**inherited, **ours, **variables}
+    return {**inherited, **own, **variables}
 
 
-def visible(request: Request, gpus: Sequence[str] | None) -> dict[str, str]:
+def with_gpus(request: TaskRequest, gpus: Sequence[str] | None) -> dict[str, str]:
     """Return the environment of a task that sees the GPUs with these ids only, if any are known."""
-    seen = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-    return environment({**seen, **request.variables}, request.threads)
+    visible = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
+    return environment({**visible, **request.variables}, request.threads)
 
 
-def settings(threads: int) -> dict[str, str]:
-    """Return the variables, none of them secret, that every task is given by every runner."""
+def common_variables(threads: int) -> dict[str, str]:
+    """Return the variables, none of them secret, that every runner gives to every task."""
     return {
         "OMP_NUM_THREADS": str(threads),
         "PYTHONUNBUFFERED": "1",
@@ -72,102 +76,108 @@ def execute(
     log_file: Path,
     *,
     terminal: bool = False,
-    lifeline: bool = False,
+    stdin_pipe: bool = False,
 ) -> tuple[int, str]:
-    """Run a command to its end; return its exit code, which proves nothing with TAO, and its words.
+    """Run a command to its end; return its exit code, which proves nothing with TAO, and output.
 
     `variables` are all of its environment. What it prints is appended to `log_file` as it comes;
-    progress bars reach the terminal too. With `terminal` it believes to talk to one; with
-    `lifeline` its input is a pipe that ends when this process does. The command dies with this
-    process, however this process dies.
+    progress bars reach the terminal too. With `terminal` its streams are a terminal; with
+    `stdin_pipe` its stdin is a pipe that closes when this process ends. The command dies with
+    this process, however this process dies.
     """
     log.info("%s", shlex.join(command))
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as copy:
         start = copy.tell()
-        process, output = _start(command, variables, terminal, lifeline)
-        with process, output, _ending_with_this(process):
-            show = _terminal()
-            for piece in _pieces(output, copy):
-                show(piece)
+        child, output = _start(command, variables, terminal, stdin_pipe)
+        with child, output, _killed_with_this_process(child):
+            show = _progress_printer()
+            for line in _output_lines(output, copy):
+                show(line)
+    # Read back from the log rather than collected: a training may print for days.
     with log_file.open("rb") as copy:
         copy.seek(start)
-        return process.returncode, copy.read().decode(errors="replace")
+        return child.returncode, copy.read().decode(errors="replace")
 
 
 def _start(
-    command: Sequence[str], variables: Mapping[str, str], terminal: bool, lifeline: bool
-) -> tuple[subprocess.Popen[bytes], BinaryIO]:
+    command: Sequence[str], variables: Mapping[str, str], terminal: bool, stdin_pipe: bool
+) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     """Start a command; return it with the stream of what it prints."""
     if not terminal:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE if lifeline else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=variables,
-            preexec_fn=dying_with_parent(),
-            start_new_session=True,
-        )
-        return process, process.stdout
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, TERMINAL_SIZE)
+        stdin = subprocess.PIPE if stdin_pipe else subprocess.DEVNULL
+        child = _popen(command, variables, stdin, subprocess.PIPE, subprocess.STDOUT)
+        return child, cast(IO[bytes], child.stdout)
+    own_end, its_end = pty.openpty()
+    termios.tcsetwinsize(its_end, TERMINAL_SIZE)
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=variables,
-            preexec_fn=dying_with_parent(),
-            start_new_session=True,
-        )
+        child = _popen(command, variables, its_end, its_end, its_end)
     finally:
-        os.close(theirs)
-    return process, os.fdopen(ours, "rb")
+        os.close(its_end)  # as long as this process has it open, the output does not end
+    return child, os.fdopen(own_end, "rb")
+
+
+def _popen(
+    command: Sequence[str], variables: Mapping[str, str], stdin: int, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=variables,
+        # Two guards: the kernel kills the child itself at once; what the child has started is in
+        # its process group, which it leads in a session of its own and which the watchdog kills.
+        preexec_fn=dying_with_parent(),
+        start_new_session=True,
+    )
 
 
 @contextmanager
-def _ending_with_this(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _killed_with_this_process(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Let nothing that a command has started outlive this process, nor an exception within."""
-    with watchdog.watching("group", str(process.pid)):
+    with watchdog.watching("group", str(child.pid)):
         try:
             yield
-        except BaseException:
-            watchdog.kill_group(process.pid)
+        except BaseException:  # also Ctrl-C, which does not reach another session
+            watchdog.kill_group(child.pid)
             raise
 
 
-def _pieces(stream: BinaryIO, copy: BinaryIO) -> Iterator[bytes]:
-    """Yield what a process prints, cut at line ends and carriage returns, and copy it raw."""
+def _output_lines(stream: IO[bytes], copy: BinaryIO) -> Iterator[bytes]:
+    """Yield what a process prints, split at line ends and carriage returns, and copy it raw.
+
+    A progress bar overwrites itself with carriage returns: each of its states is a line here.
+    """
     rest = b""
     while chunk := _read(stream):
         copy.write(chunk)
-        copy.flush()
-        *whole, rest = re.split(rb"[\r\n]+", rest + chunk)
-        yield from whole
+        copy.flush()  # whoever follows the log sees it at once, and a kill loses nothing
+        *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
+        yield from lines
     if rest:
         yield rest
 
 
-def _read(stream: BinaryIO) -> bytes:
+def _read(stream: IO[bytes]) -> bytes:
+    """Return what is there, waiting for the first byte; nothing at the end."""
     try:
-        return stream.read1(65536)
-    except OSError:  # EIO: the last process on the other side of a terminal has gone
+        return os.read(stream.fileno(), CHUNK)
+    except OSError:  # EIO: the last process on the other side of a terminal has ended
         return b""
 
 
-def _terminal() -> Callable[[bytes], None]:
-    """Return a function that shows progress: a living bar on a terminal, else a line at times."""
-    living = sys.stderr.isatty()
+def _progress_printer() -> Callable[[bytes], None]:
+    """Return a function that shows progress: in place on a terminal, else a line now and then."""
+    in_place = sys.stderr.isatty()
     last = time.monotonic()
 
-    def show(piece: bytes) -> None:
+    def show(line: bytes) -> None:
         nonlocal last
-        if not PROGRESS.search(piece):
+        if not PROGRESS_BAR.search(line):
             return
-        text = piece.decode(errors="replace").strip()
-        if living:
+        text = line.decode(errors="replace").strip()
+        if in_place:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         elif time.monotonic() - last > SECONDS_BETWEEN_LINES:
             last = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a rule asks of a runner, and in which container it is to be done."""
+"""What a rule requests of a runner, and the container to run it in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ ULIMITS = {"memlock": -1, "stack": 67108864}
 
 @dataclass(frozen=True)
 class Container:
-    """An image and how it is run.
+    """An image and how to run it.
 
-    `engine` is `docker` or `podman`, `mounts` are folders that it sees beside the project's, and
+    `engine` is `docker` or `podman`, `mounts` are folders that it sees besides the project's, and
     `options` go to the engine's `run` (Apptainer: `exec`) as they are; the launcher has none.
     """
 
@@ -26,16 +26,16 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Request:
+class TaskRequest:
     """One execution of TAO's command.
 
-    `program` and `arguments` are the command's words; `variables` are passed by name, so that no
-    value is ever on a command line or in a file; `paths` must be seen where they are; `room` is a
-    folder for the runner's own files; `gpus` is how many GPUs the task uses.
+    `program` and `arguments` are the command line; `variables` are passed by name, so that no
+    value is ever on a command line or in a file; `paths` must be visible at their own place;
+    `work_folder` is for the runner's own files; `gpus` is how many GPUs the task uses.
     """
 
     arguments: Sequence[str]
-    room: Path
+    work_folder: Path
     log: Path
     program: Sequence[str] = ("action_recognition",)
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -46,5 +46,5 @@ class Request:
 
     @property
     def command(self) -> list[str]:
-        """Return the words of TAO's command."""
+        """Return the command line of TAO's command."""
         return [*self.program, *self.arguments]

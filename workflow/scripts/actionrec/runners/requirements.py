@@ -1,52 +1,47 @@
-"""What a runner needs of the machine, as rows of a table."""
+"""What a runner requires of the machine: programs, a daemon, GPUs, an image, a login."""
 
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 
-SECONDS = 20
+from actionrec.utils.processes import try_command
+
+
+class Kind(Enum):
+    """What a requirement is about."""
+
+    PROGRAM = auto()
+    DAEMON = auto()
+    GPU = auto()
+    GPU_RUNTIME = auto()
+    IMAGE = auto()
+    IMAGE_TO_PULL = auto()  # not here; the first task, or a rule, pulls it
+    LOGIN = auto()
 
 
 @dataclass(frozen=True)
-class Need:
-    """One thing that is needed: what, in which state it is and, unless it is fine, what to type."""
+class Requirement:
+    """One thing that a runner requires: its state and, if it is not met, what to type."""
 
-    what: str
+    kind: Kind
+    name: str
     state: str
     fix: str | None = None
 
     @property
-    def fine(self) -> bool:
+    def met(self) -> bool:
         """Tell whether nothing is to be done."""
         return self.fix is None
 
 
-def ask(*command: str) -> tuple[bool, str]:
-    """Run a short command; return whether it went well, and what it said."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        return False, f"{command[0]} is not installed"
-    except subprocess.TimeoutExpired:
-        return False, f"no answer within {SECONDS} s"
-    return done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr).strip()
-
-
-def program(name: str, fix: str) -> Need:
+def program(name: str, fix: str) -> Requirement:
     """Return whether a program is on PATH."""
     found = shutil.which(name)
-    return Need(name, found or "not on PATH", None if found else fix)
+    return Requirement(Kind.PROGRAM, name, found or "not on PATH", None if found else fix)
 
 
 def registry(image: str) -> str:
@@ -55,24 +50,27 @@ def registry(image: str) -> str:
     return first if rest and (set(first) & set(".:") or first == "localhost") else "docker.io"
 
 
-def login(image: str) -> Need:
+def login(image: str) -> Requirement:
     """Return whether the container engine's configuration has credentials for an image."""
     host = registry(image)
-    what = f"login to {host}"
+    name = f"login to {host}"
     folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     try:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = {}
     if any(host in content.get(key, {}) for key in ("auths", "credHelpers")):
-        return Need(what, "done")
+        return Requirement(Kind.LOGIN, name, "done")
     user = " (user name: $oauthtoken; password: your NGC API key)" if host == "nvcr.io" else ""
-    return Need(what, "not done", f"docker login {host}{user}")
+    return Requirement(Kind.LOGIN, name, "not done", f"docker login {host}{user}")
 
 
-def gpu_driver(ids: Sequence[str] | None) -> Need:
-    """Return whether NVIDIA's driver answers."""
+def gpu_driver(ids: Sequence[str] | None) -> Requirement:
+    """Return whether NVIDIA's driver answers; `ids` are the GPUs that are known already."""
     if ids:
-        return Need("GPU", ", ".join(ids))
-    _, said = ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    return Need("GPU", said.splitlines()[-1] if said else "none", "install NVIDIA's driver")
+        return Requirement(Kind.GPU, "GPU", ", ".join(ids))
+    _, output = try_command(
+        "nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"
+    )
+    state = output.splitlines()[-1] if output else "none"
+    return Requirement(Kind.GPU, "GPU", state, "install NVIDIA's driver")

@@ -1,9 +1,9 @@
-"""End what a job has started when the job is gone, however it went.
+"""Kill what a job has started when the job has died, in any way.
 
 A program of its own: `watchdog.py group ID` kills the processes of a group, `watchdog.py containers
 ENGINE FILTER` removes containers, which are children of the engine's daemon and outlive a killed
-job. Its input is a pipe from the job, whose end says that the job has ended: after a word the
-watchdog leaves too, without one it acts first.
+job. Its stdin is a pipe from the job. The pipe's end means that the job has ended: if the job wrote
+a word into it first, the watchdog exits too; if not, the job was killed and the watchdog acts.
 """
 
 import os
@@ -22,6 +22,7 @@ SECONDS_BETWEEN_TRIES = 1
 def watching(*arguments: str) -> Iterator[None]:
     """Have a watchdog with these arguments act if this process dies within."""
     with subprocess.Popen(
+        # Isolated and without site packages: it starts in a moment and needs nothing but this file.
         [sys.executable, "-I", "-S", __file__, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -30,7 +31,8 @@ def watching(*arguments: str) -> Iterator[None]:
         try:
             yield
         finally:
-            watchdog.stdin.write(b"done")
+            # A word and the end of the pipe; it cannot be waited for, as it has detached itself.
+            watchdog.communicate(b"done")
 
 
 def kill_group(number: int) -> None:
@@ -39,10 +41,10 @@ def kill_group(number: int) -> None:
         os.killpg(number, signal.SIGKILL)
 
 
-def remove_containers(engine: str, wanted: str) -> None:
-    """Remove all containers that the filter `wanted` finds, running or not."""
+def remove_containers(engine: str, selector: str) -> None:
+    """Remove all containers that the engine's filter `selector` finds, running or not."""
     found = subprocess.run(
-        [engine, "ps", "--all", "--quiet", "--no-trunc", "--filter", wanted],
+        [engine, "ps", "--all", "--quiet", "--no-trunc", "--filter", selector],
         capture_output=True,
         text=True,
         check=False,
@@ -52,18 +54,22 @@ def remove_containers(engine: str, wanted: str) -> None:
 
 
 def main(action: str, *arguments: str) -> None:
-    """Wait for the job's end; detached from it, so that what kills its processes misses this."""
+    """Wait for the job's end, then act unless the job said that it is done."""
+    # A scheduler that cancels a job signals all its processes, and Ctrl-C reaches the whole group
+    # of the terminal: the watchdog must survive both.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # The child goes on in a session of its own, so that what kills the job's session misses it.
     if os.fork():
         os._exit(0)
     os.setsid()
-    if sys.stdin.buffer.read():
+    if sys.stdin.buffer.read():  # blocks until the job's end of the pipe is closed
         return
     if action == "group":
         kill_group(int(arguments[0]))
         return
-    for _ in range(TRIES):  # a container may yet appear that was asked for at the last moment
+    # The daemon may still be starting a container that the job asked for in its last moment.
+    for _ in range(TRIES):
         remove_containers(*arguments)
         time.sleep(SECONDS_BETWEEN_TRIES)
 
