@@ -48,10 +48,11 @@ def test_a_shim_for_a_missing_python_is_not_taken_for_one(bare):
     assert encryption.find_python() is None
 
 
-def test_a_python_that_cannot_make_the_environment_leaves_none_behind(bare):
+def test_a_python_that_cannot_make_the_environment_leaves_none_behind(bare, monkeypatch):
     broken = bare / "python3.12"
     broken.write_text("#!/bin/sh\nexit 0\n")
     broken.chmod(0o755)
+    monkeypatch.setattr(environments, "find_python", lambda versions: broken)
     with pytest.raises(InputError, match="could not be made"):
         encryption.prepare()
     assert not encryption.is_ready()

@@ -4,10 +4,9 @@
 """
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +21,8 @@ COMMAND = "python -m actionrec.utils.environments"
 class Environment:
     """An environment inside the workflow's own, named as its lock in envs/.
 
-    `pythons` are the versions that will do, the best first; `purpose` is what it is for,
-    and `otherwise` how to do without.
+    `pythons` are the versions that it runs on, the best first; `purpose` is what it is for,
+    and `otherwise` how to do without it.
     """
 
     name: str
@@ -80,19 +79,16 @@ def prepare(environment: Environment) -> None:
             fix=f"uv python install {environment.pythons[0]}, then {environment.command}; "
             f"or {environment.otherwise}",
         )
-    from uv import find_uv_bin
-
     with replacing(environment.folder) as part:
-        _run(
-            environment, find_uv_bin(), "venv", "--quiet", "--relocatable", "--python", python, part
-        )
-        install = ["pip", "install", "--quiet", "--system-certs", "--no-deps", "--python", part]
-        lock = LOCKS / f"{environment.name}.lock"
-        _run(environment, find_uv_bin(), *install, "--requirements", lock)
+        make = ["venv", "--quiet", "--relocatable", "--python", str(python), str(part)]
+        _run_uv(environment, *make)
+        install = ["pip", "install", "--quiet", "--system-certs", "--no-deps"]
+        lock = str(LOCKS / f"{environment.name}.lock")
+        _run_uv(environment, *install, "--python", str(part), "--requirements", lock)
 
 
-def _run(environment: Environment, *command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _run_uv(environment: Environment, *arguments: str) -> None:
+    done = subprocess.run([_uv(), *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise InputError(
             f"The environment for {environment.purpose} could not be made: {done.stderr.strip()}",
@@ -101,29 +97,37 @@ def _run(environment: Environment, *command: str | Path) -> None:
         )
 
 
+def _uv() -> str:
+    from uv import find_uv_bin
+
+    return find_uv_bin()
+
+
 def find_python(versions: Sequence[str]) -> Path | None:
-    """Return a Python that starts, from PATH, uv's or pyenv's folders, or None."""
-    candidates = (python for version in versions for python in _candidates(version))
-    return next((python for python in candidates if _starts(python)), None)
+    """Return a Python that works, the first version that is found, or None.
 
-
-def _candidates(version: str) -> Iterator[Path]:
-    home = Path.home()
-    data = Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-    for root in (home / ".pyenv" / "versions", data / "uv" / "python"):
-        yield from sorted(root.glob(f"*{version}*/bin/python{version}"))
-    if found := shutil.which(f"python{version}"):
-        yield Path(found)
-
-
-def _starts(python: Path) -> bool:
-    """Tell whether this is a Python and not a version manager's shim for one that is missing."""
-    done = subprocess.run([python, "-c", "import ctypes"], capture_output=True, check=False)
-    return done.returncode == 0
+    uv looks among its own, on PATH and, told here, among pyenv's; it downloads none.
+    """
+    # pyenv's shims on PATH fail for versions that are not active: the versions themselves first.
+    pyenv = sorted(map(str, (Path.home() / ".pyenv" / "versions").glob("*/bin")))
+    path = os.pathsep.join([*pyenv, os.environ.get("PATH", os.defpath)])
+    for version in versions:
+        # Of the system: whatever project or environment is active here is of another Python.
+        options = ("--system", "--no-project", "--no-config", "--no-python-downloads")
+        done = subprocess.run(
+            [_uv(), "python", "find", *options, version],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return Path(done.stdout.strip())
+    return None
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Make the environments that are named; say which cannot be made, and go on without it."""
+    """Make the named environments; at the first that cannot be made, end with the reason."""
     known = {environment.name: environment for environment in (ENCRYPTION, LAUNCHER)}
     if not arguments or not set(arguments) <= set(known):
         sys.exit(f"usage: {COMMAND} {{{','.join(known)}}}...")
