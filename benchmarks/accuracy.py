@@ -28,16 +28,16 @@ sys.path.insert(0, str(SCRIPTS))
 
 from throughput import environment  # noqa: E402
 
-from actionrec.frames.extraction import Coding, make_encoder, resized  # noqa: E402
-from actionrec.sources.demo_drawing import draw_scene, draw_shot, film  # noqa: E402
+from actionrec.frames.encoders import ImageFormat, make_encoder, resize  # noqa: E402
+from actionrec.sources.demo_drawing import draw_scene, draw_shot, render  # noqa: E402
 
 CLASSES = ("fall_floor", "ride_bike", "walk", "run", "push")
 SIZE = (112, 112)
 SOURCE = "lossless PNG, source size"
 FORMS = {
-    SOURCE: Coding("png", "cv2"),
-    "JPEG 95, source size": Coding("jpg", "cv2"),
-    "JPEG 95, model size": Coding("jpg", "cv2", size=SIZE),
+    SOURCE: ImageFormat("png", "cv2"),
+    "JPEG 95, source size": ImageFormat("jpg", "cv2"),
+    "JPEG 95, model size": ImageFormat("jpg", "cv2", size=SIZE),
 }
 
 
@@ -67,14 +67,14 @@ def draw_video(root: Path, part: str, label: str, number: int, seed: int) -> Non
     rng = np.random.default_rng((seed, number // len(CLASSES)))
     scene = draw_scene(rng)
     shot = draw_shot(label, np.random.default_rng((seed, number)))
-    pictures = list(film(scene, shot))
-    for name, coding in FORMS.items():
+    pictures = list(render(scene, shot))
+    for name, image_format in FORMS.items():
         folder = root / name / part / label / f"{number:04d}" / "rgb"
         folder.mkdir(parents=True)
-        encode = make_encoder(coding)
+        encode = make_encoder(image_format)
         for index, picture in enumerate(pictures, start=1):
-            path = folder / f"{index:06d}.{coding.fmt}"
-            path.write_bytes(encode(resized(picture, coding.size)))
+            path = folder / f"{index:06d}.{image_format.suffix}"
+            path.write_bytes(encode(resize(picture, image_format.size)))
 
 
 def draw_sets(root: Path, films: dict[str, int]) -> None:

@@ -32,10 +32,12 @@ from actionrec.frames.videos import list_videos, write_files_table  # noqa: E402
 OURS = """
 import sys
 from pathlib import Path
+from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 videos, table, frames, manifest = map(Path, sys.argv[1:5])
 fmt, encoder, workers = sys.argv[5:]
-extract_class(videos, table, frames, manifest, fmt=fmt, encoder=encoder, workers=int(workers))
+image_format = ImageFormat(fmt, encoder)
+extract_class(videos, table, frames, manifest, image_format=image_format, workers=int(workers))
 """
 
 PEER = """

@@ -22,7 +22,7 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY / "workflow/scripts"))
 
-from actionrec.frames.manifest import Clip, write_manifest  # noqa: E402
+from actionrec.frames.manifest import FrameRecord, write_manifest  # noqa: E402
 from actionrec.frames.videos import write_files_table  # noqa: E402
 
 VIDEOS = 133  # a class
@@ -96,8 +96,10 @@ def pretend(folder: Path, classes: list[str], outputs: list[str], frames: int) -
             path.write_text("pretended\n")
 
 
-def _clip(video: str, frames: int) -> Clip:
-    return Clip(video, f"{video}.avi", frames, 320, 240, 30.0, 0, "0" * 64, "png", "ok", "", video)
+def _clip(video: str, frames: int) -> FrameRecord:
+    return FrameRecord(
+        video, f"{video}.avi", frames, 320, 240, 30.0, 0, "0" * 64, "png", "png", "ok", "", video
+    )
 
 
 def outputs_of(printed: str) -> list[str]:

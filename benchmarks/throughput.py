@@ -39,15 +39,15 @@ from actionrec.spec.load import load_spec
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from actionrec.frames.extraction import Coding, make_encoder, resized  # noqa: E402
+from actionrec.frames.encoders import ImageFormat, make_encoder, resize  # noqa: E402
 
 OURS = [sys.executable, "-m", "actionrec.native"]
 LABELS = {"across": 0, "down": 1}
 PNG = "PNG"
 FORMS = {
-    PNG: Coding("png", "cv2"),
-    "JPEG 95": Coding("jpg"),
-    "JPEG 95 at 224x224": Coding("jpg", size=(224, 224)),
+    PNG: ImageFormat("png", "cv2"),
+    "JPEG 95": ImageFormat("jpg"),
+    "JPEG 95 at 224x224": ImageFormat("jpg", size=(224, 224)),
 }
 FAST = {
     "native": {"precision": "fp16", "channels_last": True},
@@ -57,10 +57,10 @@ CASES = {3: (32, 16), 32: (16, 4)}  # frames a clip: batch size, clips a video
 ROOMS = {"memory": "", "disk": ", frames on disk", "none": ", frames decoded each time"}
 
 
-def draw_video(folder: Path, label: str, seed: int, frames: int, coding: Coding) -> None:
+def draw_video(folder: Path, label: str, seed: int, frames: int, image_format: ImageFormat) -> None:
     """Write frames with the texture of real ones: blurred noise that moves, and grain."""
     cv2.setNumThreads(1)
-    encode = make_encoder(coding)
+    encode = make_encoder(image_format)
     random = np.random.default_rng(seed)
     scene = cv2.GaussianBlur(random.integers(0, 256, (420, 520, 3), np.uint8), (0, 0), 2)
     scene = cv2.normalize(scene, None, 10, 245, cv2.NORM_MINMAX)
@@ -69,18 +69,18 @@ def draw_video(folder: Path, label: str, seed: int, frames: int, coding: Coding)
         left, top = (2 * number % 200, 0) if label == "across" else (0, 2 * number % 180)
         grain = random.integers(0, 9, (240, 320, 3), np.uint8)
         view = scene[top : top + 240, left : left + 320] + grain
-        path = folder / f"{number + 1:06d}.{coding.fmt}"
-        path.write_bytes(encode(resized(view, coding.size)))
+        path = folder / f"{number + 1:06d}.{image_format.suffix}"
+        path.write_bytes(encode(resize(view, image_format.size)))
 
 
-def draw_set(root: Path, videos: int, frames: int, coding: Coding = FORMS[PNG]) -> None:
+def draw_set(root: Path, videos: int, frames: int, image_format: ImageFormat = FORMS[PNG]) -> None:
     """Write a training set of two classes with all cores."""
     with ProcessPoolExecutor() as pool:
         jobs = []
         for number in range(videos):
             label = list(LABELS)[number % 2]
             folder = root / label / f"{number:04d}" / "rgb"
-            jobs.append(pool.submit(draw_video, folder, label, number, frames, coding))
+            jobs.append(pool.submit(draw_video, folder, label, number, frames, image_format))
     for job in jobs:
         job.result()
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from actionrec.frames.flow import extract_flow
-from actionrec.frames.segments import read_sources
+from actionrec.frames.flow import FlowSettings, extract_flow
+from actionrec.frames.segments import read_frame_sources
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
@@ -13,10 +13,8 @@ with job(snakemake):
         Path(snakemake.params.frames),
         Path(snakemake.input.frames),
         Path(snakemake.output[0]),
-        method=snakemake.params.method,
-        preset=snakemake.params.preset,
-        mapping=snakemake.params.mapping,
+        FlowSettings(snakemake.params.method, snakemake.params.preset, snakemake.params.mapping),
         flo=Path(path, snakemake.wildcards.cls) if path else None,
-        cropped=read_sources(Path(table), Path(crops)) if table else None,
+        cropped=read_frame_sources(Path(table), Path(crops)) if table else None,
         workers=snakemake.threads,
     )

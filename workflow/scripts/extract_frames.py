@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
-from actionrec.frames.extraction import extract_class, extract_cuts
+from actionrec.frames.encoders import ImageFormat
+from actionrec.frames.extraction import extract_class, extract_segments
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
     table, crops = Path(snakemake.input.table), snakemake.input.get("crops")
     frames, manifest = Path(snakemake.params.frames), Path(snakemake.output[0])
+    params = snakemake.params
+    size = tuple(params.size) if params.size else None
     options = {
-        key: snakemake.params[key] for key in ("fmt", "size", "encoder", "quality", "tolerate")
+        "image_format": ImageFormat(params.fmt, params.encoder, params.quality, size),
+        "tolerate": params.tolerate,
+        "workers": snakemake.threads,
     }
-    options["workers"] = snakemake.threads
     if snakemake.params.videos:
         extract_class(Path(snakemake.params.videos), table, frames, manifest, **options)
     else:
-        extract_cuts(table, Path(crops) if crops else None, frames, manifest, **options)
+        extract_segments(table, Path(crops) if crops else None, frames, manifest, **options)

@@ -10,8 +10,8 @@ from actionrec.dataset.link_tree import inference_names, link_split, verify_spli
 from actionrec.dataset.split_table import read_split
 from actionrec.dataset.splits import draw, make_split, source_finder
 from actionrec.errors import InputError
-from actionrec.frames.flow_manifest import Flow, write_flow_manifest
-from actionrec.frames.manifest import Clip, write_manifest
+from actionrec.frames.flow_manifest import FlowRecord, write_flow_manifest
+from actionrec.frames.manifest import FrameRecord, write_manifest
 from actionrec.sources.split_files import read_class_file
 from helpers import REPOSITORY
 
@@ -20,7 +20,9 @@ OFFICIAL = REPOSITORY / "tests/data/splits"
 
 def clip(video, *, status="ok", content=None, frames=3):
     digest = hashlib.sha256((content or video).encode()).hexdigest()
-    return Clip(video, f"{video}.avi", frames, 64, 48, 30.0, 99, digest, "png", status, "")
+    return FrameRecord(
+        video, f"{video}.avi", frames, 64, 48, 30.0, 99, digest, "png", "png", status, ""
+    )
 
 
 class Dataset:
@@ -428,7 +430,7 @@ def test_missing_frames_leave_the_old_tree_alone(project):
 def flow(video, images, method="dis medium", opencv="5.0.0"):
     status = "ok" if images else "none"
     made = (method, "max_rad", opencv, "png", "7" * 64)
-    return Flow(video, images, 64, 48, *made, status, "")
+    return FlowRecord(video, images, 64, 48, *made, status, "")
 
 
 @pytest.fixture

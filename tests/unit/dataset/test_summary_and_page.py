@@ -12,11 +12,11 @@ import pytest
 from actionrec.dataset.page import write_page
 from actionrec.dataset.summary import summarise
 from actionrec.frames.extraction import extract_class
-from actionrec.frames.manifest import Clip, write_manifest
+from actionrec.frames.manifest import FrameRecord, write_manifest
 from actionrec.frames.videos import list_videos, write_files_table
 from helpers import REPOSITORY
 
-CLIP = Clip("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "ok", "")
+CLIP = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
 DRAW = {"method": "fraction", "test_fraction": 0.3, "validation": 0.3, "seed": 1, "numbers": [1, 2]}
 
 
@@ -24,7 +24,7 @@ def test_summary_of_a_dataset(tmp_path):
     walk = [
         CLIP,
         replace(CLIP, video="b", file="b.avi", status="warn", reason="header", sha256="1" * 64),
-        Clip("c", "c.avi", 0, 0, 0, 0.0, 0, "2" * 64, "", "bad", "is empty (0 bytes)"),
+        FrameRecord("c", "c.avi", 0, 0, 0, 0.0, 0, "2" * 64, "", "", "bad", "is empty (0 bytes)"),
     ]
     run = [replace(CLIP, video="z_1-2", file="/x/z.mp4", frames=9, width=320, fps=30.0)]
     write_manifest(tmp_path / "walk.tsv", walk)

@@ -1,19 +1,16 @@
-"""Videos are found, linked, decoded whole or refused with a reason."""
+"""Videos are decoded whole, or refused with a reason."""
 
 import struct
 import subprocess
 import sys
-import unicodedata
 import wave
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from actionrec.errors import InputError
-from actionrec.frames.videos import BadVideo, judge, list_videos, open_video, read_files_table
-from actionrec.sources.folder import link_class
+from actionrec.frames.checks import BadVideo, check_video
+from actionrec.frames.decoding import open_video
 from helpers import REPOSITORY, write_video
 
 
@@ -29,7 +26,7 @@ def read_with_opencv(path):
 def decode(path):
     stream = open_video(path)
     frames = list(stream.frames)
-    judge(path, stream.header, len(frames))
+    check_video(path, stream.stated_frames, len(frames))
     return frames
 
 
@@ -160,7 +157,7 @@ def test_size_left_open_by_a_streaming_writer_is_no_truncation(tmp_path):
 
 def test_header_with_one_frame_too_many_is_accepted(tmp_path):
     video = state_frames(write_video(tmp_path / "divx.avi"), 1)
-    assert open_video(video).header == 11
+    assert open_video(video).stated_frames == 11
     assert len(decode(video)) == 10
 
 
@@ -169,7 +166,7 @@ def test_decoder_complains_only_when_asked_to(tmp_path, level):
     flip_bits(write_video(tmp_path / "flipped.avi", frames=60, width=160, height=120))
     text(tmp_path / "text.avi")
     code = (
-        "import sys; from pathlib import Path; from actionrec.frames.videos import *\n"
+        "import sys; from pathlib import Path; from actionrec.frames.decoding import *\n"
         "for name in sys.argv[1:]:\n"
         "    try: all(True for frame in open_video(Path(name)).frames)\n"
         "    except BadVideo: pass"
@@ -187,97 +184,3 @@ def test_decoder_complains_only_when_asked_to(tmp_path, level):
     )
     assert ("damaged" in run.stdout + run.stderr) == bool(level)
     assert level or run.stdout + run.stderr == ""
-
-
-def test_lists_videos_and_names_what_it_ignores(tmp_path, caplog):
-    for name in ("b.avi", "A.MP4", "c.WebM", ".hidden.avi", "notes.txt", "-x [1].mkv"):
-        (tmp_path / name).touch()
-    (tmp_path / "folder.avi").mkdir()
-    assert [path.name for path in list_videos(tmp_path)] == [
-        "-x [1].mkv",
-        "A.MP4",
-        "b.avi",
-        "c.WebM",
-    ]
-    assert [record.message for record in caplog.records] == [
-        f"Ignored in {tmp_path}, not a video: folder.avi, notes.txt"
-    ]
-
-
-def test_two_videos_of_one_name_are_refused(tmp_path):
-    for name in ("walk.avi", "walk.mp4", "run.avi"):
-        (tmp_path / name).touch()
-    with pytest.raises(InputError, match=r"walk\.avi = walk\.mp4") as error:
-        list_videos(tmp_path)
-    assert "run.avi" not in str(error.value)
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    folder = tmp_path / "project"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def test_link_to_a_class_folder(project):
-    write_video(project / "mine/walk/b.avi")
-    write_video(project / "mine/walk/a.mp4", fourcc="mp4v")
-    link, table = Path("resources/mine/videos/walk"), Path("results/mine/videos/walk.tsv")
-    link_class(Path("mine/walk"), link, table)
-    assert str(link.readlink()) == "../../../mine/walk"
-    sizes = {name: (link / name).stat().st_size for name in ("a.mp4", "b.avi")}
-    assert read_files_table(table) == sizes
-    assert table.read_text() == f"file\tbytes\na.mp4\t{sizes['a.mp4']}\nb.avi\t{sizes['b.avi']}\n"
-
-
-def test_link_out_of_the_project_is_absolute_and_can_be_moved(project, tmp_path):
-    first, second = tmp_path / "disk1/walk", tmp_path / "disk2/walk"
-    write_video(first / "a.avi")
-    write_video(second / "b.avi")
-    link, table = Path("videos/walk"), Path("walk.tsv")
-    link_class(first, link, table)
-    assert str(link.readlink()) == str(first)
-    link_class(second, link, table)
-    assert str(link.readlink()) == str(second)
-    assert list(read_files_table(table)) == ["b.avi"]
-    assert (first / "a.avi").exists()
-
-
-def test_class_folder_in_the_other_unicode_form(project):
-    apart = unicodedata.normalize("NFD", "Übung")
-    write_video(project / f"mine/{apart}/a.avi")
-    link_class(Path("mine/Übung"), Path("videos/Übung"), Path("übung.tsv"))
-    assert list(read_files_table(Path("übung.tsv"))) == ["a.avi"]
-    assert Path("videos/Übung/a.avi").exists()
-
-
-def test_misspelt_class_names_the_folders_that_are_there(project):
-    (project / "mine/walk").mkdir(parents=True)
-    (project / "mine/run").mkdir()
-    with pytest.raises(InputError) as error:
-        link_class(Path("mine/wlak"), Path("videos/wlak"), Path("wlak.tsv"))
-    assert "allowed: run, walk" in str(error.value)
-    assert "did you mean 'walk'?" in str(error.value)
-    assert not Path("videos").exists()
-
-
-def test_wrong_path_is_said_to_be_the_path(project):
-    with pytest.raises(InputError, match=r"dataset\.path is not a folder"):
-        link_class(Path("nowhere/walk"), Path("videos/walk"), Path("walk.tsv"))
-
-
-def test_class_without_videos(project):
-    (project / "mine/walk").mkdir(parents=True)
-    (project / "mine/walk/readme.txt").touch()
-    with pytest.raises(InputError, match="'walk' has no videos"):
-        link_class(Path("mine/walk"), Path("videos/walk"), Path("walk.tsv"))
-    assert not Path("walk.tsv").exists()
-
-
-def test_link_never_replaces_real_videos(project):
-    write_video(project / "mine/walk/a.avi")
-    unpacked = write_video(project / "videos/walk/precious.avi")
-    with pytest.raises(InputError, match=r"dataset\.name"):
-        link_class(Path("mine/walk"), Path("videos/walk"), Path("walk.tsv"))
-    assert unpacked.exists()

@@ -14,9 +14,10 @@ import pytest
 
 from actionrec.dataset.leakage import find_duplicates
 from actionrec.errors import InputError
+from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import read_manifest
-from actionrec.frames.segments import Cut, read_cuts
+from actionrec.frames.segments import Segment, read_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.native.data.image_io import read_image
 from actionrec.utils.tables import append_record
@@ -36,10 +37,18 @@ class Class:
     def list(self):
         write_files_table(self.table, list_videos(self.videos))
 
-    def extract(self, **options):
+    def extract(self, *, tolerate=0, workers=1, **image_format):
         self.manifest.unlink(missing_ok=True)  # as Snakemake does
-        extract_class(self.videos, self.table, self.frames, self.manifest, **options)
-        return {clip.video: clip for clip in read_manifest(self.manifest)}
+        extract_class(
+            self.videos,
+            self.table,
+            self.frames,
+            self.manifest,
+            image_format=ImageFormat(**image_format),
+            tolerate=tolerate,
+            workers=workers,
+        )
+        return {record.video: record for record in read_manifest(self.manifest)}
 
     def rgb(self, video):
         return self.frames / video / "rgb"
@@ -53,8 +62,8 @@ class Class:
         }
 
     def leftovers(self):
-        room = self.frames.with_name(f".{self.frames.name}")
-        return [path.name for path in room.iterdir() if path.name != "done.tsv"]
+        work_folder = self.frames.with_name(f".{self.frames.name}")
+        return [path.name for path in work_folder.iterdir() if path.name != "done.tsv"]
 
 
 @pytest.fixture
@@ -94,10 +103,10 @@ def stored(rgb):
 def test_png_frames_equal_what_opencv_decodes(walk, encoder, width, height):
     write_video(walk.videos / "a.avi", frames=6, width=width, height=height, fourcc="MJPG")
     walk.list()
-    clip = walk.extract(encoder=encoder)["a"]
+    record = walk.extract(encoder=encoder)["a"]
     assert names(walk.rgb("a")) == [f"{number:06d}.png" for number in range(1, 7)]
     assert np.array_equal(stored(walk.rgb("a")), decoded(walk.videos / "a.avi"))
-    assert (clip.frames, clip.width, clip.height, clip.format) == (6, width, height, "png")
+    assert (record.frames, record.width, record.height, record.format) == (6, width, height, "png")
 
 
 def test_noise_survives_both_encoders_bit_by_bit(walk):
@@ -119,7 +128,7 @@ def test_manifest_of_a_class(three):
     lines = three.manifest.read_text().splitlines()
     assert lines[0].split("\t") == [
         *("video", "file", "frames", "width", "height", "fps"),
-        *("bytes", "sha256", "format", "status", "reason", "content"),
+        *("bytes", "sha256", "suffix", "format", "status", "reason", "content"),
     ]
     assert [line.split("\t")[:6] for line in lines[1:]] == [
         ["a", "a.avi", "5", "64", "48", "30.0"],
@@ -134,11 +143,11 @@ def test_equal_frames_in_different_files_have_one_content(walk):
     copy = walk.videos / "renamed.avi"
     copy.write_bytes((walk.videos / "a.avi").read_bytes() + b"JUNK\x04\0\0\0some")
     walk.list()
-    for fmt in ("png", "jpg"):
-        clips = walk.extract(fmt=fmt)
-        assert clips["a"].sha256 != clips["renamed"].sha256
-        assert clips["a"].content == clips["renamed"].content != clips["other"].content
-        assert find_duplicates({"walk": clips.values()}) == [["walk/a.avi", "walk/renamed.avi"]]
+    for suffix in ("png", "jpg"):
+        records = walk.extract(suffix=suffix)
+        assert records["a"].sha256 != records["renamed"].sha256
+        assert records["a"].content == records["renamed"].content != records["other"].content
+        assert find_duplicates({"walk": records.values()}) == [["walk/a.avi", "walk/renamed.avi"]]
 
 
 def test_content_is_the_hash_of_sizes_and_crcs(walk):
@@ -178,12 +187,12 @@ def test_png_of_a_frame_that_fpng_refuses(walk, monkeypatch):
 
 
 def test_jpg_and_its_quality_are_on_record(three):
-    assert three.extract(fmt="jpg", quality=90)["a"].format == "jpg 90"
+    assert three.extract(suffix="jpg", quality=90)["a"].format == "jpg 90"
     assert {path.suffix for path in three.rgb("a").iterdir()} == {".jpg"}
     error = np.abs(stored(three.rgb("a")).astype(int) - decoded(three.videos / "a.avi"))
     assert error.mean() < 4
     fine = three.tree()
-    assert three.extract(fmt="jpg", quality=20)["a"].format == "jpg 20"
+    assert three.extract(suffix="jpg", quality=20)["a"].format == "jpg 20"
     assert fine.items().isdisjoint(three.tree().items())
 
 
@@ -194,10 +203,10 @@ def test_odd_names_of_hmdb51(walk):
     for name in [*odd[1:], "two words 100%_%03d.avi", "Übung_日本語.avi", "a:b.avi"]:
         shutil.copy(first, walk.videos / name)
     walk.list()
-    clips = walk.extract(workers=2)
-    assert len(clips) == 37
-    assert sorted(clip.file for clip in clips.values()) == names(walk.videos)
-    for name in clips:
+    records = walk.extract(workers=2)
+    assert len(records) == 37
+    assert sorted(record.file for record in records.values()) == names(walk.videos)
+    for name in records:
         assert names(walk.rgb(name)) == ["000001.png", "000002.png", "000003.png"]
 
 
@@ -214,8 +223,8 @@ def test_only_what_changed_is_redone(three):
     write_video(three.videos / "d.avi", frames=3)
     (three.videos / "c.avi").unlink()
     three.list()
-    clips = three.extract()
-    assert {name: clip.frames for name, clip in clips.items()} == {"a": 5, "b": 4, "d": 3}
+    records = three.extract()
+    assert {name: record.frames for name, record in records.items()} == {"a": 5, "b": 4, "d": 3}
     assert names(three.frames) == ["a", "b", "d"]
     assert {p: i for p, i in three.tree().items() if p[0] == "a"} == {
         p: i for p, i in before.items() if p[0] == "a"
@@ -282,12 +291,12 @@ def make_bad(folder):
 def test_bad_videos_are_listed_with_reasons_and_leave_nothing(three, caplog):
     make_bad(three.videos)
     three.list()
-    clips = three.extract(tolerate=3, workers=2)
-    bad = {name: clip.reason for name, clip in clips.items() if clip.status == "bad"}
+    records = three.extract(tolerate=3, workers=2)
+    bad = {name: record.reason for name, record in records.items() if record.status == "bad"}
     assert bad["empty"] == "is empty (0 bytes)"
     assert bad["text"] == "holds no video stream that OpenCV can open"
     assert bad["cut"].startswith("is truncated")
-    assert all(clips[name].frames == 0 for name in bad)
+    assert all(records[name].frames == 0 for name in bad)
     assert names(three.frames) == ["a", "b", "c"]
     assert three.leftovers() == []
     assert "cut.avi is truncated" in caplog.text
@@ -300,7 +309,7 @@ def test_too_many_bad_videos_are_named_and_good_frames_stay(three):
     with pytest.raises(InputError) as error:
         three.extract(tolerate=2)
     message = str(error.value)
-    assert "3 of 6 videos are bad, 2 are tolerated" in message
+    assert "3 of 6 videos are bad; frames.tolerate is 2." in message
     for line in ("cut.avi is truncated", "empty.avi is empty", "text.avi holds no video stream"):
         assert line in message
     assert "frames.tolerate to 3" in message
@@ -353,9 +362,9 @@ def test_damaged_record_of_finished_frames_only_costs_time(three):
     three.extract()
     assert three.manifest.read_bytes() == table
     assert np.array_equal(stored(three.rgb("a")), decoded(three.videos / "a.avi"))
-    anew = three.tree()
+    again = three.tree()
     three.extract()
-    assert three.tree() == anew
+    assert three.tree() == again
 
 
 def test_a_row_that_a_kill_cut_off_costs_its_video_alone(three):
@@ -372,8 +381,8 @@ def test_a_row_that_a_kill_cut_off_costs_its_video_alone(three):
         before = three.tree()
 
 
-def test_a_row_that_finds_no_room_leaves_the_table_as_it_was(small_disk):
-    table, record = small_disk / "table.tsv", Cut("clip", "a" * 100, 1)
+def test_a_row_on_a_full_disk_leaves_the_table_as_it_was(small_disk):
+    table, record = small_disk / "table.tsv", Segment("a", "a" * 100, 1)
     append_record(table, record)
     while table.stat().st_size % 4096 < 4096 - 100:  # the next row begins in the last page
         append_record(table, record)
@@ -385,7 +394,7 @@ def test_a_row_that_finds_no_room_leaves_the_table_as_it_was(small_disk):
     assert table.read_bytes() == before
     (small_disk / "rest").unlink()
     append_record(table, record)
-    assert set(read_cuts(table)) == {record}
+    assert set(read_segments(table)) == {record}
 
 
 MEMORY = """
@@ -404,7 +413,7 @@ def peak_megabytes(walk, folder):
     return int(out)
 
 
-def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
+def test_memory_does_not_grow_with_the_number_of_videos(tmp_path):
     peaks = []
     for count in (20, 80):
         many = Class(tmp_path, f"of_{count}")
@@ -413,7 +422,7 @@ def test_memory_does_not_grow_with_the_number_of_clips(tmp_path):
             shutil.copy(first, many.videos / f"{number:02d}.avi")
         many.list()
         peaks.append(peak_megabytes(many, tmp_path))
-    assert peaks[1] - peaks[0] < 14, peaks  # the frames of 60 clips are 138 MB
+    assert peaks[1] - peaks[0] < 14, peaks  # the frames of 60 videos are 138 MB
 
 
 # A script as Snakemake runs it: no `if __name__ == "__main__"` keeps its workers from running it.
@@ -447,10 +456,10 @@ def long(walk):
 def finished(walk):
     """Return the videos whose frames the next run can rely on."""
     done = walk.frames.with_name(".walk") / "done.tsv"
-    return {clip.video for clip in read_manifest(done)} if done.exists() else set()
+    return {record.video for record in read_manifest(done)} if done.exists() else set()
 
 
-def test_killed_worker_is_reported_and_the_next_run_goes_on(long, tmp_path):
+def test_killed_worker_is_reported_and_the_next_run_resumes(long, tmp_path):
     process = start_script(long, tmp_path)
     wait_for(lambda: finished(long))
     os.kill(workers_of(process)[0], signal.SIGKILL)
@@ -463,7 +472,7 @@ def test_killed_worker_is_reported_and_the_next_run_goes_on(long, tmp_path):
     resume(long)
 
 
-def test_kill_9_of_the_job_ends_its_workers_and_the_next_run_goes_on(long, tmp_path):
+def test_kill_9_of_the_job_ends_its_workers_and_the_next_run_resumes(long, tmp_path):
     process = start_script(long, tmp_path)
     wait_for(lambda: finished(long))
     workers = workers_of(process)
@@ -481,11 +490,11 @@ def resume(long):
     assert 0 < len(done) < 12
     before = {path: inode for path, inode in long.tree().items() if path[:2] in done}
     assert len(before) == 250 * len(done)
-    clips = long.extract(workers=2)
-    assert {clip.frames for clip in clips.values()} == {250}
+    records = long.extract(workers=2)
+    assert {record.frames for record in records.values()} == {250}
     assert before.items() <= long.tree().items()
     assert long.leftovers() == []
-    for name in clips:
+    for name in records:
         assert len(names(long.rgb(name))) == 250
 
 
@@ -517,8 +526,28 @@ def test_frames_in_the_networks_size_are_what_the_reader_would_make_of_them(walk
     as_they_are = walk.extract()["a"]
     paths = sorted((walk.frames / "a" / "rgb").iterdir())
     expected = [read_image(path, (32, 24)) for path in paths]
-    clip = walk.extract(size=(32, 24))["a"]
-    assert (as_they_are.format, clip.format) == ("png", "png 32x24")
-    assert (clip.width, clip.height, clip.frames) == (32, 24, 6)
+    record = walk.extract(size=(32, 24))["a"]
+    assert (as_they_are.format, record.format) == ("png", "png 32x24")
+    assert (record.width, record.height, record.frames) == (32, 24, 6)
     for path, pixels in zip(paths, expected, strict=True):
         assert np.array_equal(cv2.imread(str(path))[..., ::-1], pixels)
+
+
+def test_files_that_differ_by_suffix_alone_are_told_apart(three):
+    """Whatever is added to or removed from a class, `a` stays `a` as long as a.avi is there."""
+    kept = {path: inode for path, inode in three.tree().items() if path[:2] == "a/"}
+    write_video(three.videos / "a.mp4", frames=8, fourcc="mp4v")
+    three.list()
+    records = three.extract()
+    assert {name: record.file for name, record in records.items()} == {
+        **{"a": "a.avi", "a.mp4": "a.mp4"},
+        **{"b": "b.avi", "c": "c.avi"},
+    }
+    assert [records[name].frames for name in ("a", "a.mp4")] == [5, 8]
+    assert kept.items() <= three.tree().items()
+    assert [records[name].display_name for name in ("a", "a.mp4")] == ["a.avi", "a.mp4"]
+    (three.videos / "a.avi").unlink()
+    three.list()
+    assert three.extract()["a"].file == "a.mp4"
+    assert np.array_equal(stored(three.rgb("a")), decoded(three.videos / "a.mp4"))
+    assert names(three.frames) == ["a", "b", "c"]

@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.frames.flow import Recipe, extract_flow, fixed, make_method, max_rad, read_flo
-from actionrec.frames.flow_manifest import Flow, flow_faults, read_flow_manifest
-from actionrec.frames.manifest import Clip, read_manifest, write_manifest
+from actionrec.frames.flow import (
+    FlowSettings,
+    extract_flow,
+    fixed,
+    make_method,
+    max_rad,
+    read_flo,
+)
+from actionrec.frames.flow_manifest import FlowRecord, flow_faults, read_flow_manifest
+from actionrec.frames.manifest import FrameRecord, read_manifest, write_manifest
 from actionrec.frames.staleness import stale_flow
 from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of
 
@@ -22,12 +29,12 @@ RIGHT, DOWN = 3, -2  # what the drawn picture moves by from frame to frame, in p
 
 def draw(count, width=96, height=64, seed=0):
     """Return frames of a smooth random texture that moves as a whole, BGR uint8."""
-    room = 4 * count
-    noise = np.random.default_rng(seed).normal(size=(height + 2 * room, width + 2 * room, 3))
+    margin = 4 * count
+    noise = np.random.default_rng(seed).normal(size=(height + 2 * margin, width + 2 * margin, 3))
     smooth = cv2.GaussianBlur(noise, (0, 0), 3)
     texture = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
-    tops = [room - DOWN * index for index in range(count)]
-    lefts = [room - RIGHT * index for index in range(count)]
+    tops = [margin - DOWN * index for index in range(count)]
+    lefts = [margin - RIGHT * index for index in range(count)]
     return [
         texture[top : top + height, left : left + width]
         for top, left in zip(tops, lefts, strict=True)
@@ -50,7 +57,7 @@ class Class:
         self.frame_manifest = root / "results/frames" / f"{name}.tsv"
         self.manifest = root / "results/flow" / f"{name}.tsv"
         self.flo = root / "flo" / name
-        self.clips = {}
+        self.records = {}
 
     def add(self, video, frames, suffix="png"):
         rgb = self.frames / video / "rgb"
@@ -62,18 +69,23 @@ class Class:
             (rgb / f"{number:06d}.{suffix}").write_bytes(data)
             digest = hash((digest, data))
         height, width = frames[0].shape[:2]
-        fmt = "png" if suffix == "png" else "jpg 95"
-        self.clips[video] = Clip(
+        form = "png" if suffix == "png" else "jpg 95"
+        self.records[video] = FrameRecord(
             *(video, f"{video}.avi", len(frames), width, height, 30.0, 9),
-            *(f"{digest:064d}", fmt, "ok", ""),
+            *(f"{digest:064d}", suffix, form, "ok", ""),
         )
-        write_manifest(self.frame_manifest, self.clips.values())
+        write_manifest(self.frame_manifest, self.records.values())
 
-    def extract(self, **options):
+    def extract(self, *, workers=1, **settings):
         self.manifest.unlink(missing_ok=True)  # as Snakemake does
-        if options.get("method") == "flo":
-            options["flo"] = self.flo
-        extract_flow(self.frames, self.frame_manifest, self.manifest, **options)
+        extract_flow(
+            self.frames,
+            self.frame_manifest,
+            self.manifest,
+            FlowSettings(**settings),
+            flo=self.flo if settings.get("method") == "flo" else None,
+            workers=workers,
+        )
         return {flow.video: flow for flow in read_flow_manifest(self.manifest)}
 
     def images(self, video, name):
@@ -132,18 +144,18 @@ def test_fixed_range_is_20_pixels():
 
 HAS_TVL1 = hasattr(cv2, "optflow")
 METHODS = [
-    Recipe("dis", "ultrafast"),
-    Recipe("dis", "fast"),
-    Recipe("dis", "medium"),
-    Recipe("farneback"),
-    pytest.param(Recipe("tvl1"), marks=pytest.mark.skipif(not HAS_TVL1, reason="no contrib")),
+    FlowSettings("dis", "ultrafast"),
+    FlowSettings("dis", "fast"),
+    FlowSettings("dis", "medium"),
+    FlowSettings("farneback"),
+    pytest.param(FlowSettings("tvl1"), marks=pytest.mark.skipif(not HAS_TVL1, reason="no contrib")),
 ]
 
 
-@pytest.mark.parametrize("recipe", METHODS, ids=lambda recipe: recipe.label)
-def test_every_method_sees_the_motion(recipe):
+@pytest.mark.parametrize("settings", METHODS, ids=lambda settings: settings.full_method)
+def test_every_method_sees_the_motion(settings):
     first, second = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in draw(2, 128, 96))
-    method = make_method(recipe)
+    method = make_method(settings)
     flow = method(first, second)
     assert flow.shape == (96, 128, 2)
     assert flow.dtype == np.float32
@@ -181,7 +193,7 @@ def test_layout_and_manifest(three):
     version = cv2.__version__
     assert rows[1] == (
         *("b", 4, 96, 64, "dis medium", "max_rad", version),
-        *("png", three.clips["b"].sha256, "ok", ""),
+        *("png", three.records["b"].sha256, "ok", ""),
     )
     assert names(three.frames.with_name(".walk")) == ["flow.tsv"]
 
@@ -223,7 +235,7 @@ def test_only_what_changed_is_redone(three):
     assert not list(flow_faults(three.frames / "b", 2))
 
 
-def test_another_recipe_redoes_all(three):
+def test_other_settings_redo_all(three):
     tree = three.tree()
     for options in ({"mapping": "fixed"}, {"preset": "fast"}, {"method": "farneback"}):
         three.extract(**options)
@@ -272,8 +284,10 @@ def test_class_without_flow(walk):
 
 
 def test_bad_videos_have_no_row(three):
-    bad = Clip("bad", "bad.avi", 0, 0, 0, 0.0, 0, "1" * 64, "", "bad", "is empty (0 bytes)")
-    write_manifest(three.frame_manifest, [*three.clips.values(), bad])
+    bad = FrameRecord(
+        "bad", "bad.avi", 0, 0, 0, 0.0, 0, "1" * 64, "", "", "bad", "is empty (0 bytes)"
+    )
+    write_manifest(three.frame_manifest, [*three.records.values(), bad])
     assert list(three.extract()) == ["a", "b", "c"]
 
 
@@ -342,7 +356,7 @@ def test_flo_files_that_changed_are_read_again(measured):
     write_flo(walk.flo / "a/walk_a_1.flo", np.ones((24, 40, 2)))
     after = walk.extract(method="flo")
     assert after["b"] == before["b"]
-    assert after["a"].label != before["a"].label
+    assert after["a"].cache_key != before["a"].cache_key
     assert {path for path in tree if tree[path] != walk.tree()[path]} == {
         path for path in tree if path[0] == "a"
     }
@@ -355,7 +369,7 @@ def test_every_miscount_of_flo_files_is_named_at_once(measured):
     walk.add("single", draw(1))
     with pytest.raises(InputError) as error:
         walk.extract(method="flo")
-    assert "2 videos have not one .flo file for each pair" in str(error.value)
+    assert "2 videos have not one .flo file for each pair of frames" in str(error.value)
     assert "a: 4 frames need 3 .flo files, found 2" in str(error.value)
     assert "b: 12 frames need 11 .flo files, found 0" in str(error.value)
     assert not walk.manifest.exists()
@@ -407,7 +421,7 @@ except InputError as error:
 
 
 @pytest.mark.parametrize("victim", ["worker", "job"])
-def test_kill_9_and_the_next_run_goes_on(walk, tmp_path, victim):
+def test_kill_9_and_the_next_run_resumes(walk, tmp_path, victim):
     frames = draw(20, 192, 128)
     for index in range(12):
         walk.add(f"{index:02d}", frames)
@@ -438,8 +452,8 @@ def test_full_disk(small_disk, walk):
     walk.frames.symlink_to(small_disk / "walk")
     for video, count in (("a", 3), ("b", 12)):
         walk.add(video, draw(count, 160, 120))
-    room = shutil.disk_usage(small_disk).free - 32_768
-    (small_disk / "ballast").write_bytes(bytes(room))
+    ballast = shutil.disk_usage(small_disk).free - 32_768
+    (small_disk / "ballast").write_bytes(bytes(ballast))
     with pytest.raises(InputError, match="The disk is full"):
         walk.extract()
     assert not walk.manifest.exists()
@@ -477,13 +491,13 @@ def test_flow_that_is_remade_is_not_stale(three):
     )
 
 
-def test_the_label_tells_flow_from_flow():
-    flow = Flow("a", 3, 9, 9, "dis medium", "max_rad", "5.0.0", "png", "0" * 64, "ok", "")
-    assert flow.label == "dis medium max_rad opencv 5.0.0"
+def test_the_cache_key_tells_flow_from_flow():
+    flow = FlowRecord("a", 3, 9, 9, "dis medium", "max_rad", "5.0.0", "png", "0" * 64, "ok", "")
+    assert flow.cache_key == "dis medium max_rad opencv 5.0.0"
 
 
 def test_manifests_refuse_names_that_leave_their_folder(three):
     three.manifest.write_text(three.manifest.read_text().replace("\nb\t", "\n../b\t"))
     with pytest.raises(InputError, match="missing or damaged"):
         read_flow_manifest(three.manifest)
-    assert [clip.video for clip in read_manifest(three.frame_manifest)] == ["a", "b", "c"]
+    assert [record.video for record in read_manifest(three.frame_manifest)] == ["a", "b", "c"]

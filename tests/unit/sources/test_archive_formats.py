@@ -173,14 +173,20 @@ def test_a_class_in_other_letters_is_offered(place, there):
     "names",
     [
         ("train/walk/a.avi", "test/walk/a.avi"),
-        ("walk/a.avi", "walk/a.mp4"),
-        ("x/walk/a.avi", "walk/a.MKV"),
+        ("walk/a.avi", "old/walk/a.avi"),
+        ("x/walk/a.MKV", "walk/a.MKV"),
     ],
 )
 def test_two_videos_with_one_name(place, names):
     message = place.put(pack(".zip", dict.fromkeys(names, b"x"))).error()
     assert "Two videos of one class have the same name" in message
     assert f"{names[0]} = {names[1]}" in message
+
+
+def test_files_that_differ_by_suffix_alone_are_unpacked_next_to_each_other(place):
+    members = {"train/walk/a.avi": b"x", "test/walk/a.mp4": b"y", "walk/a.MKV": b"z"}
+    expected = {"walk/a.avi": b"x", "walk/a.mp4": b"y", "walk/a.MKV": b"z"}
+    assert place.put(pack(".zip", members)).unpack("walk") == expected
 
 
 def test_two_archives_of_one_class(place):
@@ -393,9 +399,9 @@ def test_too_many_members(place, monkeypatch):
 
 def test_thirteen_thousand_names_are_one_command(tmp_path):
     names = [f"UCF-101/ApplyEyeMakeup/v_ApplyEyeMakeup_g{i:05d}.avi" for i in range(13_320)]
-    assert list(rar._batches(names)) == [names]
+    assert list(rar._in_few_commands(names)) == [names]
     long = ["x" * 250] * 13_320
-    batches = list(rar._batches(long))
+    batches = list(rar._in_few_commands(long))
     assert [name for batch in batches for name in batch] == long
     assert max(map(len, batches)) * 259 <= rar.NAMES_BYTES
     archive = write_rar(tmp_path / "a.rar", [Entry(name, b"x") for name in names[:2000]])

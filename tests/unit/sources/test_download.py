@@ -177,7 +177,7 @@ def test_checksum_may_be_in_capitals(serve, target):
     assert fetched(target)
 
 
-def test_cut_connection_goes_on_where_it_stopped(serve, target):
+def test_cut_connection_resumes_where_it_stopped(serve, target):
     site = serve(cuts=[CUT, 100_000])
     fetch(target, site)
     assert fetched(target)
@@ -223,7 +223,7 @@ def test_lasting_errors_go_to_the_mirror_at_once(serve, target):
     assert len(first.requests) == len(second.requests) == 1
 
 
-def test_all_failures_are_told_with_the_manual_way(serve, target):
+def test_all_failures_are_named_with_the_manual_way(serve, target):
     gone, broken = serve(statuses=[404]), serve(statuses=[500] * 3)
     with pytest.raises(InputError) as caught:
         fetch(target, gone, broken, "http://127.0.0.1:1/set.rar", "s3://bucket/set.rar")
@@ -420,7 +420,7 @@ def test_proxy_that_is_not_there(proxy, target, monkeypatch):
     assert "the proxy does not answer" in str(caught.value) and "secret" not in str(caught.value)
 
 
-def test_without_a_network_the_manual_way_is_told(target):
+def test_without_a_network_the_manual_way_is_named(target):
     with pytest.raises(InputError) as caught:
         fetch(target, "http://archives.invalid/set.rar")
     message = str(caught.value)
@@ -446,7 +446,7 @@ def test_no_message_holds_a_secret(serve, target, caplog):
 # Files whose checksum nobody published
 
 
-def test_the_first_sum_is_told_noted_and_holds(serve, target, caplog):
+def test_the_first_checksum_is_logged_recorded_and_holds(serve, target, caplog):
     download([serve().address], target, None, patience=HURRIED)
     assert fetched(target)
     assert f"No checksum of {target} is known. This one has sha256 {sha(CONTENT)}" in caplog.text
@@ -457,7 +457,7 @@ def test_the_first_sum_is_told_noted_and_holds(serve, target, caplog):
     with pytest.raises(InputError) as caught:
         download([other.address], target, None, patience=HURRIED)
     assert f"sha256 as the first time, {sha(CONTENT)}" in str(caught.value)
-    assert f"delete {target}.sha256 to take another" in str(caught.value)
+    assert f"delete {target}.sha256 to accept another" in str(caught.value)
     target.with_name("set.rar.sha256").unlink()
     download([other.address], target, None, patience=HURRIED)
     assert target.read_bytes() == b"something else"
@@ -469,7 +469,7 @@ def test_a_file_put_there_by_hand_is_checked_once(target, monkeypatch):
     checksums.verify(target, sha(CONTENT).upper())
     monkeypatch.setattr(checksums, "sha256", None)  # must not be read again
     checksums.verify(target, sha(CONTENT))
-    with pytest.raises(InputError, match="not the one that its checksum tells"):
+    with pytest.raises(InputError, match="another checksum than expected"):
         checksums.verify(target, sha(b"other"))
 
 

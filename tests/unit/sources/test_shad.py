@@ -1,4 +1,4 @@
-"""SHAD's annotations become clips of people, step by step, however many people a frame has."""
+"""SHAD's annotations become segments of people, step by step, however many people a frame has."""
 
 import cv2
 import numpy as np
@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from actionrec.errors import InputError
-from actionrec.frames.extraction import extract_cuts
-from actionrec.frames.flow import Recipe, extract_flow, make_method, max_rad
+from actionrec.frames.decoding import open_video
+from actionrec.frames.extraction import extract_segments
+from actionrec.frames.flow import FlowSettings, extract_flow, make_method, max_rad
 from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import read_manifest
-from actionrec.frames.segments import read_cuts, read_sources
-from actionrec.frames.videos import open_video
+from actionrec.frames.segments import read_frame_sources, read_segments
 from actionrec.sources.shad import Span, interpolate, list_shad, read_spans, require_classes, widen
 from helpers import clone, snakemake, write_video
 
@@ -59,10 +59,14 @@ class Shad:
         tables = {cls: self.root / f"videos/{cls}.tsv" for cls in classes}
         crops = {cls: self.root / f"crops/{cls}.tsv" for cls in classes}
         list_shad(self.data, tables, crops, sequences)
-        return {cls: [cut.video for cut in read_cuts(path)] for cls, path in tables.items()}
+        return {
+            cls: [segment.video for segment in read_segments(path)] for cls, path in tables.items()
+        }
 
     def crops(self, cls):
-        sources = read_sources(self.root / f"videos/{cls}.tsv", self.root / f"crops/{cls}.tsv")
+        sources = read_frame_sources(
+            self.root / f"videos/{cls}.tsv", self.root / f"crops/{cls}.tsv"
+        )
         return {name: source.crops for name, source in sources.items()}
 
     def frames(self, cls, video):
@@ -151,7 +155,7 @@ TWO = {
 }
 
 
-def test_two_people_in_a_frame_make_two_clips(shad):
+def test_two_people_in_a_frame_make_two_segments(shad):
     shad.video("V", "1 Walk 0 60\n2 Walk 0 60\n", TWO)
     assert shad.list(("walk",)) == {"walk": ["V_person1_000000", "V_person2_000000"]}
     assert shad.frames("walk", "V_person1_000000") == list(range(20))
@@ -206,7 +210,7 @@ def test_annotations_that_cannot_be_used_cost_their_video_alone(shad, caplog, sp
     assert shad.list(("bend",)) == {"bend": ["good_person1_000000"]}
     assert "Not used: V: " in caplog.text
     assert reason in caplog.text
-    with pytest.raises(InputError, match="SHAD has no clip of a class") as caught:
+    with pytest.raises(InputError, match="SHAD has no segment of a class") as caught:
         shad.list(("bend", "walk"))
     assert reason in str(caught.value)
 
@@ -224,35 +228,35 @@ def test_folders_that_are_no_shad(shad):
 def extract(shad, cls, flow=False):
     table, crops = shad.root / f"videos/{cls}.tsv", shad.root / f"crops/{cls}.tsv"
     frames, manifest = shad.root / f"frames/{cls}", shad.root / f"manifests/{cls}.tsv"
-    extract_cuts(table, crops, frames, manifest)
+    extract_segments(table, crops, frames, manifest)
     if flow:
-        sources = read_sources(table, crops)
+        sources = read_frame_sources(table, crops)
         extract_flow(frames, manifest, shad.root / f"flow/{cls}.tsv", cropped=sources)
-    return {clip.video: clip for clip in read_manifest(manifest)}, frames
+    return {record.video: record for record in read_manifest(manifest)}, frames
 
 
 def test_pictures_are_the_crops_of_the_resized_frames(shad):
     """The video is twice as large as the annotations state."""
     shad.video("V", "1 Walk 0 60\n2 Walk 0 60\n", TWO, width=2 * WIDTH, height=2 * HEIGHT)
     shad.list(("walk",))
-    clips, folder = extract(shad, "walk")
+    records, folder = extract(shad, "walk")
     video = list(open_video(shad.data / "Bend-train/video/V.avi").frames)
     image = cv2.imread(str(folder / "V_person1_000000/rgb/000014.png"))
     assert np.array_equal(image, cv2.resize(video[13], (WIDTH, HEIGHT))[18:82, 21:45])
-    assert (clips["V_person2_000000"].frames, clips["V_person2_000000"].width) == (50, 36)
-    assert len({clip.sha256 for clip in clips.values()}) == 2
+    assert (records["V_person2_000000"].frames, records["V_person2_000000"].width) == (50, 36)
+    assert len({record.sha256 for record in records.values()}) == 2
 
 
 @pytest.mark.parametrize("sequences", ["track", "glued"])
 def test_flow_is_that_of_whole_frames_cropped_alike(shad, sequences):
     shad.video("V", "1 Walk 0 60\n2 Walk 0 60\n", TWO)
     shad.list(("walk",), sequences)
-    clips, folder = extract(shad, "walk", flow=True)
+    records, folder = extract(shad, "walk", flow=True)
     name = "V" if sequences == "glued" else "V_person2_000000"
     number = 26 + (20 if sequences == "glued" else 0)  # frame 25 of person 2
-    assert not list(flow_faults(folder / name, clips[name].frames - 1))
+    assert not list(flow_faults(folder / name, records[name].frames - 1))
     video = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in read_video(shad)]
-    u = max_rad(make_method(Recipe())(video[25], video[26]))[17:83, 87:123, 0]
+    u = max_rad(make_method(FlowSettings())(video[25], video[26]))[17:83, 87:123, 0]
     stored = cv2.imread(str(folder / name / f"u/{number:06d}.jpg"), cv2.IMREAD_GRAYSCALE)
     assert stored.shape == u.shape
     assert np.abs(stored.astype(int) - u).mean() < 2, "JPEG loses a little"
@@ -262,7 +266,7 @@ def read_video(shad):
     return list(open_video(shad.data / "Bend-train/video/V.avi").frames)
 
 
-def test_a_damaged_video_is_a_bad_clip_of_its_class(shad):
+def test_a_damaged_video_is_a_bad_segment_of_its_class(shad):
     for name in ("good", "V"):
         shad.video(name, "1 Bend 0 60", {0: {1: STILL}, 50: {1: STILL}})
     video = shad.data / "Bend-train/video/V.avi"

@@ -15,7 +15,7 @@ from actionrec.dataset.split_table import PARTS, Row, read_split
 from actionrec.dataset.splits import make_split, source_finder
 from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_class
-from actionrec.frames.manifest import Clip, read_manifest, write_manifest
+from actionrec.frames.manifest import FrameRecord, read_manifest, write_manifest
 from actionrec.sources.archives import unpack_class, unpack_splits
 from actionrec.sources.split_files import read_class_file
 from actionrec.spec.render import render_spec
@@ -127,8 +127,8 @@ def test_validation_of_hmdb51_shares_no_film_with_training(files, tmp_path):
     assert 0.1 * 3570 < counts["val"] < 0.2 * 3570
 
 
-def clip(video: str) -> Clip:
-    return Clip(video, f"{video}.avi", 2, 16, 16, 30.0, 9, video, "png", "ok", "")
+def clip(video: str) -> FrameRecord:
+    return FrameRecord(video, f"{video}.avi", 2, 16, 16, 30.0, 9, video, "png", "png", "ok", "")
 
 
 def films_of_parts(rows: list[Row]) -> dict[str, set[tuple[str, str]]]:

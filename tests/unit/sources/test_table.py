@@ -1,4 +1,4 @@
-"""Lists of clips are read as they are, cut exactly, and refused with every fault named."""
+"""Lists of videos are read as they are, cut exactly, and refused with every fault named."""
 
 import csv
 import json
@@ -13,19 +13,19 @@ import pytest
 import yaml
 
 from actionrec.errors import InputError
-from actionrec.frames.extraction import extract_cuts
+from actionrec.frames.decoding import open_video
+from actionrec.frames.extraction import extract_segments
 from actionrec.frames.manifest import read_manifest
-from actionrec.frames.segments import Cut, read_cuts
+from actionrec.frames.segments import Segment, read_segments
 from actionrec.frames.staleness import stale_segments
-from actionrec.frames.videos import open_video
-from actionrec.sources.table import list_table, read_parts
+from actionrec.sources.table import VideoList, list_table, read_parts
 from helpers import clone, snakemake, write_video
 
 CLASSES = ("walk", "run")
 
 
 class Project:
-    """A folder of videos with a list of clips."""
+    """A folder of videos with a list of them."""
 
     def __init__(self, root):
         self.root = root
@@ -34,17 +34,20 @@ class Project:
         options.setdefault("fourcc", "mp4v" if name.endswith("mp4") else "XVID")
         return write_video(self.root / name, **options)
 
-    def list(self, text, classes=CLASSES, name="clips.csv", **options):
+    def list(self, text, classes=CLASSES, name="list.csv", **options):
         path = self.root / name
         path.write_text(text)
         return self.read({"": path}, classes, **options)
 
-    def read(self, lists, classes=CLASSES, **options):
+    def read(self, lists, classes=CLASSES, *, given=False, **options):
         tables = {cls: self.root / f"videos/{cls}.tsv" for cls in classes}
         parts = {cls: self.root / f"parts/{cls}.tsv" for cls in classes}
-        list_table(lists, tables, parts, **options)
+        list_table(VideoList(lists, **options), tables, parts, given=given)
         self.parts = {cls: read_parts(path) for cls, path in parts.items()}
-        return {cls: {cut.video: cut for cut in read_cuts(table)} for cls, table in tables.items()}
+        return {
+            cls: {segment.video: segment for segment in read_segments(table)}
+            for cls, table in tables.items()
+        }
 
     def refusal(self, text, **options):
         with pytest.raises(InputError) as caught:
@@ -62,8 +65,8 @@ def project(tmp_path):
     return found
 
 
-def test_a_table_names_clips_spans_and_parts(project):
-    cuts = project.list(
+def test_a_table_names_segments_spans_and_parts(project):
+    segments = project.list(
         "\ufeffSplit;Path;label;start;END\n"
         "train;a.avi;walk;;\n"
         f"validation;{project.root / 'a.avi'};run;0.1;0.2\n"
@@ -71,13 +74,13 @@ def test_a_table_names_clips_spans_and_parts(project):
         "\n"
         "TEST;c d.avi; walk ;0;0.25\n"
     )
-    assert {cls: set(of_class) for cls, of_class in cuts.items()} == {
+    assert {cls: set(of_class) for cls, of_class in segments.items()} == {
         "walk": {"a", "c d_0-0.25"},
         "run": {"a_0.1-0.2", "b_0.1-end"},
     }
     size = (project.root / "sub/b.mp4").stat().st_size
-    expected = Cut("b_0.1-end", str(project.root / "sub/b.mp4"), size, 0.1, math.inf)
-    assert cuts["run"]["b_0.1-end"] == expected
+    expected = Segment("b_0.1-end", str(project.root / "sub/b.mp4"), size, 0.1, math.inf)
+    assert segments["run"]["b_0.1-end"] == expected
     assert project.parts == {
         "walk": {"a": "train", "c d_0-0.25": "test"},
         "run": {"a_0.1-0.2": "val", "b_0.1-end": None},
@@ -93,7 +96,7 @@ def test_a_list_for_each_part(project):
     assert project.parts == {"walk": {"a": "train"}, "run": {"b": "test"}}
 
 
-def test_kinetics_with_trimmed_clips_whole_videos_and_lost_ones(project):
+def test_kinetics_with_trimmed_videos_whole_ones_and_lost_ones(project):
     trimmed = "k400/riding a bike/-x_y_000010_000020.mp4"
     project.video(trimmed)
     project.video("k400/whole.mp4")
@@ -105,22 +108,22 @@ def test_kinetics_with_trimmed_clips_whole_videos_and_lost_ones(project):
     )
     classes = ("riding a bike", "walk")
     videos = project.root / "k400"
-    assert "clips.csv, line 4: gone is not in" in project.refusal(
+    assert "list.csv, line 4: gone is not in" in project.refusal(
         text, classes=classes, videos=videos
     )
-    cuts = project.list(text, classes, videos=videos, skip=["missing"])
+    segments = project.list(text, classes, videos=videos, skip=["missing"])
     size = (project.root / trimmed).stat().st_size
     name = "-x_y_000010_000020"
-    assert cuts["riding a bike"] == {name: Cut(name, str(project.root / trimmed), size)}
-    assert (cuts["walk"]["whole_1-2"].start, cuts["walk"]["whole_1-2"].end) == (1, 2)
+    assert segments["riding a bike"] == {name: Segment(name, str(project.root / trimmed), size)}
+    assert (segments["walk"]["whole_1-2"].start, segments["walk"]["whole_1-2"].end) == (1, 2)
     assert project.parts["walk"] == {"whole_1-2": "val"}
 
 
 def test_an_mmaction2_list(project):
     labels = project.root / "labels.txt"
     labels.write_text("run\nwalk\n")
-    cuts = project.list("a.avi 1\nc d.avi 1\nsub/b.mp4 0\n", name="train.txt", labels=labels)
-    assert {cls: set(of_class) for cls, of_class in cuts.items()} == {
+    segments = project.list("a.avi 1\nc d.avi 1\nsub/b.mp4 0\n", name="train.txt", labels=labels)
+    assert {cls: set(of_class) for cls, of_class in segments.items()} == {
         "walk": {"a", "c d"},
         "run": {"b"},
     }
@@ -146,7 +149,7 @@ def test_every_row_that_cannot_be_used_is_named(project):
         "a.avi,run\n"
     )
     assert "7 rows of the list cannot be used" in said
-    assert "clips.csv, line 2: start 3 is not before end 3" in said
+    assert "list.csv, line 2: start 3 is not before end 3" in said
     assert "line 3: start 5 is not before end 2" in said
     assert "line 4: time '-1'" in said
     assert "line 5: time '0:10' is no number of seconds" in said
@@ -157,25 +160,25 @@ def test_every_row_that_cannot_be_used_is_named(project):
 def test_a_missing_video_is_named_and_left_out_on_request(project, caplog):
     text = "path,label\na.avi,walk\nlost/x.avi,walk\nsub/b.mp4,run\n"
     said = project.refusal(text)
-    assert "clips.csv, line 3: lost/x.avi is not in" in said
+    assert "list.csv, line 3: lost/x.avi is not in" in said
     assert "dataset.skip: [missing]" in said
     assert set(project.list(text, skip=["missing"])["walk"]) == {"a"}
-    assert "1 clips are left out, their video is missing: clips.csv, line 3" in caplog.text
+    assert "1 row left out, the video is missing: list.csv, line 3" in caplog.text
 
 
 def test_a_label_that_is_no_class(project, caplog):
     text = "path,label\na.avi,walk\nsub/b.mp4,run\nc d.avi,WALK\na.avi,jump\n"
     said = project.refusal(text)
     assert "2 labels of the list are not in dataset.classes" in said
-    assert "WALK (1 clips; did you mean 'walk'?)" in said
-    assert "jump (1 clips)" in said
+    assert "WALK (1 row; did you mean 'walk'?)" in said
+    assert "jump (1 row)" in said
     assert set(project.list(text, skip=["other_labels"])["walk"]) == {"a"}
-    assert "jump (1 clips)" in caplog.text
+    assert "jump (1 row)" in caplog.text
 
 
 def test_a_class_without_a_row(project):
     said = project.refusal("path,label\na.avi,walk\n")
-    assert "Classes without a clip" in said
+    assert "Classes without a row" in said
     assert "found:   run" in said
 
 
@@ -196,12 +199,12 @@ def test_no_list_and_no_given_parts(project):
 def test_two_videos_of_one_name_get_names_of_their_paths(project):
     project.video("x/1.avi")
     project.video("y/1.avi", frames=5)
-    cuts = project.list("path,label\nx/1.avi,walk\ny/1.avi,walk\na.avi,walk\nsub/b.mp4,run\n")
-    assert set(cuts["walk"]) == {"x.1", "y.1", "a"}
+    segments = project.list("path,label\nx/1.avi,walk\ny/1.avi,walk\na.avi,walk\nsub/b.mp4,run\n")
+    assert set(segments["walk"]) == {"x.1", "y.1", "a"}
     shutil.rmtree(project.root / "videos")
     shutil.rmtree(project.root / "parts")
     said = project.refusal("path,label\na.avi,walk\nsub/b.mp4,run\na.avi,walk,\n")
-    assert "clips.csv, line 4: the same as clips.csv, line 2" in said
+    assert "list.csv, line 4: the same as list.csv, line 2" in said
 
 
 def test_names_become_folders_whatever_they_hold(project):
@@ -210,10 +213,10 @@ def test_names_become_folders_whatever_they_hold(project):
     for name in odd:
         inside.video(name)
     rows = "".join(f'"{name}",walk\n' for name in odd)
-    cuts = inside.list(f"path,label\n{rows}../a.avi,run\n")
-    assert all("/" not in name and not name.startswith(".") for name in cuts["walk"])
-    assert "Ü 日本 [HD]" in cuts["walk"]
-    assert max(len(os.fsencode(name)) for name in cuts["walk"]) <= 255
+    segments = inside.list(f"path,label\n{rows}../a.avi,run\n")
+    assert all("/" not in name and not name.startswith(".") for name in segments["walk"])
+    assert "Ü 日本 [HD]" in segments["walk"]
+    assert max(len(os.fsencode(name)) for name in segments["walk"]) <= 255
 
 
 # Cutting
@@ -236,14 +239,14 @@ def test_cuts_are_exact_in_every_container(tmp_path, name, fourcc):
     whole = decode(video)
     assert len(whole) == 160
     for start, end in ((0, 0.4), (0.2, 1), (3, 4), (4.04, 4.16), (6, math.inf)):
-        cut = np.array(list(open_video(video, start, end).frames))
+        part = np.array(list(open_video(video, start, end).frames))
         first, last = round(start * 25), min(160, round(end * 25) if end < math.inf else 160)
-        assert np.array_equal(cut, whole[first:last]), (start, end)
+        assert np.array_equal(part, whole[first:last]), (start, end)
 
 
 def extract(project, classes=CLASSES, **options):
     for cls in classes:
-        extract_cuts(
+        extract_segments(
             project.root / f"videos/{cls}.tsv",
             None,
             project.root / f"frames/{cls}",
@@ -251,28 +254,28 @@ def extract(project, classes=CLASSES, **options):
             **options,
         )
     return {
-        clip.video: clip
+        record.video: record
         for cls in classes
-        for clip in read_manifest(project.root / f"manifests/{cls}.tsv")
+        for record in read_manifest(project.root / f"manifests/{cls}.tsv")
     }
 
 
-def test_clips_of_one_video_are_told_apart_and_equal_ones_are_equal(project):
+def test_segments_of_one_video_are_distinct_and_equal_ones_are_equal(project):
     project.video("long.mp4", frames=60, fps=30)
     project.list(
         "path,label,start,end\n"
         "long.mp4,walk,0,1\nlong.mp4,walk,1,2\nlong.mp4,walk,,\nlong.mp4,run,1,2\n"
     )
-    clips = extract(project)
-    assert {name: clip.frames for name, clip in clips.items()} == {
+    records = extract(project)
+    assert {name: record.frames for name, record in records.items()} == {
         "long_0-1": 30,
         "long_1-2": 30,
         "long": 60,
     }
-    walk = {clip.video: clip for clip in read_manifest(project.root / "manifests/walk.tsv")}
-    assert len({clip.sha256 for clip in walk.values()}) == 3
-    assert walk["long_1-2"].sha256 == clips["long_1-2"].sha256
-    assert clips["long"].file == str(project.root / "long.mp4")
+    walk = {record.video: record for record in read_manifest(project.root / "manifests/walk.tsv")}
+    assert len({record.sha256 for record in walk.values()}) == 3
+    assert walk["long_1-2"].sha256 == records["long_1-2"].sha256
+    assert records["long"].file == str(project.root / "long.mp4")
     first = cv2.imread(str(project.root / "frames/walk/long_1-2/rgb/000001.png"))
     assert np.array_equal(first, decode(project.root / "long.mp4")[30])
 
@@ -289,9 +292,9 @@ def test_times_outside_of_the_video(project):
     assert "2 of 4 videos are bad" in str(caught.value)
     assert "short_5-6 has no frame at 5 to 6 s: the video lasts 1.0 s" in str(caught.value)
     assert "short_0-9 ends 8.0 s before its end at 9 s" in str(caught.value)
-    clips = extract(project, tolerate=2)
-    assert clips["short_0-1"].reason == ""
-    assert clips["short_0-1.5"].reason == "ends 0.5 s before the time in the list"
+    records = extract(project, tolerate=2)
+    assert records["short_0-1"].reason == ""
+    assert records["short_0-1.5"].reason == "ends 0.5 s before the time in the list"
 
 
 def test_changes_on_disk_are_noticed(project):
@@ -320,7 +323,7 @@ def test_changes_on_disk_are_noticed(project):
 
 @pytest.fixture
 def workflow(tmp_path):
-    """Return a clone with a table of clips of classes with awkward names."""
+    """Return a clone with a table of videos of classes with awkward names."""
     folder = clone(tmp_path / "project")
     rows = [("path", "label", "split", "start", "end")]
     for cls in ("laufen", "gehen", "Übung machen"):
@@ -329,13 +332,13 @@ def workflow(tmp_path):
             write_video(folder / "my videos" / name, 40 + index, fourcc="mp4v")
             part = ("train", "train", "train", "val", "test", "")[index]
             rows.append((name, cls, part, "0.5", ""))
-    with (folder / "my videos/clips.csv").open("w", newline="") as file:
+    with (folder / "my videos/list.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     config = {
         "dataset": {
             "name": "tables",
             "source": "table",
-            "path": "my videos/clips.csv",
+            "path": "my videos/list.csv",
             "classes": ["Übung machen", "gehen", "laufen"],
         },
         "experiments": {"rgb": None},
@@ -359,10 +362,10 @@ def test_a_table_feeds_the_same_dag(workflow):
     assert summary["splits"]["1"]["classes"]["gehen"] == {"train": 3, "val": 1, "test": 1}
     assert "Nothing to be done" in snakemake(workflow, "-n", "dataset", str(split))
 
-    table = workflow / "my videos/clips.csv"
+    table = workflow / "my videos/list.csv"
     table.write_text(table.read_text().replace("gehen/5.mp4,gehen,,", "gehen/5.mp4,gehen,train,"))
     before = data.stat().st_ino
     assert "list_table" in snakemake(workflow, "--cores", "2", str(split))
     frame = workflow / "resources/tables/frames/Übung machen/4_0.5-end/rgb/000001.png"
-    assert frame.stat().st_ino == before, "the clips are the same, only a part is another"
+    assert frame.stat().st_ino == before, "the segments are the same, only a part is another"
     assert (workflow / split).read_text().count("train\t") == 10

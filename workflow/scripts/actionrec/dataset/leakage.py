@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actionrec.frames.manifest import Clip
+from actionrec.frames.manifest import FrameRecord
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,13 +22,13 @@ FLAT = 4.0  # grey levels of deviation below which a frame shows nothing to comp
 MOST = 20_000  # clips compared each with each
 
 
-def find_duplicates(clips: Mapping[str, Iterable[Clip]]) -> list[list[str]]:
+def find_duplicates(clips: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
     """Return groups of `<class>/<file>`, or `<class>/<clip>` for a cut, with equal content."""
     groups = defaultdict(list)
     for cls, of_class in clips.items():
         for clip in of_class:
             if clip.usable:
-                groups[clip.content or clip.sha256].append(f"{cls}/{clip.label}")
+                groups[clip.content or clip.sha256].append(f"{cls}/{clip.display_name}")
     return sorted(sorted(group) for group in groups.values() if len(group) > 1)
 
 
@@ -65,7 +65,7 @@ def _across(rows: Iterable["Row"], key: Callable[["Row"], Hashable]) -> list[lis
 
 
 def look_alikes(
-    clips: Mapping[str, Iterable[Clip]], frames: Path, threads: int = 1
+    clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads: int = 1
 ) -> list[list[Key]]:
     """Return groups of (class, video) whose first, middle and last pictures look the same.
 
@@ -75,7 +75,7 @@ def look_alikes(
     """
     import numpy as np
 
-    first: dict[str, tuple[Key, Clip]] = {}
+    first: dict[str, tuple[Key, FrameRecord]] = {}
     for cls, of_class in clips.items():
         for clip in of_class:
             if clip.usable:
@@ -89,13 +89,13 @@ def look_alikes(
     return [[seen[index][0] for index in group] for group in _neighbours(bits)]
 
 
-def frame_path(frames: Path, cls: str, clip: Clip, share: float) -> Path:
+def frame_path(frames: Path, cls: str, clip: FrameRecord, share: float) -> Path:
     """Return the frame at `share` of a clip's length, between 0 and 1."""
     number = 1 + min(clip.frames - 1, int(share * clip.frames))
     return frames / cls / clip.video / "rgb" / f"{number:06d}.{clip.suffix}"
 
 
-def _hash(frames: Path, key: Key, clip: Clip) -> bytes:
+def _hash(frames: Path, key: Key, clip: FrameRecord) -> bytes:
     """Return the bits of the pictures looked at; empty where one of them is flat or unreadable."""
     import cv2
     import numpy as np

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.dataset.leakage import LOOKED_AT, frame_path
-from actionrec.frames.manifest import Clip, read_manifest
+from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.utils.figures import picture
 from actionrec.utils.files import write_text
 
@@ -82,7 +82,7 @@ def _classes(group: Sequence[str]) -> set[str]:
     return {entry.partition("/")[0] for entry in group}
 
 
-def _sheet(frames: Path, cls: str, clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
+def _sheet(frames: Path, cls: str, clips: Sequence[FrameRecord]) -> Iterator[dict[str, Any]]:
     """Yield some clips of a class, evenly spread over their names, with a strip of their frames."""
     shown = min(CLIPS_SHOWN, len(clips))
     for index in range(shown):

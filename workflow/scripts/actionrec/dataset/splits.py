@@ -15,7 +15,7 @@ from actionrec.dataset import leakage
 from actionrec.dataset.split_table import _CELLS, COLUMNS, PARTS, Row
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.flow_manifest import read_flow_manifest
-from actionrec.frames.manifest import Clip, read_manifest
+from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.sources.split_files import CLASS_FILE, read_class_file
 from actionrec.sources.table import read_parts
 from actionrec.utils.tables import write_table
@@ -121,7 +121,7 @@ def decide(
     return sorted(rows, key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
 
 
-def _usable(cls: str, manifest: Path) -> list[Clip]:
+def _usable(cls: str, manifest: Path) -> list[FrameRecord]:
     clips = read_manifest(manifest)
     bad = [clip.file for clip in clips if not clip.usable]
     if bad:
@@ -130,7 +130,7 @@ def _usable(cls: str, manifest: Path) -> list[Clip]:
 
 
 def _flow_labels(
-    clips: Mapping[str, Sequence[Clip]], flows: Mapping[str, Path]
+    clips: Mapping[str, Sequence[FrameRecord]], flows: Mapping[str, Path]
 ) -> dict[tuple[str, str], str]:
     """Return the label of each (class, video) that has flow, once it fits the frames."""
     labels, versions, faults = {}, set(), []
@@ -139,7 +139,7 @@ def _flow_labels(
         for flow in read_flow_manifest(flows[cls]):
             if not flow.usable:
                 continue
-            labels[cls, flow.video] = flow.label
+            labels[cls, flow.video] = flow.cache_key
             versions.add(flow.opencv)
             if flow.images + 1 != frames.get(flow.video):
                 has = f"{flow.images} flow images for {frames.get(flow.video, 0)} frames"
@@ -157,8 +157,8 @@ def _flow_labels(
 
 
 def _with_flow(
-    cls: str, clips: Sequence[Clip], labels: Mapping[tuple[str, str], str]
-) -> list[Clip]:
+    cls: str, clips: Sequence[FrameRecord], labels: Mapping[tuple[str, str], str]
+) -> list[FrameRecord]:
     without = [clip.file for clip in clips if (cls, clip.video) not in labels]
     if without:
         log.warning("Left out of class %s, no flow: %s", cls, some(without))
@@ -232,7 +232,7 @@ def _given_parts(given: Mapping[str, Path]) -> dict[str, dict[str, str | None]]:
 
 
 def _drawn_parts(
-    clips: Mapping[str, Sequence[Clip]], source: Source, fraction: float, salt: str
+    clips: Mapping[str, Sequence[FrameRecord]], source: Source, fraction: float, salt: str
 ) -> dict[str, dict[str, str | None]]:
     parts = {}
     for cls, of_class in clips.items():
@@ -244,7 +244,7 @@ def _drawn_parts(
 
 def _hold_out(
     parts: dict[str, dict[str, str | None]],
-    clips: Mapping[str, Sequence[Clip]],
+    clips: Mapping[str, Sequence[FrameRecord]],
     source: Source,
     fraction: float,
     salt: str,
@@ -255,7 +255,7 @@ def _hold_out(
         of_class.update(dict.fromkeys(draw(training, cls, source, fraction, salt), "val"))
 
 
-def films(clips: Mapping[str, Iterable[Clip]]) -> dict[tuple[str, str], str]:
+def films(clips: Mapping[str, Iterable[FrameRecord]]) -> dict[tuple[str, str], str]:
     """Return (class, video) -> the file it is of, without suffix; several may be of one."""
     return {
         (cls, clip.video): str(Path(clip.file).with_suffix(""))

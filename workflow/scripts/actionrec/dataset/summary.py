@@ -11,7 +11,7 @@ from actionrec.dataset import leakage
 from actionrec.dataset.split_table import PARTS
 from actionrec.dataset.splits import decide, films, source_finder
 from actionrec.errors import InputError
-from actionrec.frames.manifest import STATUSES, Clip, read_manifest
+from actionrec.frames.manifest import STATUSES, FrameRecord, read_manifest
 from actionrec.utils.files import write_text
 
 
@@ -45,7 +45,7 @@ def summarise(
         "formats": _tally(clip.format for clip in usable),
         "remarks": _tally(clip.reason for clip in usable if clip.reason),
         "bad": [
-            {"class": cls, "file": clip.label, "reason": clip.reason}
+            {"class": cls, "file": clip.display_name, "reason": clip.reason}
             for cls, clip in pairs
             if not clip.usable
         ],
@@ -66,7 +66,7 @@ def summarise(
     write_text(output, json.dumps(summary, indent=2) + "\n")
 
 
-def _count(clips: Sequence[Clip]) -> dict[str, Any]:
+def _count(clips: Sequence[FrameRecord]) -> dict[str, Any]:
     statuses = Counter(clip.status for clip in clips)
     lengths = [clip.frames for clip in clips if clip.usable]
     return {
@@ -86,7 +86,7 @@ def _tally(values: Iterable[str]) -> dict[str, int]:
 
 def _split(
     manifests: Mapping[str, Path],
-    clips: Mapping[str, Sequence[Clip]],
+    clips: Mapping[str, Sequence[FrameRecord]],
     alike: Sequence[Sequence[leakage.Key]],
     settings: Mapping[str, Any],
     number: int,

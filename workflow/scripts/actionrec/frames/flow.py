@@ -8,7 +8,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -19,14 +19,15 @@ import cv2
 import numpy as np
 
 from actionrec.errors import InputError, in_lines
-from actionrec.frames.flow_manifest import FOLDERS, Flow, flow_faults, write_flow_manifest
-from actionrec.frames.manifest import Clip, frame_fault, read_manifest, repair_command
-from actionrec.frames.parallel import Layer, Task, make_folders
-from actionrec.frames.segments import Source, by_frame, resized
-from actionrec.frames.videos import open_video
+from actionrec.frames.decoding import open_video
+from actionrec.frames.flow_manifest import FOLDERS, FlowRecord, flow_faults, write_flow_manifest
+from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest, repair_command
+from actionrec.frames.parallel import ImageKind, Task, make_images
+from actionrec.frames.segments import FrameSource, crops_by_frame, scaled_for_crops
 from actionrec.utils.files import explained_disk_errors
+from actionrec.utils.text import count
 
-UV = Layer(folders=FOLDERS, record=Flow, done="flow.tsv")
+UV = ImageKind(folders=FOLDERS, record=FlowRecord, journal="flow.tsv")
 QUALITY = 95  # of the JPEG images: OpenCV's default, which NVIDIA's recipe leaves as it is
 
 PRESETS = {
@@ -35,11 +36,14 @@ PRESETS = {
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 
+Method = Callable[[np.ndarray, np.ndarray], np.ndarray]  # two grey frames -> their flow in pixels
+Conversion = Callable[[np.ndarray], np.ndarray]  # flow in pixels -> uint8 images
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FlowSettings:
     """How flow is made: `method` dis, farneback, tvl1 or flo, `preset` of DIS, and `mapping`."""
 
     method: str = "dis"
@@ -47,12 +51,12 @@ class Recipe:
     mapping: str = "max_rad"
 
     @property
-    def label(self) -> str:
+    def full_method(self) -> str:
         """Return the method with all that its flow depends on."""
         return f"dis {self.preset}" if self.method == "dis" else self.method
 
     @property
-    def smallest(self) -> int:
+    def min_side(self) -> int:
         """Return the shortest side, in pixels, that the method takes.
 
         On smaller frames DIS picks a pyramid with empty levels and reads beyond its memory.
@@ -62,54 +66,54 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """The clip whose frames are used; its .flo files, or what it was cropped from, if so."""
+class FlowSource:
+    """What a video's flow is made of: its frames, or .flo files, or what it was cropped from."""
 
-    clip: Clip
-    files: tuple[Path, ...] = ()
-    cropped: Source | None = None
+    frames: FrameRecord
+    flo: tuple[Path, ...] = ()
+    cropped: FrameSource | None = None
 
 
 def extract_flow(
     frames: Path,
     frame_manifest: Path,
     manifest: Path,
+    settings: FlowSettings | None = None,
     *,
-    method: str = "dis",
-    preset: str = "medium",
-    mapping: str = "max_rad",
     flo: Path | None = None,
-    cropped: Mapping[str, Source] | None = None,
+    cropped: Mapping[str, FrameSource] | None = None,
     workers: int = 1,
 ) -> None:
     """Write the flow of each video to `<frames>/<video>/{u,v}/000001.jpg...`, then the manifest.
 
-    Computed from the RGB frames in grey, or for `method` "flo" read from `<flo>/<video>/*.flo`;
-    that of clips `cropped` out of videos is computed from whole frames, and cropped alike.
+    Computed from the RGB frames in grey, or for the method "flo" read from `<flo>/<video>/*.flo`;
+    that of segments `cropped` out of videos is computed from whole frames, and cropped alike.
     Flow that is still right is kept. Raises `InputError`, and writes no manifest, when frames are
     not what their manifest says, .flo files are missing or damaged, no video has flow, the method
     is not in this OpenCV, a worker dies or the disk is full.
     """
-    recipe = Recipe(method, preset, mapping)
-    _require_method(recipe)
-    clips = [clip for clip in read_manifest(frame_manifest) if clip.usable]
-    _require_frames(clips, frames, frame_manifest)
-    files = _flo_files(clips, flo) if flo and method == "flo" else {}
+    settings = settings or FlowSettings()
+    _require_method(settings)
+    videos = [record for record in read_manifest(frame_manifest) if record.usable]
+    _require_frames(videos, frames, frame_manifest)
+    files = _flo_files(videos, flo) if flo and settings.method == "flo" else {}
     sources = {
-        clip.video: _Source(clip, files.get(clip.video, ()), (cropped or {}).get(clip.video))
-        for clip in clips
+        record.video: FlowSource(
+            record, files.get(record.video, ()), (cropped or {}).get(record.video)
+        )
+        for record in videos
     }
     start = time.perf_counter()
-    flows = make_folders(frames, UV, sources, partial(_make_flow, recipe), workers)
+    records = make_images(frames, UV, sources, partial(_make_flow, settings), workers)
     seconds = time.perf_counter() - start
-    _require_some(flows, frames)
-    write_flow_manifest(manifest, flows)
-    pairs = sum(flow.images for flow in flows)
-    log.info("%s: flow of %d pairs in %.1f s (%s)", frames.name, pairs, seconds, recipe.label)
+    _require_some(records, frames)
+    write_flow_manifest(manifest, records)
+    pairs = count(sum(record.images for record in records), "pair")
+    log.info("%s: flow of %s in %.1f s (%s)", frames.name, pairs, seconds, settings.full_method)
 
 
-def _require_method(recipe: Recipe) -> None:
-    if recipe.method == "tvl1" and not hasattr(cv2, "optflow"):
+def _require_method(settings: FlowSettings) -> None:
+    if settings.method == "tvl1" and not hasattr(cv2, "optflow"):
         raise InputError(
             f"This OpenCV ({cv2.__version__}) comes without TV-L1.",
             where="flow.method",
@@ -120,11 +124,11 @@ def _require_method(recipe: Recipe) -> None:
         )
 
 
-def _require_frames(clips: Sequence[Clip], frames: Path, frame_manifest: Path) -> None:
+def _require_frames(videos: Sequence[FrameRecord], frames: Path, frame_manifest: Path) -> None:
     faults = [
-        f"{clip.video}: {fault}"
-        for clip in clips
-        if (fault := frame_fault(frames / clip.video / "rgb", clip.frames, clip.suffix))
+        f"{record.video}: {fault}"
+        for record in videos
+        if (fault := frame_fault(frames / record.video / "rgb", record.frames, record.suffix))
     ]
     if faults:
         raise InputError(
@@ -135,9 +139,9 @@ def _require_frames(clips: Sequence[Clip], frames: Path, frame_manifest: Path) -
         )
 
 
-def _require_some(flows: Sequence[Flow], frames: Path) -> None:
-    without = sorted(f"{flow.video} {flow.reason}" for flow in flows if not flow.usable)
-    if len(without) == len(flows):
+def _require_some(records: Sequence[FlowRecord], frames: Path) -> None:
+    without = sorted(f"{record.video} {record.reason}" for record in records if not record.usable)
+    if len(without) == len(records):
         raise InputError(
             "A class has no video with flow.",
             where=frames,
@@ -148,18 +152,19 @@ def _require_some(flows: Sequence[Flow], frames: Path) -> None:
         log.warning("No flow in %s: %s", frames, line)
 
 
-def _flo_files(clips: Sequence[Clip], folder: Path) -> dict[str, tuple[Path, ...]]:
+def _flo_files(videos: Sequence[FrameRecord], folder: Path) -> dict[str, tuple[Path, ...]]:
     """Return each video's .flo files in their order once their counts fit the frames."""
     files, faults = {}, []
-    for clip in clips:
-        found = _numbered(folder / clip.video)
-        files[clip.video] = tuple(found)
-        if len(found) != clip.frames - 1:
-            expected = f"{clip.frames} frames need {clip.frames - 1} .flo files"
-            faults.append(f"{clip.video}: {expected}, found {len(found)}")
+    for record in videos:
+        found = _in_number_order(folder / record.video)
+        files[record.video] = tuple(found)
+        if len(found) != record.frames - 1:
+            needed = f"{count(record.frames, 'frame')} need {count(record.frames - 1, '.flo file')}"
+            faults.append(f"{record.video}: {needed}, found {len(found)}")
     if faults:
         raise InputError(
-            f"{len(faults)} videos have not one .flo file for each pair of frames.",
+            f"{count(len(faults), 'video has', 'videos have')} not one .flo file for each pair of "
+            "frames.",
             where=folder,
             found=in_lines(faults),
             fix="put them at <flow.path>/<class>/<video>/*.flo, or set flow.method to dis",
@@ -167,7 +172,7 @@ def _flo_files(clips: Sequence[Clip], folder: Path) -> dict[str, tuple[Path, ...
     return files
 
 
-def _numbered(folder: Path) -> list[Path]:
+def _in_number_order(folder: Path) -> list[Path]:
     """Return the .flo files of a folder in the order of the numbers in their names."""
     if not folder.is_dir():
         return []
@@ -175,43 +180,51 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _natural(name: str) -> list[str | int]:
-    """Return a key that sorts 10 after 9: whoever wrote the files may not have padded them."""
+    """Return a key that sorts 10 after 9: the numbers may be written without leading zeros."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]
 
 
-def _make_flow(recipe: Recipe, task: Task) -> Flow:
-    """Make one video's flow in `task.scratch`, unless `task.finished` already holds it."""
-    clip, files = task.source.clip, task.source.files
-    flow = Flow(
-        video=clip.video,
-        images=clip.frames - 1,
-        width=clip.width,
-        height=clip.height,
-        method=recipe.label,
-        mapping=recipe.mapping,
+def _make_flow(settings: FlowSettings, task: Task[FlowSource, FlowRecord]) -> FlowRecord:
+    """Make one video's flow in the task's work folder, unless the flow that is there is right."""
+    source, frames = task.source, task.source.frames
+    record = FlowRecord(
+        video=frames.video,
+        images=frames.frames - 1,
+        width=frames.width,
+        height=frames.height,
+        method=settings.full_method,
+        mapping=settings.mapping,
         opencv=cv2.__version__,
-        frames=clip.format,
-        sha256=_digest(files) if recipe.method == "flo" else clip.sha256,
+        frames=frames.format,
+        sha256=_digest(source.flo) if settings.method == "flo" else frames.sha256,
         status="ok",
         reason="",
     )
-    if why := _unfit(task.source, recipe):
-        return replace(flow, images=0, status="none", reason=why)
-    if task.known == flow and not any(flow_faults(task.finished, flow.images)):
-        return flow
+    if why := _unfit(source, settings):
+        return replace(record, images=0, status="none", reason=why)
+    # The record holds all that the images depend on: an equal one means equal images.
+    if task.known == record and not any(flow_faults(task.folder, record.images)):
+        return record
     cv2.setNumThreads(1)  # the processes are the parallelism
-    mapping = MAPPINGS[recipe.mapping]
-    if recipe.method == "flo":
-        images = enumerate((mapping(_read_fitting(path, clip)) for path in files), 1)
-    elif task.source.cropped:
-        images = _cropped_images(task.source.cropped, make_method(recipe), mapping)
+    images = _flow_images(source, settings, task.folder / "rgb")
+    with explained_disk_errors(task.folder):
+        _write_images(images, task.work_folder)
+    return record
+
+
+def _flow_images(
+    source: FlowSource, settings: FlowSettings, rgb: Path
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Return the numbered (height, width, uv) uint8 images of a video's flow."""
+    mapping = MAPPINGS[settings.mapping]
+    if settings.method == "flo":
+        flows: Iterable[np.ndarray] = (_read_fitting(path, source.frames) for path in source.flo)
+    elif source.cropped:
+        return _cropped_images(source.cropped, make_method(settings), mapping)
     else:
-        rgb = sorted((task.finished / "rgb").iterdir())
-        images = enumerate(map(mapping, _compute(rgb, make_method(recipe))), 1)
-    with explained_disk_errors(task.finished):
-        _write_images(images, task.scratch)
-    return flow
+        flows = _compute(sorted(rgb.iterdir()), make_method(settings))
+    return enumerate(map(mapping, flows), 1)
 
 
 def _digest(files: Sequence[Path]) -> str:
@@ -221,37 +234,36 @@ def _digest(files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _unfit(source: _Source, recipe: Recipe) -> str:
-    if source.clip.frames < 2:
+def _unfit(source: FlowSource, settings: FlowSettings) -> str:
+    """Return why a video can have no flow, or ""."""
+    if source.frames.frames < 2:
         return "has one frame: there is no motion to see"
-    of = source.cropped.crops[0] if source.cropped else source.clip
-    if min(of.width, of.height) < recipe.smallest:
-        size, side = f"{of.width}x{of.height}", recipe.smallest
-        return f"has frames of {size}: {recipe.label} needs {side} pixels a side"
+    # Flow of crops is computed from the whole frames.
+    of = source.cropped.crops[0] if source.cropped else source.frames
+    if min(of.width, of.height) < settings.min_side:
+        size, side = f"{of.width}x{of.height}", settings.min_side
+        return f"has frames of {size}: {settings.full_method} needs {side} pixels a side"
     return ""
 
 
-def _compute(
-    frames: Sequence[Path], method: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> Iterator[np.ndarray]:
+def _compute(frames: Sequence[Path], method: Method) -> Iterator[np.ndarray]:
     for first, second in pairwise(_read_grey(path) for path in frames):
         yield method(first, second)
 
 
 def _cropped_images(
-    source: Source,
-    method: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    mapping: Callable[[np.ndarray], np.ndarray],
+    source: FrameSource, method: Method, mapping: Conversion
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, image) of the flow from each picture but the last to its next frame."""
-    wanted = by_frame(crop for crop in source.crops if crop.image < len(source.crops))
-    frames = resized(source, open_video(source.path).frames)
+    wanted = crops_by_frame(crop for crop in source.crops if crop.image < len(source.crops))
+    last = max(wanted)
+    frames = scaled_for_crops(source, open_video(source.path).frames)
     greys = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames)
     for index, (first, second) in enumerate(pairwise(greys)):
         if index in wanted:
             image = mapping(method(first, second))
             yield from ((crop.image, crop.of(image)) for crop in wanted[index])
-        if index == max(wanted):
+        if index == last:
             return
 
 
@@ -262,26 +274,28 @@ def _read_grey(path: Path) -> np.ndarray:
         raise InputError(
             "A frame is damaged.",
             where=path,
-            fix="delete it and run snakemake again, which makes it anew",
+            fix="delete it and run snakemake again, which makes it again",
         )
     return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
 
 
-def make_method(recipe: Recipe) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def make_method(settings: FlowSettings) -> Method:
     """Return the function from two (height, width) uint8 frames to (height, width, uv) float32.
 
     The flow is in pixels, positive to the right and downwards. DIS: Kroeger et al. 2016.
     Farneback: 2003. TV-L1: Zach et al. 2007, from OpenCV's contrib modules.
     """
 
-    def dis() -> Any:
-        return cv2.DISOpticalFlow_create(PRESETS[recipe.preset])
+    if settings.method == "dis":
+        preset = PRESETS[settings.preset]
 
-    if recipe.method == "dis":
+        def dis() -> Any:  # OpenCV's types do not allow the None below
+            return cv2.DISOpticalFlow.create(preset)
+
         # A new one for each pair costs nothing; an old one remembers the scales of the last pair.
         return lambda first, second: dis().calc(first, second, None)
-    if recipe.method == "farneback":
-        engine = cv2.FarnebackOpticalFlow_create(
+    if settings.method == "farneback":
+        engine: Any = cv2.FarnebackOpticalFlow.create(
             numLevels=3, pyrScale=0.5, winSize=15, numIters=3, polyN=5, polySigma=1.2
         )
     else:
@@ -293,7 +307,9 @@ def read_flo(path: Path) -> np.ndarray:
     """Return the flow in a .flo file as (height, width, uv) float32, in pixels.
 
     Middlebury's format, which NVIDIA's optical flow SDK writes. Raises `InputError` when the file
-    is cut off or is none, or holds anything but numbers.
+    is cut off or is none, or holds anything but numbers. By hand: `cv2.readOpticalFlow` (5.0)
+    crashes the process on a negative size and on a name that is not UTF-8, allocates whatever size
+    is stated, and accepts a file that is too long.
     """
     data = path.read_bytes()
     magic, width, height = np.frombuffer(data[:12].ljust(12, b"\0"), "<f4,<i4,<i4")[0]
@@ -313,15 +329,15 @@ def _bad_flo(path: Path, found: str, allowed: str | None = None) -> InputError:
         where=path,
         found=found,
         allowed=[allowed or usual],
-        fix="make the file anew, or set flow.method to dis",
+        fix="make the file again, or set flow.method to dis",
     )
 
 
-def _read_fitting(path: Path, clip: Clip) -> np.ndarray:
+def _read_fitting(path: Path, frames: FrameRecord) -> np.ndarray:
     flow = read_flo(path)
-    height, width = flow.shape[:2]
-    if (width, height) != (clip.width, clip.height):
-        raise _bad_flo(path, f"{width}x{height}", f"{clip.width}x{clip.height}, as the frames are")
+    size, expected = f"{flow.shape[1]}x{flow.shape[0]}", f"{frames.width}x{frames.height}"
+    if size != expected:
+        raise _bad_flo(path, size, f"{expected}, as the frames are")
     return flow
 
 
@@ -342,7 +358,7 @@ def fixed(flow: np.ndarray) -> np.ndarray:
     return np.around(np.clip(255 * ((flow + 20) / 40), 0, 255)).astype(np.uint8)
 
 
-MAPPINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {"max_rad": max_rad, "fixed": fixed}
+MAPPINGS: Mapping[str, Conversion] = {"max_rad": max_rad, "fixed": fixed}
 
 
 def _write_images(numbered: Iterator[tuple[int, np.ndarray]], folder: Path) -> None:

@@ -1,13 +1,13 @@
 """The flow manifest of a class: from what and how each video's flow images were made.
 
-The Snakefile imports this module to ask `stale`, so it loads nothing heavy.
+The Snakefile imports this module for `staleness`, so it loads nothing heavy.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrec.frames.manifest import frame_fault, require_known
+from actionrec.frames.manifest import frame_fault, require_valid
 from actionrec.utils.tables import read_records, write_records
 
 FOLDERS = ("u", "v")
@@ -15,7 +15,7 @@ STATUSES = ("ok", "none")
 
 
 @dataclass(frozen=True)
-class Flow:
+class FlowRecord:
     """The flow images of one video: `images` in each of the folders u and v, or none and why.
 
     `method` is "dis" with its preset, "farneback", "tvl1" or "flo", `mapping` "max_rad" or
@@ -36,7 +36,7 @@ class Flow:
     reason: str
 
     def __post_init__(self) -> None:
-        require_known(self.video, self.status, STATUSES)
+        require_valid(self.video, self.status, STATUSES)
 
     @property
     def usable(self) -> bool:
@@ -44,23 +44,23 @@ class Flow:
         return self.status == "ok"
 
     @property
-    def label(self) -> str:
-        """Return what tells this flow from another of the same video and frames."""
-        label = f"{self.method} {self.mapping} opencv {self.opencv}"
-        return f"{label} {self.sha256}" if self.method == "flo" else label
+    def cache_key(self) -> str:
+        """Return what this flow depends on besides its video and frames."""
+        key = f"{self.method} {self.mapping} opencv {self.opencv}"
+        return f"{key} {self.sha256}" if self.method == "flo" else key
 
 
-def write_flow_manifest(path: Path, flows: Iterable[Flow]) -> None:
-    """Write the flow of a class, sorted by video."""
-    write_records(path, Flow, flows)
+def write_flow_manifest(path: Path, records: Iterable[FlowRecord]) -> None:
+    """Write the records of a class, sorted by video."""
+    write_records(path, FlowRecord, records)
 
 
-def read_flow_manifest(path: Path) -> list[Flow]:
-    """Return the flow of a class, sorted by video.
+def read_flow_manifest(path: Path) -> list[FlowRecord]:
+    """Return the records of a class, sorted by video.
 
     Raises `InputError` when the file is missing or is not a flow manifest.
     """
-    return read_records(path, Flow)
+    return read_records(path, FlowRecord)
 
 
 def flow_faults(video: Path, images: int) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Make folders of images for all videos of a class, in parallel and only once.
+"""Make folders of images for all videos of a class, in worker processes and only once.
 
-Work in progress lives in a folder beside the class's, `.<class>`, since TAO takes whatever it
-finds inside the class's for data: finished folders are renamed from there, and a list of them
-lets the next run keep what is still right, after a kill as well as after a change.
+Work in progress lives in a folder next to the class's, `.<class>`, since TAO takes whatever it
+finds inside the class's for data. Finished folders are renamed from there into the class's. A
+journal of them lets the next run keep what is still right, after a kill as well as after a change.
 """
 
 import logging
@@ -13,22 +13,20 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from actionrec.errors import InputError
 from actionrec.utils.files import explained_disk_errors
-from actionrec.utils.tables import append_record, drop_half_row, read_records, write_records
+from actionrec.utils.tables import append_record, drop_partial_row, read_records, write_records
 
-R = TypeVar("R")
-
-# What every maker imports is imported once, by the process that workers are forked from.
+# Imported once, by the server process that workers are forked from, and not by each worker.
 PRELOADED = ["cv2", "fpng"]
 
 log = logging.getLogger(__name__)
@@ -36,6 +34,8 @@ log = logging.getLogger(__name__)
 
 class Record(Protocol):
     """What a table says of a video's images: a frozen dataclass, `video` first."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def video(self) -> str:
@@ -46,88 +46,99 @@ class Record(Protocol):
         """Tell whether the video has images."""
 
 
+Source = TypeVar("Source")
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
 @dataclass(frozen=True)
-class Layer:
-    """One kind of images: the folders that are published together below a video's, their record,
-    and the file that lists the finished ones.
+class ImageKind(Generic[AnyRecord]):
+    """A kind of images, frames or flow.
+
+    `folders` are published together below a video's, `record` describes them, `journal` is the name
+    of the file that lists the records of finished ones.
     """
 
     folders: tuple[str, ...]
-    record: type
-    done: str
+    record: type[AnyRecord]
+    journal: str
 
 
 @dataclass(frozen=True)
-class Task:
-    """One video: its `source`, where its images belong, where to make them, what is known of them.
+class Task(Generic[Source, AnyRecord]):
+    """One video: its source, the folder for its images, and the record of those that are there.
 
-    The maker leaves the layer's folders in `scratch`, or no `scratch` when `finished` is right.
+    Whoever does the task leaves the kind's folders in `work_folder`, or no `work_folder` at all
+    when the images in `folder` are right as they are.
     """
 
-    source: Any
-    finished: Path
-    scratch: Path
-    known: Any | None
+    source: Source
+    folder: Path
+    work_folder: Path
+    known: AnyRecord | None
 
 
-def make_folders(
+def make_images(
     frames: Path,
-    layer: Layer,
-    sources: Mapping[str, Any],
-    make: Callable[[Task], R],
+    kind: ImageKind[AnyRecord],
+    sources: Mapping[str, Source],
+    make: Callable[[Task[Source, AnyRecord]], AnyRecord],
     workers: int = 1,
-) -> list[R]:
-    """Make a layer of images in `<frames>/<video>` for each video of `sources`; return the records.
+) -> list[AnyRecord]:
+    """Make the images of a kind in `<frames>/<video>` for each video of `sources`.
 
-    `make` runs in `workers` processes. Raises what it raises, and `InputError` when a worker dies
-    or the disk is full; what was finished is kept for the next run.
+    `make` runs in `workers` processes; returns its records. Raises what it raises, and `InputError`
+    when a worker dies or the disk is full; what was finished is kept for the next run.
     """
     from tqdm import tqdm  # not for the workers, which import this module
 
     records = []
-    with explained_disk_errors(frames), _workroom(frames) as (folder, scratch, room):
-        done = room / layer.done
+    with explained_disk_errors(frames), _work_folder(frames) as (folder, work_folder, part):
+        journal = work_folder / kind.journal
+        # Of a video that is gone, nothing is to be kept, and its row goes with the next rewrite.
         known = {
             video: record
-            for video, record in _read_done(done, layer.record).items()
+            for video, record in _read_journal(journal, kind.record).items()
             if video in sources
         }
         tasks = [
-            Task(source, folder / video, scratch / video, known.get(video))
+            Task(source, folder / video, part / video, known.get(video))
             for video, source in sources.items()
         ]
-        with closing(_run_all(tasks, make, workers)) as results:
+        # Closed in any case: an error here must end the workers before their folder is removed.
+        with closing(_run(tasks, make, workers)) as results:
             for task, record in tqdm(results, frames.name, len(tasks), unit="video", disable=None):
                 records.append(record)
-                _publish(task, record, layer, known, done)
+                _publish(task, record, kind, known, journal)
     return records
 
 
 @contextmanager
-def _workroom(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
-    """Yield the class's real folder, an empty folder for work, and the room that holds the latter.
+def _work_folder(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """Yield the class's real folder, its work folder, and an empty folder in that for this run.
 
-    The room is beside the class's folder and outlasts the job.
+    The work folder outlasts the job: the journal is in it.
     """
     frames.mkdir(parents=True, exist_ok=True)
     folder = frames.resolve()  # a link to a bigger disk: renames must stay on that disk
-    room = folder.with_name(f".{folder.name}")
-    room.mkdir(exist_ok=True)
-    for left_by_a_kill in room.glob("part-*"):
+    work_folder = folder.with_name(f".{folder.name}")
+    work_folder.mkdir(exist_ok=True)
+    for left_by_a_kill in work_folder.glob("part-*"):
         shutil.rmtree(left_by_a_kill, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix="part-", dir=room, ignore_cleanup_errors=True) as part:
-        yield folder, Path(part), room
+    with tempfile.TemporaryDirectory(
+        prefix="part-", dir=work_folder, ignore_cleanup_errors=True
+    ) as part:
+        yield folder, work_folder, Path(part)
 
 
-def _read_done(done: Path, record: type) -> dict[str, Any]:
-    if not done.exists():
+def _read_journal(journal: Path, kind: type[AnyRecord]) -> dict[str, AnyRecord]:
+    if not journal.exists():
         return {}
-    drop_half_row(done)
+    drop_partial_row(journal)
     try:
-        return {found.video: found for found in read_records(done, record)}
-    except InputError:
-        log.warning("%s is damaged: all images are made again", done)
-        done.unlink()
+        return {record.video: record for record in read_records(journal, kind)}
+    except InputError:  # damaged, or by a version with other columns: nothing is known of images
+        log.warning("%s cannot be read: all images are made again", journal)
+        journal.unlink()
         return {}
 
 
@@ -140,49 +151,62 @@ def remove(path: Path) -> None:
 
 
 def _publish(
-    task: Task, record: Record, layer: Layer, known: dict[str, Record], done: Path
+    task: Task[Source, AnyRecord],
+    record: AnyRecord,
+    kind: ImageKind[AnyRecord],
+    known: dict[str, AnyRecord],
+    journal: Path,
 ) -> None:
-    """Put a video's new images in their place; `done` never lists images that are not there."""
-    if record == known.get(record.video) and not task.scratch.exists():
+    """Put a video's new images in their place.
+
+    The journal never lists images that are not there: the old row goes before the first old image
+    does, the new row comes after the last new one. A kill in between costs the video's images, not
+    their truth.
+    """
+    if record == known.get(record.video) and not task.work_folder.exists():
         return
     if known.pop(record.video, None):
-        write_records(done, layer.record, known.values())
+        write_records(journal, kind.record, known.values())
     if not record.usable:
-        for name in layer.folders:
-            remove(task.finished / name)
+        for name in kind.folders:
+            remove(task.folder / name)
         return
-    if task.scratch.exists():
-        task.finished.mkdir(exist_ok=True)
-        for name in layer.folders:
-            images = task.finished / name
-            if images.exists():
-                images.rename(task.scratch / f"replaced-{name}")
-            (task.scratch / name).rename(images)
-        shutil.rmtree(task.scratch)
+    if task.work_folder.exists():
+        task.folder.mkdir(exist_ok=True)
+        for name in kind.folders:
+            images = task.folder / name
+            if images.exists():  # moved, not removed: a rename takes no time
+                images.rename(task.work_folder / f"replaced-{name}")
+            (task.work_folder / name).rename(images)
+        shutil.rmtree(task.work_folder)
     known[record.video] = record
-    append_record(done, record)  # the whole table for each video would take as long as ten frames
+    append_record(journal, record)  # the whole table for each video would take as long as 10 frames
 
 
-def _run_all(
-    tasks: Sequence[Task], make: Callable[[Task], R], workers: int
-) -> Iterator[tuple[Task, R]]:
-    """Run all tasks in worker processes and yield each with its result as it is finished."""
+def _run(
+    tasks: Sequence[Task[Source, AnyRecord]],
+    make: Callable[[Task[Source, AnyRecord]], AnyRecord],
+    workers: int,
+) -> Generator[tuple[Task[Source, AnyRecord], AnyRecord], None, None]:
+    """Do all tasks in worker processes; yield each with its record as it is finished."""
     workers = min(workers, len(tasks))
     if workers <= 1:
         yield from ((task, make(task)) for task in tasks)
         return
+    # Forked from a small server: a plain fork would copy this process's threads' locks, and a
+    # spawned process would import everything again.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
     try:
-        with _own_main():
+        with _no_main_module():  # workers are started by the first submissions
             futures = {pool.submit(make, task): task for task in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
         raise InputError(
             "A worker process was killed; most often memory ran out.",
-            where=tasks[0].finished.parent,
+            where=tasks[0].folder.parent,
             fix="run the same command again, with fewer --cores; finished videos are kept",
         ) from error
     finally:
@@ -190,8 +214,8 @@ def _run_all(
 
 
 @contextmanager
-def _own_main() -> Iterator[None]:
-    """Keep new workers from running the caller's script, which each of them else imports."""
+def _no_main_module() -> Iterator[None]:
+    """Keep new workers from running the caller's script, which each of them would else import."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -201,11 +225,13 @@ def _own_main() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and don't outlive it: a killed one cannot end its workers."""
+    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot end its workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
 
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
+    def end_with_parent() -> None:
+        if parent:
+            parent.join()
+            os._exit(1)  # at once, whatever the main thread is decoding
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()

@@ -1,4 +1,8 @@
-"""Find what was changed on disk behind the tables, whose outputs must then be made again."""
+"""Find what changed on disk without the tables knowing, so that outputs must be made again.
+
+Snakemake sees the small tables, not the trees of videos and frames that they describe. The
+functions compare the two for one class, fast enough for a dry run: by a few system calls a video.
+"""
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -6,44 +10,62 @@ from pathlib import Path
 
 from actionrec.errors import InputError, some
 from actionrec.frames.flow_manifest import FOLDERS, read_flow_manifest
-from actionrec.frames.manifest import Clip, fingerprint, frame_fault_since, read_manifest
-from actionrec.frames.segments import Cut, Source, identity, read_cuts
+from actionrec.frames.manifest import FrameRecord, frame_fault_since, read_manifest, video_hash
+from actionrec.frames.segments import FrameSource, Segment, read_segments
 from actionrec.frames.videos import is_video, read_files_table
+from actionrec.utils.tables import OtherTable
 
 
 def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
-    """Return which of `table` and `manifest` must be remade for one class, and why.
+    """Return which of `table` and `manifest` must be made again for one class, and why.
 
     Reads only, with two system calls a video: what is not newer than the manifest is taken as
     unchanged, what is newer is counted or hashed. Videos from an archive may be deleted once
     their frames are there; in a user's folder, which `videos` is then a link to, a deleted video
-    is a change. Missing outputs are Snakemake's own business and not returned.
+    is a change. Missing outputs are for Snakemake to notice and are not returned.
     """
-    outputs = {}
+    stale: dict[Path, str] = {}
     listed: dict[str, int] = {}
     try:
         listed = read_files_table(table) if table.exists() else {}
-    except InputError:
-        outputs[table] = f"{table} is damaged"
+    except InputError as error:
+        stale[table] = _unreadable(table, error)
     found = dict(_scan_videos(videos))
     linked = videos.is_symlink()
     try:
         made = manifest.stat().st_mtime_ns
-        clips = read_manifest(manifest)
-    except (FileNotFoundError, InputError):
-        why = f"{manifest} is missing or damaged"
+        records = read_manifest(manifest)
+    except FileNotFoundError:
+        why = f"{manifest} is missing"
+    except InputError as error:
+        why = _unreadable(manifest, error)
     else:
-        may_go = set() if linked else listed.keys() if found else {clip.file for clip in clips}
-        why = _video_changes(videos, clips, found, may_go, made) or frame_changes(
-            frames, clips, made
-        )
+        # Which videos may be missing without being a change. In a user's folder: none. With some
+        # unpacked videos left: those that the archive's table lists, not those that a user had
+        # added. With none left, whoever deleted them all wanted the space and keeps the frames.
+        if linked:
+            may_be_gone: Collection[str] = set()
+        else:
+            may_be_gone = listed.keys() if found else {record.file for record in records}
+        why = _video_changes(videos, records, found, may_be_gone, made)
+        why = why or frame_changes(frames, records, made)
+    # The rules depend on each other by the table: if it must be made again, the manifest must too.
     if linked and {name: stat.st_size for name, stat in found.items()} != listed:
-        outputs[table] = why = why or f"{table} lists other videos than {videos} holds"
+        why = why or f"{table} lists other videos than {videos} holds"
+        stale.setdefault(table, why)
     elif why and not linked and (gone := sorted(listed.keys() - found.keys())):
-        outputs[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
+        # The frames cannot be made from videos that are gone: unpack them again first.
+        stale[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
     if why and manifest.exists():
-        outputs[manifest] = why
-    return outputs
+        stale[manifest] = why
+    return stale
+
+
+def _unreadable(table: Path, error: InputError) -> str:
+    """Say why a table cannot be used: another `dataset.source` left it, or it is damaged."""
+    if isinstance(error, OtherTable):
+        return f"{table} is of another dataset.source, or of another version"
+    return f"{table} is damaged"
 
 
 def _scan_videos(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -58,29 +80,31 @@ def _scan_videos(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 def _video_changes(
     videos: Path,
-    clips: Iterable[Clip],
+    records: Iterable[FrameRecord],
     found: Mapping[str, os.stat_result],
-    may_go: Collection[str],
+    may_be_gone: Collection[str],
     made: int,
 ) -> str:
     """Return what differs between the videos and the manifest made at `made` (ns), or ""."""
-    known = {clip.file: clip for clip in clips}
-    removed = known.keys() - found.keys() - set(may_go)
+    known = {record.file: record for record in records}
+    removed = known.keys() - found.keys() - set(may_be_gone)
     if added := sorted(found.keys() - known.keys()):
         return f"videos added: {some(added, 3)}"
     if removed:
         return f"videos removed: {some(sorted(removed), 3)}"
     for name, stat in found.items():
         same_size = stat.st_size == known[name].bytes
+        # Hashing every video would take minutes. A newer time alone proves nothing: a copied
+        # project has new times everywhere, and is then hashed once, until the next manifest.
         newer = stat.st_mtime_ns >= made
-        if not same_size or (newer and fingerprint(videos / name) != known[name].sha256):
+        if not same_size or (newer and video_hash(videos / name) != known[name].sha256):
             return f"video replaced: {name}"
     return ""
 
 
-def frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
+def frame_changes(frames: Path, records: Iterable[FrameRecord], made: int) -> str:
     """Return what differs between the frames and the manifest made at `made` (ns), or ""."""
-    usable = {clip.video: clip for clip in clips if clip.usable}
+    usable = {record.video: record for record in records if record.usable}
     try:
         with os.scandir(frames) as entries:
             folders = {entry.name for entry in entries if not entry.name.startswith(".")}
@@ -88,33 +112,36 @@ def frame_changes(frames: Path, clips: Iterable[Clip], made: int) -> str:
         return f"no frames in {frames}"
     if differing := sorted(usable.keys() ^ folders):
         return f"frame folders added or deleted: {some(differing, 3)}"
-    for video, clip in usable.items():
-        if fault := frame_fault_since(made, f"{frames}/{video}/rgb", clip.frames, clip.suffix):
+    for video, record in usable.items():
+        folder = f"{frames}/{video}/rgb"
+        if fault := frame_fault_since(made, folder, record.frames, record.suffix):
             return f"{video}: {fault}"
     return ""
 
 
 def stale_segments(table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
-    """Return which of `table` and `manifest` must be remade for one class, and why.
+    """Return which of `table` and `manifest` must be made again for one class, and why.
 
-    Reads only, with two system calls a clip: a video that is not newer than the manifest is taken
-    as unchanged. Missing outputs are Snakemake's own business and not returned.
+    Reads only, with two system calls a segment: a video that is not newer than the manifest is
+    taken as unchanged. Missing outputs are for Snakemake to notice and are not returned.
     """
     if not table.exists():
         return {}
     try:
-        cuts = read_cuts(table)
-    except InputError:
-        return {table: f"{table} is damaged"}
-    if changed := _changed_video({cut.file: cut.bytes for cut in cuts}):
+        segments = read_segments(table)
+    except InputError as error:
+        return {table: _unreadable(table, error)}
+    if changed := _changed_video({segment.file: segment.bytes for segment in segments}):
         return {path: changed for path in (table, manifest) if path.exists()}
     try:
         made = manifest.stat().st_mtime_ns
-        clips = read_manifest(manifest)
-    except (FileNotFoundError, InputError):
-        return {manifest: f"{manifest} is damaged"} if manifest.exists() else {}
-    why = _replaced_video(table, {clip.video: clip.sha256 for clip in clips}, cuts, made)
-    why = why or frame_changes(frames, clips, made)
+        records = read_manifest(manifest)
+    except FileNotFoundError:
+        return {}
+    except InputError as error:
+        return {manifest: _unreadable(manifest, error)}
+    known = {record.video: record.sha256 for record in records}
+    why = _replaced_video(known, segments, made) or frame_changes(frames, records, made)
     return {manifest: why} if why else {}
 
 
@@ -128,15 +155,20 @@ def _changed_video(files: Mapping[str, int]) -> str:
     return ""
 
 
-def _replaced_video(table: Path, known: Mapping[str, str], cuts: Sequence[Cut], made: int) -> str:
-    """Return which video is newer than the manifest made at `made` (ns) and another one, or ""."""
-    for cut in cuts:
-        if os.stat(cut.file).st_mtime_ns < made:  # noqa: PTH116
+def _replaced_video(known: Mapping[str, str], segments: Sequence[Segment], made: int) -> str:
+    """Return which video is newer than the manifest made at `made` (ns) and another one, or "".
+
+    `known` maps segments to the hashes in the manifest.
+    """
+    for segment in segments:
+        if os.stat(segment.file).st_mtime_ns < made:  # noqa: PTH116
             continue
-        source = Source(Path(cut.file), cut.file, cut.start, cut.end)
-        if source.whole and identity(source, fingerprint(source.path)) == known.get(cut.video):
+        # Of a whole video the hash is the file's, so it can be compared here. That of a part needs
+        # the crops too: making its frames again, which compares it, is the simpler way.
+        source = FrameSource(Path(segment.file), segment.file, segment.start, segment.end)
+        if source.whole and video_hash(source.path) == known.get(segment.video):
             continue
-        return f"video newer than its frames: {cut.file}"
+        return f"video newer than its frames: {segment.file}"
     return ""
 
 
@@ -144,18 +176,18 @@ def stale_flow(frames: Path, manifest: Path) -> str:
     """Return why the flow below `frames` is not what `manifest` says, or "".
 
     Reads only, with two system calls a video: folders that are not newer than the manifest are
-    taken as unchanged. A missing manifest is Snakemake's own business.
+    taken as unchanged. A missing manifest is for Snakemake to notice.
     """
     try:
         made = manifest.stat().st_mtime_ns
-        flows = read_flow_manifest(manifest)
+        records = read_flow_manifest(manifest)
     except FileNotFoundError:
         return ""
-    except InputError:
-        return f"{manifest} is damaged"
-    for flow in flows:
-        for name in FOLDERS if flow.usable else ():
-            folder = f"{frames}/{flow.video}/{name}"
-            if fault := frame_fault_since(made, folder, flow.images, "jpg"):
-                return f"{flow.video}/{name}: {fault}"
+    except InputError as error:
+        return _unreadable(manifest, error)
+    for record in records:
+        for name in FOLDERS if record.usable else ():
+            folder = f"{frames}/{record.video}/{name}"
+            if fault := frame_fault_since(made, folder, record.images, "jpg"):
+                return f"{record.video}/{name}: {fault}"
     return ""

@@ -1,7 +1,7 @@
 """See RAR, ZIP and TAR archives alike: what they hold, and how to take members out.
 
-The format is told by the content, never by the suffix. What a header says is passed on as it
-is; whether that is acceptable is for `archives` to judge.
+The format is recognised by the content, never by the suffix. What a header says is passed on as it
+is; whether that is acceptable is decided in `archives`.
 """
 
 import lzma
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import rarfile
 
@@ -82,7 +82,7 @@ def extract(archive: Path, names: Sequence[str], folder: Path) -> None:
 
 
 def is_sequential(archive: Path) -> bool:
-    """Tell whether a member can only be reached by decoding all that come before it."""
+    """Tell whether a member is reached only by decoding all that come before it."""
     with _explained():
         return _format_of(archive).is_sequential(archive)
 
@@ -96,7 +96,7 @@ def _explained() -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise DamagedArchive(str(error)) from error  # how gzip and bz2 complain of their data
+        raise DamagedArchive(str(error)) from error  # so gzip and bz2 report damaged data
 
 
 def _format_of(archive: Path) -> Format:
@@ -160,10 +160,12 @@ def _tar_entries(archive: Path) -> Iterator[Entry]:
             kind = "folder" if info.isdir() else "file" if plain else "link"
             if (name := _tar_name(info)) != ".":
                 yield Entry(name, kind, info.size)
-        tar.fileobj.seek(tar.offset)
-        if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        # tarfile takes the end of the file for the end of the archive, wherever it comes.
+        stream = cast(IO[bytes], tar.fileobj)
+        stream.seek(tar.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise DamagedArchive("cut off, its end mark is missing")
-        while tar.fileobj.read(2**20):  # a compressed one is checksummed at its very end
+        while stream.read(2**20):  # a compressed one is checksummed at its very end
             pass
 
 
@@ -172,12 +174,12 @@ def _extract_tar(archive: Path, names: Sequence[str], folder: Path) -> None:
     with tarfile.open(archive) as tar:
         for info in tar:
             if (name := _tar_name(info)) in wanted:
-                with tar.extractfile(info) as member:
+                with cast(IO[bytes], tar.extractfile(info)) as member:
                     _write(member, folder / name)
 
 
 def _tar_name(info: tarfile.TarInfo) -> str:
-    """`tar -c .` writes ./walk/a.avi"""
+    """Return a member's name: `tar -c .` writes ./walk/a.avi."""
     return info.name.removeprefix("./")
 
 

@@ -1,7 +1,7 @@
 """Unpack videos and split files from archives, which may come from strangers.
 
-An archive is listed first, and only members of the expected shape are asked for. They are
-unpacked beside their target, compared with the listing, and renamed into place.
+An archive is listed first, and only members of the expected shape are unpacked: next to their
+target, where they are compared with the listing, and then renamed into place.
 """
 
 import logging
@@ -52,23 +52,22 @@ def unpack_class(
     """Unpack the videos of class `cls` into the folder `videos`, then list them in `table`.
 
     `archive` holds an archive `<cls>.rar` (or .zip, .tar...) of `<cls>/<video>`, as HMDB51 does,
-    or `<cls>/<video>` itself, as UCF101 does; either may lie in folders. A solid one, in which
-    nothing is reached without decoding all before it, is decoded once for all `others` whose
-    tables, beside `table`, it is newer than. Other files in `videos` stay. Raises `InputError`
-    when the class is missing, when the archive is damaged, encrypted or not of that shape, when
-    it would unpack to more than `max_bytes`, and when the disk is full; `videos` and `table` are
-    then as they were.
+    or `<cls>/<video>` itself, as UCF101 does; either may lie in folders. A solid one is decoded
+    once for all `others` whose tables, next to `table`, it is newer than. Other files in `videos`
+    stay. Raises `InputError` when the class is missing, when the archive is damaged, encrypted or
+    not of that shape, when it would unpack to more than `max_bytes`, and when the disk is full;
+    `videos` and `table` are then as they were.
     """
     archive, videos, table = Path(archive), Path(videos), Path(table)
     with explained_disk_errors(videos), _scratch(videos) as scratch:
-        take = partial(_take, archive, max_bytes)
+        unpack = partial(_unpack_shares, archive, max_bytes)
         if _is_sequential(archive):
             waiting = [
                 other for other in others if _is_older(table.with_name(f"{other}.tsv"), archive)
             ]
-            solid_archives.take(archive, cls, waiting, scratch / "share", take)
+            solid_archives.take_share(archive, cls, waiting, scratch / "share", unpack)
         else:
-            take([cls], scratch)
+            unpack([cls], scratch)
             (scratch / cls).rename(scratch / "share")
         files = _unpacked_videos(cls, scratch, max_bytes)
         _publish(files, videos)
@@ -88,10 +87,10 @@ def _is_older(table: Path, archive: Path) -> bool:
     return not table.exists() or table.stat().st_mtime_ns < archive.stat().st_mtime_ns
 
 
-def _take(archive: Path, max_bytes: int, classes: Sequence[str], folder: Path) -> None:
+def _unpack_shares(archive: Path, max_bytes: int, classes: Sequence[str], folder: Path) -> None:
     """Unpack what `archive` holds of each of `classes` to `<folder>/<class>`.
 
-    The first class must be there; of the others, what is missing is for their own jobs to say.
+    The first class must be there; of the others, what is missing is reported by their own jobs.
     """
     members = list_members(archive)
     shares = {classes[0]: _share(archive, classes[0], members)}
@@ -103,6 +102,7 @@ def _take(archive: Path, max_bytes: int, classes: Sequence[str], folder: Path) -
     if len(shares) == 1:
         _unpack(archive, shares[classes[0]], folder / classes[0], max_bytes)
         return
+    # In one pass over a solid archive, then to a folder a class.
     _unpack(archive, _joined(shares), folder / ".all", max_bytes * len(shares))
     for cls, share in shares.items():
         for name in share:
@@ -121,16 +121,16 @@ def _unpacked_videos(cls: str, scratch: Path, max_bytes: int) -> list[Path]:
     files = sorted(path for path in (scratch / "share").rglob("*") if path.is_file())
     if len(files) > 1 or _class_of_archive(files[0].name) != _normal(cls):
         return files
-    clips = _clips(files[0], cls, list_members(files[0]), alone=True)
-    _unpack(files[0], clips, scratch / "videos", max_bytes)
-    return [scratch / "videos" / name for name in clips]
+    videos = _class_videos(files[0], cls, list_members(files[0]), alone=True)
+    _unpack(files[0], videos, scratch / "videos", max_bytes)
+    return [scratch / "videos" / name for name in videos]
 
 
 def unpack_splits(source: Path, classes: Sequence[str], folder: Path) -> None:
     """Write the official split files `<class>_test_split{1,2,3}.txt` of `classes` to `folder`.
 
     `source` is an archive or a folder of HMDB51's files of this name, which are taken as they
-    are, or of UCF101's lists (see `official.class_files`); they lie at the top or in one folder.
+    are, or of UCF101's lists (see `split_files.class_files`); they lie at the top or in one folder.
     Raises `InputError` when a file or class is missing and for what `unpack_class` raises it;
     `folder` is then as it was.
     """
@@ -159,7 +159,7 @@ def _unpacked_lists(archive: Path, folder: Path) -> list[Path]:
 def list_members(archive: Path) -> dict[str, Member]:
     """Return the files in `archive` by name, in its order.
 
-    Raises `InputError` for what no data set has and a trap may have: links, encryption,
+    Raises `InputError` for what no dataset has and a hostile archive may have: links, encryption,
     volumes, a name twice, and names that lead out of the folder.
     """
     members: dict[str, Member] = {}
@@ -197,7 +197,7 @@ def _check_entry(archive: Path, entry: Entry, seen: Mapping[str, Member]) -> Non
 
 
 def _normal(name: str) -> str:
-    """Letters with accents are one character or two, and macOS prefers two."""
+    """Return a name as it is compared: letters with accents are one character or two (macOS)."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -218,25 +218,25 @@ def _share(archive: Path, cls: str, members: Mapping[str, Member]) -> dict[str, 
         return {nested[0]: members[nested[0]]}
     if not any(_normal(cls) in _folders(name) for name in members):
         raise _missing_class(archive, cls, members)
-    return _clips(archive, cls, members, alone=False)
+    return _class_videos(archive, cls, members, alone=False)
 
 
 def _folders(name: str) -> tuple[str, ...]:
     return PurePosixPath(_normal(name)).parts[:-1]
 
 
-def _clips(
+def _class_videos(
     archive: Path, cls: str, members: Mapping[str, Member], *, alone: bool
 ) -> dict[str, Member]:
     """Return the videos in folders named as the class; `alone`: nothing else may be there."""
-    clips, strays = {}, []
+    videos, strays = {}, []
     for name, member in members.items():
         folders = _folders(name)
         if folders[-1:] == (_normal(cls),) and is_video(PurePosixPath(name).name):
-            clips[name] = member
+            videos[name] = member
         elif alone or _normal(cls) in folders:
             strays.append(name)
-    if not clips or any(is_video(PurePosixPath(name).name) for name in strays):
+    if not videos or any(is_video(PurePosixPath(name).name) for name in strays):
         raise InputError(
             f"The archive of class {cls!r} does not hold {cls}/<video>.",
             where=archive.name,
@@ -245,20 +245,21 @@ def _clips(
         )
     if strays:
         log.warning("Left in %s, not a video: %s", archive.name, some(strays))
-    _refuse_twins(archive, clips)
-    return clips
+    _refuse_equal_names(archive, videos)
+    return videos
 
 
-def _refuse_twins(archive: Path, names: Iterable[str]) -> None:
-    by_stem = defaultdict(list)
-    for name in names:
-        by_stem[PurePosixPath(name).stem].append(name)
-    twins = [" = ".join(same) for same in by_stem.values() if len(same) > 1]
-    if twins:
+def _refuse_equal_names(archive: Path, members: Iterable[str]) -> None:
+    """Raise `InputError` for files of one name in several folders: they go to one folder."""
+    by_name = defaultdict(list)
+    for member in members:
+        by_name[PurePosixPath(member).name].append(member)
+    equal = [" = ".join(same) for same in by_name.values() if len(same) > 1]
+    if equal:
         raise InputError(
-            "Two videos of one class have the same name: their frames would share a folder.",
+            "Two videos of one class have the same name.",
             where=archive.name,
-            found=in_lines(twins),
+            found=in_lines(equal),
             fix="unpack the archive, rename one of each, and use `source: folder`",
         )
 
@@ -282,7 +283,7 @@ def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise InputError(
-            "There is not enough room to unpack.",
+            "There is not enough disk space to unpack.",
             where=folder.parent.parent,
             found=f"{free / 2**20:.1f} MiB free, {needed / 2**20:.1f} MiB needed",
             fix="free some space and run the same command again; finished work is kept",
@@ -309,7 +310,7 @@ def _crc32(path: Path) -> int:
 
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
-    """Yield a folder beside `target` for the time being, and remove what a killed job left."""
+    """Yield a temporary folder next to `target`, and remove those that killed jobs left."""
     prefix = f".{target.name}.unpack-"
     target.parent.mkdir(parents=True, exist_ok=True)
     for path in target.parent.iterdir():
@@ -320,7 +321,7 @@ def _scratch(target: Path) -> Iterator[Path]:
 
 
 def _publish(files: Iterable[Path], target: Path) -> None:
-    if target.is_symlink():  # to a user's own folder, from a time when that was the source
+    if target.is_symlink():  # to a user's own folder: dataset.source was folder before
         target.unlink()
     target.mkdir(exist_ok=True)
     for file in files:
@@ -354,7 +355,7 @@ def _no_archive(archive: Path) -> InputError:
 
 def _refused(archive: Path, found: str) -> InputError:
     return InputError(
-        "The archive holds what no data set needs, and is not unpacked.",
+        "The archive holds what no dataset needs, and is not unpacked.",
         where=archive,
         found=found,
         fix="use the official archive",
@@ -366,5 +367,5 @@ def _damaged(archive: Path, error: object) -> InputError:
         "The archive is damaged or of no known format.",
         where=archive,
         found=error,
-        fix="delete it and run the same command again, which makes it anew",
+        fix="delete it and run the same command again, which makes it again",
     )

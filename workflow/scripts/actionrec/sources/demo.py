@@ -1,7 +1,7 @@
-"""Make the demo set: drawn clips with HMDB51's names, packed like HMDB51's archives.
+"""Make the demo set: drawn videos with HMDB51's names, packed like HMDB51's archives.
 
-Every class is filmed in every source, and a split keeps a source whole, so neither the
-scene nor the person tells the class: only the motion does.
+Every class occurs in every source, and a split keeps a source whole, so neither the scene nor the
+person gives the class away: only the motion does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ from actionrec.sources.demo_drawing import (
     Shot,
     draw_scene,
     draw_shot,
-    film,
     moves_camera,
+    render,
 )
 from actionrec.utils.files import replacing
 
@@ -34,7 +34,7 @@ SPLIT_NUMBERS = (1, 2, 3)
 UNUSED, TRAIN, TEST = 0, 1, 2
 MEMBER_TIME = 1_600_000_000  # one time for all members: equal seeds give equal bytes
 
-# Invented films; the odd characters are those of HMDB51's own names.
+# Invented titles; the odd characters are those of HMDB51's own names.
 SOURCES = (
     "Harbour_Morning_[HD]",
     "-_FREE_SUNDAY_-_part_1",
@@ -56,7 +56,7 @@ SOURCES = (
 
 
 @dataclass(frozen=True)
-class Clip:
+class DemoVideo:
     """One video of the demo set, before it is drawn."""
 
     name: str
@@ -76,26 +76,26 @@ def make_archives(
     """
     rng = np.random.default_rng(seed)
     scenes = {source: draw_scene(rng) for source in SOURCES[:videos_per_class]}
-    clips = {cls: _cast(cls, scenes, videos_per_class, rng) for cls in CLASSES}
+    drafts = {cls: _draft_videos(cls, scenes, videos_per_class, rng) for cls in CLASSES}
     parts = [_part_sources(list(scenes), rng) for _ in SPLIT_NUMBERS]
     with ThreadPoolExecutor(workers) as pool:
-        archives = pool.map(_pack_class, clips, clips.values())
-        members = {f"{cls}.rar": data for cls, data in zip(clips, archives, strict=True)}
+        archives = pool.map(_pack_class, drafts, drafts.values())
+        members = {f"{cls}.rar": data for cls, data in zip(drafts, archives, strict=True)}
     with replacing(splits) as part:
-        part.write_bytes(_pack(_split_files(clips, parts)))
+        part.write_bytes(_pack(_split_files(drafts, parts)))
     with replacing(videos) as part:
         part.write_bytes(_pack(members, store=True))
 
 
-def _cast(
+def _draft_videos(
     cls: str, scenes: Mapping[str, Scene], number: int, rng: np.random.Generator
-) -> list[Clip]:
-    clips = []
+) -> list[DemoVideo]:
+    videos = []
     for index, source in zip(range(number), cycle(scenes), strict=False):
         shot = draw_shot(cls, rng)
         name = f"{source}_{cls}_{_tags(shot)}_{index // len(scenes)}.avi"
-        clips.append(Clip(name, source, scenes[source], shot))
-    return clips
+        videos.append(DemoVideo(name, source, scenes[source], shot))
+    return videos
 
 
 def _tags(shot: Shot) -> str:
@@ -106,7 +106,7 @@ def _tags(shot: Shot) -> str:
 
 
 def _part_sources(sources: Sequence[str], rng: np.random.Generator) -> dict[str, int]:
-    """Give each source to one side, about 70/30, with one left out where there are many."""
+    """Assign each source to training or test, about 70/30; of many sources, some to neither."""
     tested = max(1, round(0.3 * len(sources)))
     unused = len(sources) // 10
     digits = [TEST] * tested + [UNUSED] * unused
@@ -115,18 +115,18 @@ def _part_sources(sources: Sequence[str], rng: np.random.Generator) -> dict[str,
 
 
 def _split_files(
-    clips: Mapping[str, Sequence[Clip]], parts: Sequence[Mapping[str, int]]
+    videos: Mapping[str, Sequence[DemoVideo]], parts: Sequence[Mapping[str, int]]
 ) -> dict[str, bytes]:
     files = {}
-    for cls, number in product(clips, SPLIT_NUMBERS):
+    for cls, number in product(videos, SPLIT_NUMBERS):
         digits = parts[number - 1]
-        lines = sorted(f"{clip.name} {digits[clip.source]} \n" for clip in clips[cls])
+        lines = sorted(f"{video.name} {digits[video.source]} \n" for video in videos[cls])
         files[f"{SPLIT_FOLDER}/{cls}_test_split{number}.txt"] = "".join(lines).encode()
     return files
 
 
-def _pack_class(cls: str, clips: Sequence[Clip]) -> bytes:
-    return _pack({f"{cls}/{clip.name}": _encode(clip) for clip in clips})
+def _pack_class(cls: str, videos: Sequence[DemoVideo]) -> bytes:
+    return _pack({f"{cls}/{video.name}": _encode(video) for video in videos})
 
 
 def _pack(members: Mapping[str, bytes], *, store: bool = False) -> bytes:
@@ -136,13 +136,14 @@ def _pack(members: Mapping[str, bytes], *, store: bool = False) -> bytes:
     return builder.to_bytes()
 
 
-def _encode(clip: Clip) -> bytes:
+def _encode(video: DemoVideo) -> bytes:
     with TemporaryDirectory() as folder:
-        path = Path(folder, "clip.avi")
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"XVID"), FPS, (WIDTH, HEIGHT))
+        path = Path(folder, "video.avi")
+        fourcc = cv2.VideoWriter.fourcc(*"XVID")
+        writer = cv2.VideoWriter(str(path), fourcc, FPS, (WIDTH, HEIGHT))
         if not writer.isOpened():
             raise RuntimeError("This OpenCV cannot encode XVID into AVI.")
-        for frame in film(clip.scene, clip.shot):
+        for frame in render(video.scene, video.shot):
             writer.write(frame)
         writer.release()
         return path.read_bytes()

@@ -22,7 +22,7 @@ WHEEL, WHEELBASE, CRANK = 0.17, 0.52, 0.07
 BOX = 0.42
 FALL_FRAMES = 11
 
-# Frames a cycle of the legs takes: what tells a walk from a run.
+# Frames that a cycle of the legs takes: the difference between a walk and a run.
 PERIODS: Mapping[str, tuple[int, int]] = {
     "fall_floor": (26, 36),
     "ride_bike": (20, 32),
@@ -36,15 +36,15 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Scene:
-    """A place, which the clips of one source share. `ground` in pixels from the top."""
+    """A place, which the videos of one source share. `ground` in pixels from the top."""
 
     panorama: np.ndarray
     ground: int
 
 
 @dataclass(frozen=True)
-class Cast:
-    """Who plays a clip, and with what. `size` is the body's height in pixels."""
+class Appearance:
+    """The colours of person and things in a video; `size` is the body's height in pixels."""
 
     size: int
     skin: Color
@@ -56,7 +56,7 @@ class Cast:
 
 @dataclass(frozen=True)
 class Shot:
-    """How one clip is played and filmed.
+    """How the person moves in one video, and how the camera does.
 
     `stride` and `lift` of the feet in body heights; `left`, `middle` and `bystander_at` in
     pixels, `drift` of the camera in pixels a frame; `screen_travel` is the share of the way
@@ -64,7 +64,7 @@ class Shot:
     """
 
     action: str
-    cast: Cast
+    look: Appearance
     frames: int
     period: float
     phase: float
@@ -111,8 +111,8 @@ def draw_scene(rng: np.random.Generator) -> Scene:
     return Scene(panorama, ground)
 
 
-def _draw_cast(rng: np.random.Generator) -> Cast:
-    return Cast(
+def _draw_appearance(rng: np.random.Generator) -> Appearance:
+    return Appearance(
         size=int(rng.integers(76, 94)),
         skin=_color(rng, 40, 120),
         shirt=_color(rng, 0, 90),
@@ -123,11 +123,11 @@ def _draw_cast(rng: np.random.Generator) -> Cast:
 
 
 def draw_shot(action: str, rng: np.random.Generator) -> Shot:
-    """Choose at random how to play and film one clip of `action`."""
+    """Draw at random how person and camera move in one video of `action`."""
     bystander = rng.choice(["", "", "", "bike", "box"])
     shot = Shot(
         action=action,
-        cast=_draw_cast(rng),
+        look=_draw_appearance(rng),
         frames=int(rng.integers(24, 31)),
         period=rng.uniform(*PERIODS[action]),
         phase=rng.uniform(0, 2 * math.pi),
@@ -145,7 +145,7 @@ def draw_shot(action: str, rng: np.random.Generator) -> Shot:
         bystander=str(bystander) or None,
         bystander_at=rng.uniform(0, WIDTH),
     )
-    path = _travel(shot, shot.frames) * shot.cast.size
+    path = _travel(shot, shot.frames) * shot.look.size
     return replace(shot, screen_travel=min(1.0, rng.uniform(60, 130) / max(path, 1.0)))
 
 
@@ -154,24 +154,25 @@ def moves_camera(shot: Shot) -> bool:
     return shot.drift != 0 or shot.screen_travel < 1
 
 
-def film(scene: Scene, shot: Shot) -> Iterator[np.ndarray]:
-    """Yield a clip's frames, BGR uint8 of HEIGHT x WIDTH."""
+def render(scene: Scene, shot: Shot) -> Iterator[np.ndarray]:
+    """Yield a video's frames, BGR uint8 of HEIGHT x WIDTH."""
     middle = _travel(shot, shot.frames / 2)
     for time in range(shot.frames):
-        path = (_travel(shot, time) - middle) * shot.cast.size
+        path = (_travel(shot, time) - middle) * shot.look.size
         pan = path * (1 - shot.screen_travel) + shot.drift * (time - shot.frames / 2)
         left = shot.left + round(pan)
         frame = scene.panorama[:, left : left + WIDTH].copy()
         _draw_bystander(frame, scene, shot, pan)
         origin = complex(shot.middle + path * shot.screen_travel, scene.ground)
-        _draw_person(frame, shot.cast, MOTIONS[shot.action](shot, time), origin)
+        _draw_person(frame, shot.look, MOTIONS[shot.action](shot, time), origin)
         if shot.blurred:
             frame = cv2.GaussianBlur(frame, (3, 3), 0)
         yield cv2.flip(frame, 1) if shot.mirrored else frame
 
 
 def _color(rng: np.random.Generator, low: int, high: int) -> Color:
-    return tuple(rng.integers(low, high, 3).tolist())
+    blue, green, red = rng.integers(low, high, 3).tolist()
+    return blue, green, red
 
 
 # How far and how the body moves in each action.
@@ -196,9 +197,9 @@ def _stepping(shot: Shot, time: float, hip_height: float = 0.485) -> Pose:
     bob = 0.02 * abs(math.sin(angle))
     hip = complex(0, -hip_height + bob)
     shoulder = _shoulder(hip, shot.lean)
-    feet = tuple(_foot(shot, angle + turn) for turn in (0.0, math.pi))
-    swings = (-math.cos(angle), math.cos(angle))
-    hands = tuple(shoulder + complex(0.05 + 0.9 * shot.stride * s, 0.24) for s in swings)
+    feet = (_foot(shot, angle), _foot(shot, angle + math.pi))
+    reach = 0.9 * shot.stride * math.cos(angle)  # arms swing against the legs
+    hands = (shoulder + complex(0.05 - reach, 0.24), shoulder + complex(0.05 + reach, 0.24))
     return Pose(hip, shot.lean, feet, hands)
 
 
@@ -211,14 +212,17 @@ def _pushing(shot: Shot, time: float) -> Pose:
     lean = 0.55 + shot.lean
     near = _shoulder(pose.hip, lean).real + 0.24
     hands = (complex(near, -0.36), complex(near, -0.30))
-    feet = tuple(foot - 0.12 for foot in pose.feet)
+    feet = (pose.feet[0] - 0.12, pose.feet[1] - 0.12)
     return replace(pose, lean=lean, feet=feet, hands=hands, box=near)
 
 
 def _riding(shot: Shot, time: float) -> Pose:
     angle = _angle(shot, time)
     crank = complex(0.06, -WHEEL)
-    feet = tuple(crank + CRANK * cmath.exp(1j * (angle + turn)) for turn in (0, math.pi))
+    feet = (
+        crank + CRANK * cmath.exp(1j * angle),
+        crank + CRANK * cmath.exp(1j * (angle + math.pi)),
+    )
     hip = complex(-0.06, -WHEEL - 0.42)
     bar = complex(0.33, -WHEEL - 0.36)
     return Pose(hip, 0.4 + shot.lean, feet, (bar, bar + 0.02), pedals=angle)
@@ -228,7 +232,7 @@ def _falling(shot: Shot, time: float) -> Pose:
     pose = _stepping(shot, min(time, shot.fall_at))
     done = min(1.0, max(0.0, (time - shot.fall_at) / FALL_FRAMES))
     reach = 0.25 * done * math.copysign(1, shot.fall_angle)
-    hands = tuple(hand + reach * (1 - 1j) for hand in pose.hands)
+    hands = (pose.hands[0] + reach * (1 - 1j), pose.hands[1] + reach * (1 - 1j))
     return replace(pose, hands=hands, tilt=shot.fall_angle * done**2)
 
 
@@ -273,18 +277,18 @@ def _ring(frame: np.ndarray, center: complex, radius: float, color: Color, width
     cv2.circle(frame, middle, round(radius * 16), color, width, cv2.LINE_AA, shift=4)
 
 
-def _draw_person(frame: np.ndarray, cast: Cast, pose: Pose, origin: complex) -> None:
+def _draw_person(frame: np.ndarray, look: Appearance, pose: Pose, origin: complex) -> None:
     def place(points: list[complex]) -> list[complex]:
         lifted = 0.06 * abs(math.sin(pose.tilt))
         turned = [p * cmath.exp(1j * pose.tilt) - 1j * lifted for p in points]
-        return [origin + cast.size * p for p in turned]
+        return [origin + look.size * p for p in turned]
 
     shoulder = _shoulder(pose.hip, pose.lean)
     head = shoulder - 1j * (HEAD + 0.05) * cmath.exp(0.5j * pose.lean)
-    draw = partial(_stroke, frame, thickness=LIMB * cast.size)
+    draw = partial(_stroke, frame, thickness=LIMB * look.size)
 
     def draw_side(side: int, shade: float) -> None:
-        trousers, shirt = (_shaded(color, shade) for color in (cast.trousers, cast.shirt))
+        trousers, shirt = (_shaded(color, shade) for color in (look.trousers, look.shirt))
         leg = _bend(pose.hip, pose.feet[side], (THIGH, SHIN), -1)
         arm = _bend(shoulder + 0.02j, pose.hands[side], (UPPER_ARM, FOREARM), 1)
         draw(place([*leg, leg[-1] + 0.06]), trousers)
@@ -292,16 +296,17 @@ def _draw_person(frame: np.ndarray, cast: Cast, pose: Pose, origin: complex) -> 
 
     draw_side(1, 1.5)
     if pose.pedals is not None:
-        _draw_bike(frame, cast.prop, cast.size, origin, pose.pedals)
-    draw(place([pose.hip, shoulder]), cast.shirt, thickness=0.12 * cast.size)
-    _ring(frame, place([head])[0], HEAD * cast.size, cast.skin, -1)
+        _draw_bike(frame, look.prop, look.size, origin, pose.pedals)
+    draw(place([pose.hip, shoulder]), look.shirt, thickness=0.12 * look.size)
+    _ring(frame, place([head])[0], HEAD * look.size, look.skin, -1)
     draw_side(0, 1.0)
     if pose.box is not None:
-        _draw_box(frame, cast.prop, cast.size, origin + cast.size * pose.box)
+        _draw_box(frame, look.prop, look.size, origin + look.size * pose.box)
 
 
 def _shaded(color: Color, factor: float) -> Color:
-    return tuple(min(255, round(factor * value + 20 * (factor - 1))) for value in color)
+    blue, green, red = (min(255, round(factor * value + 20 * (factor - 1))) for value in color)
+    return blue, green, red
 
 
 def _draw_bike(frame: np.ndarray, color: Color, size: float, origin: complex, angle: float) -> None:
@@ -327,6 +332,6 @@ def _draw_box(frame: np.ndarray, color: Color, size: float, corner: complex) -> 
 def _draw_bystander(frame: np.ndarray, scene: Scene, shot: Shot, pan: float) -> None:
     spot = complex(shot.bystander_at - pan, scene.ground - 4)
     if shot.bystander == "bike":
-        _draw_bike(frame, shot.cast.bystander, 0.8 * shot.cast.size, spot, shot.phase)
+        _draw_bike(frame, shot.look.bystander, 0.8 * shot.look.size, spot, shot.phase)
     elif shot.bystander == "box":
-        _draw_box(frame, shot.cast.bystander, 0.8 * shot.cast.size, spot)
+        _draw_box(frame, shot.look.bystander, 0.8 * shot.look.size, spot)

@@ -31,7 +31,7 @@ class Unavailable(Exception):
 
 
 class TooSlow(requests.Timeout):
-    """Say that a server sends too little to wait for it, however long it goes on."""
+    """Say that a server sends too little for the download ever to end."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +79,16 @@ def download(
 ) -> None:
     """Fetch `target` from the first of `urls` that gives a file with this SHA-256 and size.
 
-    A URL may be a local path, to which `target` is then a link. Bytes gather in `<target>.part`,
-    which outlives a killed job: the next one goes on from there. Without `sha256` the first
-    download's sum is noted beside `target` and holds for later ones. `auth` signs requests; a
-    redirect to another host is followed without its signature. The variables HTTP_PROXY,
-    HTTPS_PROXY and NO_PROXY are honoured. Raises `InputError` when no URL gives the file, or
-    the disk is full.
+    A URL may be a local path, to which `target` is then a link. Bytes are written to
+    `<target>.part`, which outlives a killed job: the next one resumes there. Without `sha256` the
+    checksum of the first download is recorded next to `target` and holds for later ones. `auth`
+    signs requests; a redirect to another host is followed without its signature. The variables
+    HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used. Raises `InputError` when no URL gives the file,
+    or the disk is full.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    expected = (sha256 or checksums.noted(target) or "").lower()
+    expected = (sha256 or checksums.recorded(target) or "").lower()
     failures = []
     for url in urls:
         try:
@@ -99,25 +99,26 @@ def download(
             log.warning("%s: %s", _shown(url), error)
             failures.append(f"{_shown(url)}: {error}")
         else:
-            checksums.write_note(target, found)
+            checksums.record(target, found)
             if not expected:
                 log.warning("No checksum of %s is known. This one has sha256 %s", target, found)
             return
+    checksum = _describe_checksum(sha256, expected, target)
     raise InputError(
         f"Could not get {target.name}.",
         where=target,
         found=("\n" + " " * 11).join(failures) or "no URL",
         fix=f"check the network (a proxy is named by HTTPS_PROXY) and run the same command again, "
-        f"which goes on where this one stopped;\n{' ' * 11}or fetch the file by other means, put "
-        f"the file at {target} yourself ({_sum_in_words(sha256, expected, target)}), and run again",
+        f"which resumes where this one stopped;\n{' ' * 11}or get it by other means, put the "
+        f"file at {target} yourself ({checksum}), and run again",
     )
 
 
-def _sum_in_words(given: str | None, expected: str, target: Path) -> str:
+def _describe_checksum(given: str | None, expected: str, target: Path) -> str:
     if given:
         return f"sha256 {given}"
     if expected:
-        return f"sha256 as the first time, {expected}; delete {target}.sha256 to take another"
+        return f"sha256 as the first time, {expected}; delete {target}.sha256 to accept another"
     return "its sha256 is not known"
 
 

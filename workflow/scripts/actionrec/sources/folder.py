@@ -1,4 +1,4 @@
-"""Use a user's folder of videos, one folder a class, in place."""
+"""Use a user's folder of videos, one folder a class, where it is: `source: folder`."""
 
 import os
 import unicodedata
@@ -41,8 +41,8 @@ def _as_on_disk(source: Path) -> Path:
     if source.is_dir() or not source.parent.is_dir():
         return source
     name = unicodedata.normalize("NFC", source.name)
-    twins = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
-    return next(twins, source)
+    same = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
+    return next(same, source)
 
 
 def _require_folder(source: Path) -> None:
@@ -60,6 +60,6 @@ def _require_folder(source: Path) -> None:
 
 
 def _link_target(source: Path, folder: Path) -> str:
-    """A relative link survives moving the project; it only means something inside the project."""
+    """Return what the link holds: a relative path inside the project, so that it can be moved."""
     inside = source.is_relative_to(Path.cwd().resolve())
     return os.path.relpath(source, folder) if inside else str(source)

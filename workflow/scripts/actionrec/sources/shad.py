@@ -1,8 +1,9 @@
-"""Read SHAD's annotations: who does what when, and where; and crop people out of its videos.
+"""Read SHAD's annotations, who does what when and where, and list people to crop: `source: shad`.
 
 The Shanghai human action dataset has <root>/<Class>-train/video/<video> and, for each of them,
 Annotations/<video>/<video>-multi.txt and -NNNN.xml. The steps are those of NVIDIA's recipe
-(preprocess_SHAD.sh): boxes are interpolated, time goes by in tens of frames, each of one action.
+(preprocess_SHAD.sh): boxes are interpolated, time is divided into chunks of ten frames, each of one
+action.
 """
 
 import logging
@@ -18,10 +19,12 @@ from xml.parsers.expat import ExpatError
 import xmltodict
 
 from actionrec.errors import InputError, in_lines, some
-from actionrec.frames.segments import Crop, Cut, write_crops, write_cuts
-from actionrec.frames.videos import BadVideo, judge, list_videos, open_video
+from actionrec.frames.checks import BadVideo, check_video
+from actionrec.frames.decoding import open_video
+from actionrec.frames.segments import Crop, Segment, write_crops, write_segments
+from actionrec.frames.videos import list_videos
 
-CLASSES = ("walk", "fall", "sits", "squa", "bend")  # the actions that its annotations tell
+CLASSES = ("walk", "fall", "sits", "squa", "bend")  # the actions of its annotations
 CHUNK = 10  # frames that have one action
 DECIDING = 5  # the frame of a chunk, from 0, whose action is the chunk's
 MARGIN = 0.1  # of a box's width, added on each side
@@ -77,14 +80,14 @@ def list_shad(
     crops: Mapping[str, Path],
     sequences: str = "track",
 ) -> None:
-    """Write each class's clips to `tables` and the pictures they consist of to `crops`.
+    """Write each class's segments to `tables` and the pictures they consist of to `crops`.
 
-    `sequences` "track" makes a clip of each stretch of adjacent chunks in which a person does one
-    thing, "glued" one of all such stretches of a video, person by person, as the recipe does. The
-    annotations of a video that cannot be used are warned of. Raises `InputError`, and writes
-    nothing, when `root` holds no such dataset, two videos have one name, or a class has no clip.
+    `sequences` "track" makes a segment of each stretch of adjacent chunks in which a person does
+    one thing, "glued" one of all such stretches of a video, person by person, as the recipe does.
+    A warning names the annotations that cannot be used. Raises `InputError`, and writes nothing,
+    when `root` holds no such dataset, two videos have one name, or a class has no segment.
     """
-    cuts: dict[str, list[Cut]] = {cls: [] for cls in tables}
+    segments: dict[str, list[Segment]] = {cls: [] for cls in tables}
     pictures: dict[str, list[Crop]] = {cls: [] for cls in tables}
     faults = []
     for name, (video, folder) in sorted(_videos(root).items()):
@@ -94,20 +97,20 @@ def list_shad(
             faults.append(f"{name}: {error}")
             continue
         chunks = [c for c in find_chunks(annotation, _frames(video)) if c.action in tables]
-        for clip, of_clip in _sequences(name, chunks, sequences):
-            cls = of_clip[0].action
-            found = _crops(clip, of_clip, annotation)
+        for segment, of_segment in _sequences(name, chunks, sequences):
+            cls = of_segment[0].action
+            found = _crops(segment, of_segment, annotation)
             if not found:
-                faults.append(f"{clip}: its boxes are empty or outside of the frames")
+                faults.append(f"{segment}: its boxes are empty or outside of the frames")
                 continue
-            cuts[cls].append(Cut(clip, str(video), video.stat().st_size))
+            segments[cls].append(Segment(segment, str(video), video.stat().st_size))
             pictures[cls] += found
     for fault in faults:
         log.warning("Not used: %s", fault)
-    _require_clips(cuts, root, faults)
+    _require_segments(segments, root, faults)
     for cls in tables:
         write_crops(crops[cls], pictures[cls])
-        write_cuts(tables[cls], cuts[cls])
+        write_segments(tables[cls], segments[cls])
 
 
 class BadAnnotation(Exception):
@@ -129,32 +132,33 @@ def _videos(root: Path) -> dict[str, tuple[Path, Path]]:
             fix="unpack SHAD's archives there, for example Bend-train.rar: unrar x Bend-train.rar",
         )
     videos: dict[str, tuple[Path, Path]] = {}
-    twins = []
+    equal = []
     for folder in folders:
         for video in list_videos(folder / "video"):
+            # Annotations are found by the name without suffix, so that must be unique here.
             if video.stem in videos:
-                twins.append(f"{video} = {videos[video.stem][0]}")
+                equal.append(f"{video} = {videos[video.stem][0]}")
             videos[video.stem] = video, folder / "Annotations" / video.stem
-    if twins:
+    if equal:
         raise InputError(
-            "Two videos have one name.", where=root, found=in_lines(twins), fix="rename one of them"
+            "Two videos have one name.", where=root, found=in_lines(equal), fix="rename one of them"
         )
     return videos
 
 
 def _frames(video: Path) -> int | None:
-    """Return how many frames a video has; None, so that its extraction tells why, if it is bad."""
+    """Return how many frames a video has; None for a bad one, which its extraction reports."""
     try:
         stream = open_video(video)
         count = sum(1 for _ in stream.frames)
-        judge(video, stream.header, count)
+        check_video(video, stream.stated_frames, count)
     except BadVideo:
         return None
     return count
 
 
 def read_annotation(folder: Path, name: str) -> Annotation:
-    """Return what the files of one video say; raise `BadAnnotation` when they are of no use."""
+    """Return the content of one video's files; raise `BadAnnotation` when they cannot be used."""
     text = folder / f"{name}-multi.txt"
     if not text.is_file():
         raise BadAnnotation(f"has no {text}")
@@ -176,7 +180,7 @@ def read_annotation(folder: Path, name: str) -> Annotation:
 def read_spans(text: str, where: object = "") -> list[Span]:
     """Return the spans of an annotation text: person, action, first and last frame a line.
 
-    Commas and blanks separate them in any mixture; a line that is no span is warned of.
+    Commas and blanks separate them in any mixture; a warning names a line that is no span.
     """
     spans = []
     for line in text.splitlines():
@@ -202,18 +206,18 @@ def read_boxes(path: Path) -> tuple[int, tuple[int, int], dict[int, Box]]:
         ids, boxes = _items(people.get("ID")), _items(people.get("bndbox"))
         if len(ids) != len(boxes) or min(frame, *size) < 0:
             raise ValueError(f"{len(ids)} people and {len(boxes)} boxes")
-        corners = ("xmin", "ymin", "xmax", "ymax")
-        found = {
-            int(person): tuple(float(box[corner]) for corner in corners)
-            for person, box in zip(ids, boxes, strict=True)
-        }
+        found = {int(person): _box(box) for person, box in zip(ids, boxes, strict=True)}
     except (ExpatError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadAnnotation(f"{path.name} cannot be read: {error!r}") from error
     return frame, size, found
 
 
+def _box(node: Mapping[str, str]) -> Box:
+    return float(node["xmin"]), float(node["ymin"]), float(node["xmax"]), float(node["ymax"])
+
+
 def _items(node: Any) -> list[Any]:
-    """Return one or several people's values alike: xmltodict makes lists of several only."""
+    """Return the values of one or several people as a list: xmltodict makes one of several only."""
     if isinstance(node, Mapping) and "item" in node:
         node = node["item"]
     if node is None:
@@ -227,9 +231,9 @@ def interpolate(boxes: Mapping[int, Box]) -> dict[int, Box]:
     for left, right in pairwise(sorted(boxes)):
         for frame in range(left + 1, right):
             share = (frame - left) / (right - left)
-            filled[frame] = tuple(
-                a + share * (b - a) for a, b in zip(boxes[left], boxes[right], strict=True)
-            )
+            corners = zip(boxes[left], boxes[right], strict=True)
+            xmin, ymin, xmax, ymax = (a + share * (b - a) for a, b in corners)
+            filled[frame] = xmin, ymin, xmax, ymax
     return filled
 
 
@@ -255,7 +259,7 @@ def find_chunks(annotation: Annotation, frames: int | None) -> list[Chunk]:
 
 
 def _action(actions: Mapping[str, Sequence[Span]], frame: int) -> str | None:
-    """Return the action, the first listed one if there are several, that goes on at a frame."""
+    """Return the action at a frame, the first listed one if there are several."""
     for action, spans in actions.items():
         if any(span.first <= frame <= span.last for span in spans):
             return action
@@ -265,7 +269,7 @@ def _action(actions: Mapping[str, Sequence[Span]], frame: int) -> str | None:
 def _sequences(
     video: str, chunks: Sequence[Chunk], sequences: str
 ) -> Iterator[tuple[str, list[Chunk]]]:
-    """Yield name and chunks of each clip that a video's chunks make."""
+    """Yield name and chunks of each segment that a video's chunks make."""
     if sequences == "glued":
         for action in dict.fromkeys(chunk.action for chunk in chunks):
             yield video, [chunk for chunk in chunks if chunk.action == action]
@@ -284,16 +288,16 @@ def _stretch_name(video: str, chunks: Sequence[Chunk]) -> str:
     return f"{video}_person{chunks[0].person}_{chunks[0].start:06d}"
 
 
-def _crops(clip: str, chunks: Sequence[Chunk], annotation: Annotation) -> list[Crop]:
-    """Return the pictures of a clip in their order; none if one of them would be empty."""
+def _crops(segment: str, chunks: Sequence[Chunk], annotation: Annotation) -> list[Crop]:
+    """Return the pictures of a segment in their order; none if one of them would be empty."""
     width, height = annotation.size
-    crops = []
+    crops: list[Crop] = []
     for chunk in chunks:
         for frame in range(chunk.start, chunk.start + CHUNK):
             box = widen(annotation.boxes[chunk.person][frame], width, height)
             if box[0] >= box[2] or box[1] >= box[3]:
                 return []
-            crops.append(Crop(clip, len(crops) + 1, frame, width, height, *box))
+            crops.append(Crop(segment, len(crops) + 1, frame, width, height, *box))
     return crops
 
 
@@ -304,21 +308,25 @@ def widen(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """
     xmin, ymin, xmax, ymax = box
     margin = MARGIN * (xmax - xmin)
-    sides = (
-        xmin - margin if xmin - margin >= 0 else xmin,
-        ymin - margin if ymin - margin >= 0 else ymin,
-        xmax + margin if xmax + margin < width else xmax,
-        ymax + margin if ymax + margin < height else ymax,
+    return (
+        _clamped(xmin - margin if xmin - margin >= 0 else xmin, width),
+        _clamped(ymin - margin if ymin - margin >= 0 else ymin, height),
+        _clamped(xmax + margin if xmax + margin < width else xmax, width),
+        _clamped(ymax + margin if ymax + margin < height else ymax, height),
     )
-    limits = (width, height, width, height)
-    return tuple(min(int(max(0.0, side)), limit) for side, limit in zip(sides, limits, strict=True))
 
 
-def _require_clips(cuts: Mapping[str, Collection[Cut]], root: Path, faults: Sequence[str]) -> None:
-    empty = [cls for cls, of_class in cuts.items() if not of_class]
+def _clamped(side: float, limit: int) -> int:
+    return min(int(max(0.0, side)), limit)
+
+
+def _require_segments(
+    segments: Mapping[str, Collection[Segment]], root: Path, faults: Sequence[str]
+) -> None:
+    empty = [cls for cls, of_class in segments.items() if not of_class]
     if empty:
         raise InputError(
-            "SHAD has no clip of a class.",
+            "SHAD has no segment of a class.",
             where=root,
             found=some(empty) + ("; not used: " + in_lines(faults) if faults else ""),
             fix="unpack the archives of these classes, or take them out of dataset.classes",

@@ -1,18 +1,18 @@
-"""Read the official split files of HMDB51 and UCF101, which are told apart by their names.
+"""Read the official split files of HMDB51 and UCF101, which have different names.
 
 HMDB51 has a file for each class and split; UCF101 has a list of training videos and one of test
-videos for each split. What follows in the workflow knows HMDB51's form alone, so UCF101's lists
-are written in it.
+videos for each split. The rest of the workflow reads HMDB51's form alone, so UCF101's lists are
+converted into it.
 """
 
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
-from actionrec.frames.videos import SUFFIXES
+from actionrec.frames.videos import is_video, video_names
 
 NUMBERS = (1, 2, 3)
 
@@ -51,11 +51,11 @@ def class_files(
 
 
 def _missing_files(source: Path, missing: Sequence[str], names: Collection[str]) -> InputError:
-    there = {match[1] for name in names if (match := CLASS_FILE.fullmatch(name))}
+    there = _classes_of(names)
     return InputError(
         f"There are no split files of some classes: {some(missing)}",
         where=source,
-        found=some(sorted({CLASS_FILE.fullmatch(name)[1] for name in missing})),
+        found=some(sorted(_classes_of(missing))),
         allowed=sorted(there)
         or ["<class>_test_split1.txt...", "trainlist01.txt, testlist01.txt..."],
         fix="correct dataset.classes, name the split files of this dataset, or set splits.method "
@@ -63,29 +63,35 @@ def _missing_files(source: Path, missing: Sequence[str], names: Collection[str])
     )
 
 
+def _classes_of(names: Iterable[str]) -> set[str]:
+    return {match[1] for name in names if (match := CLASS_FILE.fullmatch(name))}
+
+
 def read_class_file(path: Path) -> dict[str, str | None]:
     """Return video -> "train", "test" or None for unused, as a file of HMDB51's form says.
 
     Raises `InputError` that names each line which is not `<video>.avi <0|1|2>`, or repeats one.
     """
-    parts: dict[str, str | None] = {}
+    files: dict[str, str | None] = {}
     faults = []
     for number, line in _lines(path):
-        *name, label = line.rsplit(None, 1)
-        video = _without_suffix("".join(name).strip())
-        if label not in _PARTS or not video or video in parts:
+        *words, code = line.rsplit(None, 1)
+        file = "".join(words).strip()
+        if code not in _PARTS or not file or file in files:
             faults.append(f"line {number}: {line!r}")
             continue
-        parts[video] = _PARTS[label]
-    if faults or not parts:
+        files[file] = _PARTS[code]
+    if faults or not files:
         raise InputError(
             "A split file does not say which video is for training and which for testing.",
             where=path,
             found=in_lines(faults) if faults else "no line",
             allowed=["<video>.avi 0 (unused)", "1 (training)", "2 (test)", "each video once"],
-            fix="correct the file or fetch it anew",
+            fix="correct the file or download it again",
         )
-    return parts
+    # The names that the same files get in a folder; a list may leave the suffix out.
+    names = video_names(filter(is_video, files))
+    return {names.get(file, file): part for file, part in files.items()}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -94,11 +100,6 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield number, line
-
-
-def _without_suffix(name: str) -> str:
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
 
 
 def _converted(
@@ -111,7 +112,7 @@ def _converted(
             "There are lists of UCF101's form, but not of all three splits.",
             where=source,
             found=f"no {some(missing)}",
-            fix="fetch UCF101TrainTestSplits-RecognitionTask.zip anew",
+            fix="download UCF101TrainTestSplits-RecognitionTask.zip again",
         )
     splits = {number: _read_lists(files, number, source) for number in NUMBERS}
     known = {cls for lists in splits.values() for cls in lists}
@@ -137,7 +138,7 @@ def _write_class_file(folder: Path, cls: str, number: int, splits: Mapping[int, 
 
 
 def _read_lists(files: Mapping[str, Path], number: int, source: Path) -> Lists:
-    """Return the parts of split `number`, class by class, once the lists agree with each other."""
+    """Return the parts of split `number`, class by class; raise `InputError` if lists disagree."""
     lists: Lists = defaultdict(dict)
     ids = _read_index(files[_INDEX]) if _INDEX in files else {}
     faults = []
@@ -145,18 +146,20 @@ def _read_lists(files: Mapping[str, Path], number: int, source: Path) -> Lists:
         path = files[f"{part}list0{number}.txt"]
         for at, line in _lines(path):
             match = _LISTED.fullmatch(line.strip())
-            why = _fault(match, lists, ids)
-            if why:
-                faults.append(f"{path.name}, line {at}: {line.strip()!r} {why}")
-            else:
+            fault = (
+                _fault(match, lists, ids) if match else "is not a class, a video and perhaps an id"
+            )
+            if match and not fault:
                 lists[match[1]][match[2]] = part
+            else:
+                faults.append(f"{path.name}, line {at}: {line.strip()!r} {fault}")
     if faults:
         raise InputError(
             "The split lists contradict themselves.",
             where=source,
             found=in_lines(faults),
             allowed=["<class>/<video>.avi", "<class>/<video>.avi <id of the class>"],
-            fix="correct the lists or fetch them anew",
+            fix="correct the lists or download them again",
         )
     return lists
 
@@ -166,10 +169,8 @@ def _read_index(path: Path) -> dict[str, str]:
     return dict(line.split(None, 1) for _, line in _lines(path) if len(line.split(None, 1)) == 2)
 
 
-def _fault(match: re.Match | None, lists: Lists, ids: dict[str, str]) -> str:
-    """Return what is wrong with a line of a list, or ""; `ids` learns what id the class has."""
-    if not match:
-        return "is not a class, a video and perhaps an id"
+def _fault(match: re.Match[str], lists: Lists, ids: dict[str, str]) -> str:
+    """Return what is wrong with a line of a list, or ""; add the class's id to `ids`."""
     cls, video, number = match.groups()
     if video in lists[cls]:
         return "is there twice"

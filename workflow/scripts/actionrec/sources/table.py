@@ -1,7 +1,8 @@
-"""Read a user's list of clips: a table, a Kinetics CSV or an MMAction2 list, as it is.
+"""Read a user's list of videos, whole or in segments, as it is: `source: table`.
 
-A table has the columns path and label, and may have split, start and end (seconds). Kinetics has
-youtube_id, time_start and time_end instead. MMAction2 has no header: "<path> <label index>".
+It is a table, a Kinetics CSV or an MMAction2 list. A table has the columns path and label, and may
+have split, start and end (seconds). Kinetics has youtube_id, time_start and time_end instead.
+MMAction2 has no header: "<path> <label index>".
 """
 
 import csv
@@ -12,14 +13,16 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
-from actionrec.frames.segments import Cut, write_cuts
-from actionrec.frames.videos import is_video
+from actionrec.frames.segments import Segment, write_segments
+from actionrec.frames.videos import is_video, video_names
 from actionrec.utils.tables import read_table, write_table
+from actionrec.utils.text import count
 
 PARTS_COLUMNS = ("video", "part")
 SKIPPABLE = ("missing", "other_labels")
@@ -40,7 +43,7 @@ _PARTS = {
     **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_LONGEST = 200  # bytes of a clip's name: file systems take 255
+_LONGEST = 200  # bytes of a name: file systems take 255
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,43 @@ class BadRow(Exception):
 
 
 @dataclass(frozen=True)
-class Entry:
+class VideoList:
+    """A user's list, and how to read it.
+
+    `files` maps "" to the one list, or train, val and test to a list each. Paths in it are relative
+    to the folder `videos`, by default to the list's own. `labels` names the classes of an MMAction2
+    list, one a line. `skip` may hold "missing" and "other_labels": such rows are left out with a
+    warning.
+    """
+
+    files: Mapping[str, Path]
+    videos: Path | None = None
+    labels: Path | None = None
+    skip: Collection[str] = ()
+
+    @property
+    def where(self) -> str:
+        """Return the list's files, for messages."""
+        return ", ".join(str(path) for path in self.files.values())
+
+    @property
+    def root(self) -> Path:
+        """Return the folder that paths are relative to."""
+        return self.videos or next(iter(self.files.values())).parent
+
+    @cached_property
+    def videos_by_stem(self) -> dict[str, Path]:
+        """Return stem -> video, of all videos in the folder and its subfolders."""
+        return {
+            Path(name).stem: Path(folder, name)
+            for folder, _, names in os.walk(self.root)
+            for name in sorted(names, reverse=True)  # so that the first of equal stems remains
+            if is_video(name)
+        }
+
+
+@dataclass(frozen=True)
+class Row:
     """One row: where it stands, its path or YouTube id, label, span in seconds, and part."""
 
     where: str
@@ -63,59 +102,61 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class _Clip:
-    """A row with its video: `home` is what its file is called below the folder of videos."""
+class _LocatedRow:
+    """A row with its video file, the file's path below the folder of videos, and the span in it."""
 
-    entry: Entry
+    row: Row
     file: Path
-    home: Path
+    relative: Path
     start: float
     end: float
 
 
 def list_table(
-    lists: Mapping[str, Path],
+    videos: VideoList,
     tables: Mapping[str, Path],
     parts: Mapping[str, Path],
     *,
-    videos: Path | None = None,
-    labels: Path | None = None,
-    skip: Collection[str] = (),
     given: bool = False,
 ) -> None:
-    """Write each class's table of clips to `tables`, and which part each is given to `parts`.
+    """Write each class's table of segments to `tables`, and the part of each to `parts`.
 
-    `lists` maps "" to the one list, or train, val and test to a list each. Paths are relative to
-    the folder `videos`, by default to the list's own. `labels` names the classes of an MMAction2
-    list, one a line. `skip` may hold "missing" and "other_labels": such rows are left out with a
-    warning. Raises `InputError`, and writes nothing, that names every row which cannot be used,
-    and when a class has no row or, if `given`, no row states a part.
+    Raises `InputError`, and writes nothing, that names every row which cannot be used, and when a
+    class has no row or, if `given`, no row states a part.
     """
-    entries, faults = [], []
-    for part, path in lists.items():
-        found, bad = read_list(path, labels, part)
-        entries += found
+    rows, faults = [], []
+    for part, path in videos.files.items():
+        good, bad = read_list(path, videos.labels, part)
+        rows += good
         faults += bad
-    _refuse(faults, lists)
-    entries = _of_classes(entries, list(tables), skip, lists)
-    clips = _locate(entries, lists, videos, skip)
-    if given and not any(clip.entry.part for clip in clips):
+    _refuse(faults, videos)
+    located = _locate(_of_classes(rows, list(tables), videos), videos)
+    if given and not any(found.row.part for found in located):
         raise InputError(
-            "The list says of no clip whether it is for training or testing.",
-            where=_where(lists),
+            "The list says of no video whether it is for training or testing.",
+            where=videos.where,
             fix="add a column split (train, val, test), or set splits.method: fraction",
         )
-    named = {cls: _named([c for c in clips if c.entry.label == cls], lists) for cls in tables}
-    _require_rows(named, clips, lists)
+    named = {
+        cls: _named([found for found in located if found.row.label == cls], videos)
+        for cls in tables
+    }
+    _require_rows(named, located, videos)
     for cls, of_class in named.items():
-        cuts = [
-            Cut(name, str(clip.file), clip.file.stat().st_size, clip.start, clip.end)
-            for name, clip in of_class.items()
-        ]
-        write_cuts(tables[cls], cuts)
-        rows = sorted((name, clip.entry.part) for name, clip in of_class.items())
-        write_table(parts[cls], PARTS_COLUMNS, rows)
-    log.info("%d clips of %d classes", len(clips), len(named))
+        write_segments(
+            tables[cls],
+            [
+                Segment(name, str(found.file), found.file.stat().st_size, found.start, found.end)
+                for name, found in of_class.items()
+            ],
+        )
+        write_parts(parts[cls], {name: found.row.part for name, found in of_class.items()})
+    log.info("%s of %s", count(len(located), "row"), count(len(named), "class"))
+
+
+def write_parts(table: Path, parts: Mapping[str, str]) -> None:
+    """Write which part each video is given: train, val, test, or "" for none."""
+    write_table(table, PARTS_COLUMNS, sorted(parts.items()))
 
 
 def read_parts(table: Path) -> dict[str, str | None]:
@@ -123,21 +164,21 @@ def read_parts(table: Path) -> dict[str, str | None]:
     return {video: part or None for video, part in read_table(table, PARTS_COLUMNS)}
 
 
-def read_list(path: Path, labels: Path | None, part: str) -> tuple[list[Entry], list[str]]:
+def read_list(path: Path, labels: Path | None, part: str) -> tuple[list[Row], list[str]]:
     """Return the rows of a list, and what is wrong with the others; `part` holds for all of them.
 
     Raises `InputError` when the file is missing or of no known form.
     """
     lines = _text(path).splitlines()
-    rows = _indexed(path, lines, labels) if labels else _columned(path, lines)
-    entries, faults = [], []
-    for number, cells in rows:
+    numbered = _mmaction2_rows(lines, labels) if labels else _rows_below_header(path, lines)
+    rows, faults = [], []
+    for number, cells in numbered:
         where = f"{path.name}, line {number}"
         try:
-            entries.append(_entry(where, cells, part))
+            rows.append(_row(where, cells, part))
         except BadRow as fault:
             faults.append(f"{where}: {fault}")
-    return entries, faults
+    return rows, faults
 
 
 def _text(path: Path) -> str:
@@ -145,14 +186,14 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise InputError(
-            "The list of clips cannot be read.",
+            "The list of videos cannot be read.",
             where="dataset.path, dataset.labels",
             found=f"{path}: {error.strerror}",
             fix="correct the path in the config",
         ) from error
 
 
-def _columned(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows_below_header(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and known columns of each row below a header."""
     header = lines[0] if lines else ""
     delimiter = max("\t,;", key=header.count)
@@ -160,7 +201,7 @@ def _columned(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str,
     names = [_COLUMNS.get(name.strip().lower(), "") for name in next(reader, [])]
     if "label" not in names or not {"path", "youtube_id"} & set(names):
         raise InputError(
-            "The list of clips has a header that is not understood.",
+            "The list of videos has a header that is not understood.",
             where=path,
             found=header or "an empty file",
             allowed=["path,label[,split,start,end]", "label,youtube_id,time_start,time_end,split"],
@@ -173,9 +214,8 @@ def _columned(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str,
             yield reader.line_num, dict(zip(names, [*cells, *lacking], strict=False))
 
 
-def _indexed(
-    path: Path, lines: Sequence[str], labels: Path
-) -> Iterator[tuple[int, dict[str, str]]]:
+def _mmaction2_rows(lines: Sequence[str], labels: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number, path and label of each line; no path where the index is unknown."""
     names = [line.strip() for line in _text(labels).splitlines() if line.strip()]
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -186,7 +226,7 @@ def _indexed(
         yield number, {"path": name if known else "", "label": label}
 
 
-def _entry(where: str, cells: Mapping[str, str], part: str) -> Entry:
+def _row(where: str, cells: Mapping[str, str], part: str) -> Row:
     youtube = "path" not in cells
     name = cells["youtube_id" if youtube else "path"].strip()
     label = unicodedata.normalize("NFC", cells["label"].strip())
@@ -199,7 +239,7 @@ def _entry(where: str, cells: Mapping[str, str], part: str) -> Entry:
     stated = cells.get("split", "").strip().lower()
     if stated not in _PARTS:
         raise BadRow(f"split {stated!r}, not train, val or test")
-    return Entry(where, name, label, start, end, part or _PARTS[stated], youtube)
+    return Row(where, name, label, start, end, part or _PARTS[stated], youtube)
 
 
 def _seconds(text: str, default: float) -> float:
@@ -214,136 +254,119 @@ def _seconds(text: str, default: float) -> float:
     return value
 
 
-def _where(lists: Mapping[str, Path]) -> str:
-    return ", ".join(str(path) for path in lists.values())
-
-
-def _refuse(faults: Sequence[str], lists: Mapping[str, Path], fix: str = "") -> None:
+def _refuse(faults: Sequence[str], videos: VideoList, fix: str = "") -> None:
     if faults:
         raise InputError(
-            f"{len(faults)} rows of the list cannot be used.",
-            where=_where(lists),
+            f"{count(len(faults), 'row')} of the list cannot be used.",
+            where=videos.where,
             found=in_lines(faults),
             fix=fix or "correct or remove these rows",
         )
 
 
-def _of_classes(
-    entries: Sequence[Entry],
-    classes: Sequence[str],
-    skip: Collection[str],
-    lists: Mapping[str, Path],
-) -> list[Entry]:
+def _of_classes(rows: Sequence[Row], classes: Sequence[str], videos: VideoList) -> list[Row]:
     """Return the rows of the classes, with the label spelt as the class is."""
     spelling = {unicodedata.normalize("NFC", cls): cls for cls in classes}
-    others = Counter(entry.label for entry in entries if entry.label not in spelling)
-    if others and "other_labels" in skip:
+    others = Counter(row.label for row in rows if row.label not in spelling)
+    if others and "other_labels" in videos.skip:
         log.warning("Left out, not in dataset.classes: %s", some(_tally(others, classes)))
     elif others:
+        labels = count(len(others), "label of the list is", "labels of the list are")
         raise InputError(
-            f"{len(others)} labels of the list are not in dataset.classes.",
-            where=_where(lists),
+            f"{labels} not in dataset.classes.",
+            where=videos.where,
             found=in_lines(_tally(others, classes)),
             allowed=classes,
-            fix="correct them, add them to dataset.classes, or leave their clips out: "
+            fix="correct them, add them to dataset.classes, or leave their rows out: "
             "dataset.skip: [other_labels]",
         )
-    kept = [entry for entry in entries if entry.label in spelling]
-    return [Entry(**{**vars(entry), "label": spelling[entry.label]}) for entry in kept]
+    return [replace(row, label=spelling[row.label]) for row in rows if row.label in spelling]
 
 
 def _tally(labels: Counter[str], classes: Sequence[str]) -> list[str]:
     lines = []
-    for label, count in sorted(labels.items()):
-        twins = [cls for cls in classes if cls.casefold() == label.casefold()]
-        hint = f"; did you mean {twins[0]!r}?" if twins else ""
-        lines.append(f"{label} ({count} clips{hint})")
+    for label, number in sorted(labels.items()):
+        similar = [cls for cls in classes if cls.casefold() == label.casefold()]
+        hint = f"; did you mean {similar[0]!r}?" if similar else ""
+        lines.append(f"{label} ({count(number, 'row')}{hint})")
     return lines
 
 
-def _locate(
-    entries: Iterable[Entry],
-    lists: Mapping[str, Path],
-    videos: Path | None,
-    skip: Collection[str],
-) -> list[_Clip]:
+def _locate(rows: Sequence[Row], videos: VideoList) -> list[_LocatedRow]:
     """Return the rows whose video is there."""
-    root = videos or next(iter(lists.values())).parent
-    by_stem: dict[str, Path] | None = None
-    clips, missing = [], []
-    for entry in entries:
-        if entry.youtube and by_stem is None:
-            by_stem = _videos_below(root)
-        clip = _youtube_clip(entry, root, by_stem) if entry.youtube else _path_clip(entry, root)
-        if clip and clip.file.is_file():
-            clips.append(clip)
+    located, missing = [], []
+    for row in rows:
+        found = _youtube_video(row, videos) if row.youtube else _video_at_path(row, videos)
+        if found and found.file.is_file():
+            located.append(found)
         else:
-            missing.append(f"{entry.where}: {entry.name} is not in {root}")
-    if missing and "missing" in skip:
-        log.warning(
-            "%d clips are left out, their video is missing: %s", len(missing), some(missing)
-        )
+            missing.append(f"{row.where}: {row.name} is not in {videos.root}")
+    if missing and "missing" in videos.skip:
+        number = count(len(missing), "row")
+        log.warning("%s left out, the video is missing: %s", number, some(missing))
     elif missing:
         _refuse(
             missing,
-            lists,
+            videos,
             "correct the paths or dataset.videos, the folder that they are relative to; or leave "
-            "such clips out: dataset.skip: [missing]",
+            "such rows out: dataset.skip: [missing]",
         )
-    return clips
+    return located
 
 
-def _path_clip(entry: Entry, root: Path) -> _Clip:
-    return _Clip(entry, root / entry.name, Path(entry.name), entry.start, entry.end)
+def _video_at_path(row: Row, videos: VideoList) -> _LocatedRow:
+    return _LocatedRow(row, videos.root / row.name, Path(row.name), row.start, row.end)
 
 
-def _youtube_clip(entry: Entry, root: Path, by_stem: Mapping[str, Path]) -> _Clip | None:
-    """Return the trimmed clip <id>_<start>_<end> of a Kinetics row, or the span of a whole <id>."""
-    trimmed = f"{entry.name}_{_six(entry.start)}_{_six(entry.end)}"
-    if file := by_stem.get(trimmed):
-        return _Clip(entry, file, file.relative_to(root), 0.0, math.inf)
-    if file := by_stem.get(entry.name):
-        return _Clip(entry, file, file.relative_to(root), entry.start, entry.end)
+def _youtube_video(row: Row, videos: VideoList) -> _LocatedRow | None:
+    """Return the trimmed <id>_<start>_<end> of a Kinetics row, or the span of a whole <id>."""
+    trimmed = f"{row.name}_{_six_digits(row.start)}_{_six_digits(row.end)}"
+    if file := videos.videos_by_stem.get(trimmed):
+        return _LocatedRow(row, file, file.relative_to(videos.root), 0.0, math.inf)
+    if file := videos.videos_by_stem.get(row.name):
+        return _LocatedRow(row, file, file.relative_to(videos.root), row.start, row.end)
     return None
 
 
-def _six(seconds: float) -> str:
+def _six_digits(seconds: float) -> str:
     return f"{int(seconds):06d}" if seconds < math.inf else ""
 
 
-def _videos_below(root: Path) -> dict[str, Path]:
-    """Return stem -> video, of all videos in a folder and its subfolders."""
-    return {
-        Path(name).stem: Path(folder, name)
-        for folder, _, names in os.walk(root)
-        for name in sorted(names, reverse=True)
-        if is_video(name)
-    }
+def _named(rows: Sequence[_LocatedRow], videos: VideoList) -> dict[str, _LocatedRow]:
+    """Return a class's rows by the names of their folders of frames.
 
-
-def _named(clips: Sequence[_Clip], lists: Mapping[str, Path]) -> dict[str, _Clip]:
-    """Return a class's clips by names for folders: the videos', or if they clash the paths'."""
+    The name is the file's without suffix. Only where files clash, in several folders or by suffix
+    alone, it is made of the whole path: so names stay short, and a row that is added to a list
+    renames only those that it clashes with. The span is part of a name, so that many rows may be
+    of one file; rows of the same span and file are refused.
+    """
     groups = defaultdict(list)
-    for clip in clips:
-        groups[_name(clip.home.stem, clip)].append(clip)
-    named: dict[str, _Clip] = {}
+    for row in rows:
+        groups[_folder_name(row.relative.stem, row)].append(row)
+    named: dict[str, _LocatedRow] = {}
     faults = []
     for name, group in groups.items():
-        one_file = len({clip.file for clip in group}) == 1
-        for clip in group:
-            path = ".".join(part for part in clip.home.with_suffix("").parts if part != "/")
-            own = name if one_file else _name(path, clip)
+        clash = len({row.file for row in group}) > 1
+        paths = video_names(_dotted(row.relative) for row in group)
+        for row in group:
+            own = _folder_name(paths[_dotted(row.relative)], row) if clash else name
             if own in named:
-                faults.append(f"{clip.entry.where}: the same as {named[own].entry.where}")
-            named[own] = clip
-    _refuse(faults, lists, "list each clip once, under names that differ in more than the suffix")
+                faults.append(f"{row.row.where}: the same as {named[own].row.where}")
+            named[own] = row
+    _refuse(faults, videos, "list each video or segment once")
     return named
 
 
-def _name(stem: str, clip: _Clip) -> str:
+def _dotted(path: Path) -> str:
+    """Return a path as one name: `x/1.avi` is `x.1.avi`."""
+    return ".".join(part for part in path.parts if part != path.anchor)
+
+
+def _folder_name(stem: str, row: _LocatedRow) -> str:
+    """Return a name that every file system takes, with the row's span if it has one."""
     span = ""
-    if clip.start > 0 or clip.end < math.inf:
-        span = f"_{clip.start:g}-{f'{clip.end:g}' if clip.end < math.inf else 'end'}"
+    if row.start > 0 or row.end < math.inf:
+        span = f"_{row.start:g}-{f'{row.end:g}' if row.end < math.inf else 'end'}"
     safe = re.sub(r"[/\x00-\x1f\x7f]", "_", stem)
     safe = f"_{safe[1:]}" if safe.startswith(".") else safe
     raw = os.fsencode(safe)
@@ -354,14 +377,16 @@ def _name(stem: str, clip: _Clip) -> str:
 
 
 def _require_rows(
-    named: Mapping[str, Mapping], clips: Sequence[_Clip], lists: Mapping[str, Path]
+    named: Mapping[str, Mapping[str, _LocatedRow]],
+    rows: Sequence[_LocatedRow],
+    videos: VideoList,
 ) -> None:
     empty = [cls for cls, of_class in named.items() if not of_class]
     if empty:
         raise InputError(
-            "Classes without a clip in the list.",
-            where=_where(lists),
+            "Classes without a row in the list.",
+            where=videos.where,
             found=some(empty),
-            allowed=sorted({clip.entry.label for clip in clips}),
+            allowed=sorted({row.row.label for row in rows}),
             fix="correct dataset.classes",
         )

@@ -1,7 +1,6 @@
-"""Write files so that a reader sees the whole new one or the old one, never a half."""
+"""Write files so that a reader sees the whole new one or the old one, never a part."""
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -9,12 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from actionrec.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Buffer  # of Python 3.12
 
 
 @contextmanager
@@ -37,7 +32,7 @@ def explained_disk_errors(target: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(target: Path | str) -> Iterator[Path]:
-    """Yield a path beside `target` that takes its place at the end, or vanishes on an error.
+    """Yield a path next to `target` that takes its place at the end, or is removed on an error.
 
     What is written there may be a file or a folder; a folder only replaces nothing or a folder.
     """
@@ -54,6 +49,7 @@ def replacing(target: Path | str) -> Iterator[Path]:
 
 
 def _publish(part: Path, target: Path, aside: Path) -> None:
+    # Only an empty folder can be replaced by a rename: a full one is moved out of the way first.
     if part.is_dir() and target.is_dir() and not target.is_symlink():
         target.rename(aside)
     part.replace(target)
@@ -65,8 +61,11 @@ def write_text(target: Path | str, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def write_bytes(target: str, content: "Buffer") -> None:
-    """Write a file by three system calls, since a class has thousands; an error leaves a half."""
+def write_bytes(target: str, content: bytes | memoryview) -> None:
+    """Write a file by three system calls, since a class has thousands of images.
+
+    An error leaves a part of it: for folders that are published as a whole.
+    """
     file = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         rest = memoryview(content).cast("B")
@@ -89,18 +88,3 @@ def same_file_system_link(source: Path, target: Path) -> None:
             os.link(source, part)
         except OSError:
             shutil.copyfile(source, part)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock `path` alone; yield False where the file system has no locks.
-
-    The kernel releases it when the process ends, however that happens. The file stays.
-    """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-        else:
-            yield True

@@ -1,116 +1,155 @@
-"""Read and write the small sorted TSV files that rules hand on to each other."""
+"""Read and write the small sorted TSV files that rules pass on to each other."""
 
 import csv
 import errno
 import io
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from io import StringIO
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actionrec.errors import InputError
 from actionrec.utils.files import replacing, write_text
 
-Record = TypeVar("Record")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Record = TypeVar("Record", bound=DataclassInstance)
 
 # Names come from file systems, which promise neither UTF-8 nor freedom from tabs: the csv module
 # quotes the latter, and surrogates carry the former unchanged through a write and a read.
-_TEXT = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+ENCODING, ERRORS = "utf-8", "surrogateescape"
+
+
+class DamagedTable(InputError):
+    """A table that is missing, or not what the workflow wrote."""
+
+
+class OtherTable(InputError):
+    """A whole table with other columns: of another kind of source, or of another version.
+
+    `columns` are those that it has.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], expected: Sequence[str]) -> None:
+        super().__init__(
+            "A table of the workflow has other columns than it should. It was made for another "
+            "dataset.source, or by another version.",
+            where=path,
+            found=f"columns {', '.join(columns)}",
+            allowed=expected,
+            fix=_remake(path),
+        )
+        self.columns = tuple(columns)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write `rows` under a header of `columns`, whole or not at all."""
     text = _as_text([columns, *rows])
     with replacing(path) as part:
-        part.write_text(text, **_TEXT)
+        part.write_text(text, encoding=ENCODING, errors=ERRORS, newline="")
 
 
 def _as_text(rows: Sequence[Sequence[object]]) -> str:
     # Before Python 3.13 the csv module forgets that a carriage return needs quotes.
     odd = any("\r" in str(cell) for row in rows for cell in row)
-    quoting = csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL
     text = io.StringIO()
-    csv.writer(text, "excel-tab", lineterminator="\n", quoting=quoting).writerows(rows)
+    csv.writer(
+        text,
+        "excel-tab",
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL,
+    ).writerows(rows)
     return text.getvalue()
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """Return the rows below the header, each with as many cells as there are `columns`.
 
-    Raises `InputError` when the file is missing or holds anything else.
+    Raises `OtherTable` when it has a header of other columns, and `DamagedTable` when the file is
+    missing or holds anything else.
     """
     try:
-        with path.open(**_TEXT) as file:
+        with path.open(encoding=ENCODING, errors=ERRORS, newline="") as file:
             header, *rows = csv.reader(file, "excel-tab", strict=True)
     except FileNotFoundError:
-        raise unreadable(path, "no such file") from None
+        raise damaged(path, "no such file") from None
     except (ValueError, csv.Error) as error:
-        raise unreadable(path, error) from error
+        raise damaged(path, error) from error
     if header != list(columns):
-        raise unreadable(path, f"columns {', '.join(header)}", columns)
+        if len(header) > 1 and all(re.fullmatch(r"[a-z]\w*", name) for name in header):
+            raise OtherTable(path, header, columns)
+        raise damaged(path, f"columns {', '.join(header)}", columns)
     for row in rows:
         if len(row) != len(columns):
-            raise unreadable(path, f"{len(row)} cells in the row {row}", columns)
+            raise damaged(path, f"{len(row)} cells in the row {row}", columns)
     return rows
 
 
-def write_records(path: Path, kind: type, records: Iterable[Any]) -> None:
+def write_records(
+    path: Path, kind: "type[DataclassInstance]", records: Iterable["DataclassInstance"]
+) -> None:
     """Write dataclass instances of `kind` as rows, sorted by their first fields."""
     columns = [field.name for field in fields(kind)]
     write_table(path, columns, sorted(map(attrgetter(*columns), records)))
 
 
-def append_record(path: Path, record: Any) -> None:
-    """Add a dataclass instance to a table, or make it, by one write; a full disk leaves no half.
+def append_record(path: Path, record: "DataclassInstance") -> None:
+    """Add a dataclass instance to a table, or start it, by one write; a full disk changes nothing.
 
-    A kill may leave one, which `drop_half_row` removes.
+    A kill may leave a part of the row, which `drop_partial_row` removes.
     """
     columns = [field.name for field in fields(record)]
     with path.open("ab", buffering=0) as file:
         end = file.tell()
         rows = [attrgetter(*columns)(record)] if end else [columns, attrgetter(*columns)(record)]
-        content = _as_text(rows).encode(_TEXT["encoding"], _TEXT["errors"])
+        content = _as_text(rows).encode(ENCODING, ERRORS)
         if file.write(content) < len(content):
             file.truncate(end)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
-def drop_half_row(path: Path) -> None:
+def drop_partial_row(path: Path) -> None:
     """Cut off what stands behind the last line break of a table."""
     content = path.read_bytes()
     os.truncate(path, content.rfind(b"\n") + 1)
 
 
-def read_records(path: Path, kind: type[Record]) -> list[Record]:
+def read_records(path: Path, kind: "type[Record]") -> "list[Record]":
     """Return the rows of a table as instances of `kind`, sorted by their first field.
 
-    Raises `InputError` when the file is missing, or a cell is not of its field's type or refused
-    by the class with a `ValueError`.
+    Raises `OtherTable` and `DamagedTable` as `read_table` does, the latter too when a cell is not
+    of its field's type or refused by the class with a `ValueError`.
     """
     columns = [field.name for field in fields(kind)]
-    types = [field.type for field in fields(kind)]
+    types: list[Any] = [field.type for field in fields(kind)]
     try:
         records = [
             kind(*(convert(cell) for convert, cell in zip(types, row, strict=True)))
             for row in read_table(path, columns)
         ]
     except ValueError as error:
-        raise unreadable(path, error) from error
-    return sorted(records, key=lambda record: getattr(record, columns[0]))
+        raise damaged(path, error) from error
+    return sorted(records, key=attrgetter(columns[0]))
 
 
-def unreadable(path: Path, found: object, columns: Sequence[str] | None = None) -> InputError:
+def damaged(path: Path, found: object, columns: Sequence[str] | None = None) -> DamagedTable:
     """Return the error for a table that is not what the workflow wrote."""
-    return InputError(
+    return DamagedTable(
         "A table of the workflow is missing or damaged.",
         where=path,
         found=found,
         allowed=columns,
-        fix=f"remake it: snakemake -f {path} --cores 1",
+        fix=_remake(path),
     )
+
+
+def _remake(path: Path) -> str:
+    return f"remake it: snakemake -f {path} --cores 1"
 
 
 def write_csv(
