@@ -497,7 +497,7 @@ def test_u_and_v_are_counted_before_training(moving, tmp_path):
     shutil.rmtree(frames / "run/f/u")
     with pytest.raises(InputError) as error:
         verify_split(table, data)
-    assert "train/walk/a: v: expected 2 jpg frames, found 1 files" in str(error.value)
+    assert "train/walk/a: v: expected 2 jpg frames, found 1 file" in str(error.value)
     assert "train/walk/b: u: expected 2 jpg frames, found 3 files" in str(error.value)
     assert "test/run/f: u: expected 2 frames, found no folder u" in str(error.value)
     moving.split(validation="test")

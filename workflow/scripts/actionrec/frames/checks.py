@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionrec.frames.segments import FrameSource
+from actionrec.utils.text import count
 
 if TYPE_CHECKING:
     from actionrec.frames.decoding import VideoStream
@@ -53,7 +54,7 @@ def check_video(path: Path, stated: int, decoded: int) -> str:
         raise BadVideo("has no frame that can be decoded")
     slack = max(1, stated // 10) if path.suffix.lower() in _ESTIMATED_COUNT else 1
     if decoded < stated - slack:
-        raise BadVideo(f"breaks off: {decoded} of {stated} frames can be decoded")
+        raise BadVideo(f"breaks off: {decoded} of {count(stated, 'frame')} can be decoded")
     missing = stated - decoded
     return f"header counts {missing} more than the decodable frames" if missing > 0 else ""
 
@@ -67,7 +68,9 @@ def check_source(source: FrameSource, stream: "VideoStream", images: int) -> str
         return check_video(source.path, stream.stated_frames, images)
     if source.crops:
         if images < len(source.crops):
-            raise BadVideo(f"breaks off: {images} of {len(source.crops)} pictures are there")
+            raise BadVideo(
+                f"breaks off: {images} of {count(len(source.crops), 'picture')} are there"
+            )
         return ""
     if images == 0:
         span = f"{source.start:g} to {source.end:g} s"

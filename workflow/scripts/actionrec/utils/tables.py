@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from actionrec.errors import InputError
 from actionrec.utils.files import replacing, write_text
+from actionrec.utils.text import count
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -86,7 +87,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
         raise damaged(path, f"columns {', '.join(header)}", columns)
     for row in rows:
         if len(row) != len(columns):
-            raise damaged(path, f"{len(row)} cells in the row {row}", columns)
+            raise damaged(path, f"{count(len(row), 'cell')} in the row {row}", columns)
     return rows
 
 
