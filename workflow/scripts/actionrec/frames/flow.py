@@ -69,7 +69,7 @@ class FlowSettings:
 class FlowSource:
     """What a video's flow is made of: its frames, or .flo files, or what it was cropped from."""
 
-    frames: FrameRecord
+    video: FrameRecord
     flo: tuple[Path, ...] = ()
     cropped: FrameSource | None = None
 
@@ -187,17 +187,17 @@ def _natural(name: str) -> list[str | int]:
 
 def _make_flow(settings: FlowSettings, task: Task[FlowSource, FlowRecord]) -> FlowRecord:
     """Make one video's flow in the task's work folder, unless the flow that is there is right."""
-    source, frames = task.source, task.source.frames
+    source, video = task.source, task.source.video
     record = FlowRecord(
-        video=frames.video,
-        images=frames.frames - 1,
-        width=frames.width,
-        height=frames.height,
+        video=video.video,
+        images=video.frames - 1,
+        width=video.width,
+        height=video.height,
         method=settings.full_method,
         mapping=settings.mapping,
         opencv=cv2.__version__,
-        frames=frames.format,
-        sha256=_digest(source.flo) if settings.method == "flo" else frames.sha256,
+        frames=video.format,
+        sha256=_digest(source.flo) if settings.method == "flo" else video.sha256,
         status="ok",
         reason="",
     )
@@ -219,7 +219,7 @@ def _flow_images(
     """Return the numbered (height, width, uv) uint8 images of a video's flow."""
     mapping = MAPPINGS[settings.mapping]
     if settings.method == "flo":
-        flows: Iterable[np.ndarray] = (_read_fitting(path, source.frames) for path in source.flo)
+        flows: Iterable[np.ndarray] = (_read_fitting(path, source.video) for path in source.flo)
     elif source.cropped:
         return _cropped_images(source.cropped, make_method(settings), mapping)
     else:
@@ -236,10 +236,10 @@ def _digest(files: Sequence[Path]) -> str:
 
 def _unfit(source: FlowSource, settings: FlowSettings) -> str:
     """Return why a video can have no flow, or ""."""
-    if source.frames.frames < 2:
+    if source.video.frames < 2:
         return "has one frame: there is no motion to see"
     # Flow of crops is computed from the whole frames.
-    of = source.cropped.crops[0] if source.cropped else source.frames
+    of = source.cropped.crops[0] if source.cropped else source.video
     if min(of.width, of.height) < settings.min_side:
         size, side = f"{of.width}x{of.height}", settings.min_side
         return f"has frames of {size}: {settings.full_method} needs {side} pixels a side"
@@ -255,6 +255,8 @@ def _cropped_images(
     source: FrameSource, method: Method, mapping: Conversion
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, image) of the flow from each picture but the last to its next frame."""
+    # The last picture has no next one: N pictures have N-1 flow images. In a glued segment the next
+    # frame of the file is used all the same, as the recipe does, not the next picture.
     wanted = crops_by_frame(crop for crop in source.crops if crop.image < len(source.crops))
     last = max(wanted)
     frames = scaled_for_crops(source, open_video(source.path).frames)
@@ -333,9 +335,9 @@ def _bad_flo(path: Path, found: str, allowed: str | None = None) -> InputError:
     )
 
 
-def _read_fitting(path: Path, frames: FrameRecord) -> np.ndarray:
+def _read_fitting(path: Path, video: FrameRecord) -> np.ndarray:
     flow = read_flo(path)
-    size, expected = f"{flow.shape[1]}x{flow.shape[0]}", f"{frames.width}x{frames.height}"
+    size, expected = f"{flow.shape[1]}x{flow.shape[0]}", f"{video.width}x{video.height}"
     if size != expected:
         raise _bad_flo(path, size, f"{expected}, as the frames are")
     return flow
@@ -346,6 +348,7 @@ def max_rad(flow: np.ndarray) -> np.ndarray:
 
     The default of NVIDIA's recipe (convert_of.py). Motions shorter than a pixel are not stretched.
     """
+    # 127.999, not 128: the longest motion itself must not wrap around from 256 to 0.
     longest = max(np.float32(1), np.sqrt(np.square(flow).sum(axis=2)).max())
     return (flow / longest * np.float32(127.999) + 128).astype(np.uint8)
 

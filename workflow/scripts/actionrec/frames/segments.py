@@ -126,6 +126,7 @@ def source_hash(source: FrameSource, video_hash: str) -> str:
     """Return the SHA-256 that no other source shares; that of the video file for a whole one."""
     if source.whole or not video_hash:
         return video_hash
+    # Without the segment's name: equal segments under two names are to have one hash.
     crops = [astuple(crop)[1:] for crop in source.crops]
     key = repr((video_hash, source.start, source.end, crops))
     return hashlib.sha256(key.encode()).hexdigest()
@@ -143,7 +144,7 @@ def select_images(
     for index, frame in enumerate(scaled_for_crops(source, frames)):
         yield from ((crop.image, crop.of(frame)) for crop in wanted.get(index, ()))
         if index == last:
-            return
+            return  # the rest of a long video need not be decoded
 
 
 def crops_by_frame(crops: Iterable[Crop]) -> dict[int, list[Crop]]:

@@ -107,6 +107,7 @@ def script(request: TaskRequest, workdir: Path) -> str:
     return "\n".join(
         [
             "#!/bin/sh",
+            # File descriptor 3 stays open to the end: it is also the sign that the job lives.
             f"exec 3<{folder}/secrets",
             'while IFS= read -r line <&3 && [ "$line" ]; do export "$line"; done',
             "(cat <&3; kill -HUP 1; kill -KILL -1) >/dev/null 2>&1 &",

@@ -70,7 +70,7 @@ def unpack_class(
             unpack([cls], scratch)
             (scratch / cls).rename(scratch / "share")
         files = _unpacked_videos(cls, scratch, max_bytes)
-        _publish(files, videos)
+        _publish(files, videos)  # nothing can be refused from here on
         write_files_table(table, [videos / file.name for file in files])
 
 
@@ -84,6 +84,7 @@ def _is_sequential(archive: Path) -> bool:
 
 
 def _is_older(table: Path, archive: Path) -> bool:
+    """Tell whether the class of a table is still to be unpacked from this archive."""
     return not table.exists() or table.stat().st_mtime_ns < archive.stat().st_mtime_ns
 
 
@@ -119,6 +120,7 @@ def _joined(shares: Mapping[str, Mapping[str, Member]]) -> dict[str, Member]:
 def _unpacked_videos(cls: str, scratch: Path, max_bytes: int) -> list[Path]:
     """Return the videos of a class's share in the scratch folder, once they are unpacked."""
     files = sorted(path for path in (scratch / "share").rglob("*") if path.is_file())
+    # One file that is named as the class's archive: unpack it too, by the same rules.
     if len(files) > 1 or _class_of_archive(files[0].name) != _normal(cls):
         return files
     videos = _class_videos(files[0], cls, list_members(files[0]), alone=True)
@@ -165,6 +167,8 @@ def list_members(archive: Path) -> dict[str, Member]:
     members: dict[str, Member] = {}
     try:
         for number, entry in enumerate(archive_formats.read_entries(archive)):
+            # The whole archive is refused for one bad member: no dataset has any, so what else such
+            # an archive holds is not to be trusted either.
             _check_entry(archive, entry, members)
             if number == MAX_MEMBERS:
                 raise _refused(archive, f"more than {MAX_MEMBERS} members")
@@ -187,6 +191,8 @@ def _check_entry(archive: Path, entry: Entry, seen: Mapping[str, Member]) -> Non
         )
     if entry.kind == "link":
         raise _refused(archive, f"{name} (a link)")
+    # No absolute path, no way up, and nothing that some system reads as one: backslashes and drives
+    # (Windows), control characters (terminals and logs).
     parts = name.removesuffix("/").split("/")
     if {"", ".", ".."} & set(parts) or re.search(r"[\\\x00-\x1f\x7f]|^[A-Za-z]:", name):
         raise _refused(archive, f"{name!r} (a name that may lead elsewhere)")
@@ -266,6 +272,7 @@ def _refuse_equal_names(archive: Path, members: Iterable[str]) -> None:
 
 def _unpack(archive: Path, members: Mapping[str, Member], folder: Path, max_bytes: int) -> None:
     """Unpack `members` into the new `folder`; what is there afterwards is what was listed."""
+    # Headers may lie about sizes, so both are needed: this bound before, and `_verify` after.
     total = sum(member.size for member in members.values())
     if total > max_bytes:
         raise _refused(archive, f"{total} bytes once unpacked, more than {max_bytes}")
@@ -292,6 +299,7 @@ def _require_space(folder: Path, needed: int) -> None:
 
 def _verify(folder: Path, member: Member) -> None:
     path = folder / member.name
+    # A tool may have followed a link that the listing did not show, or changed the name.
     if path.resolve() != folder.resolve() / member.name or not path.is_file():
         raise DamagedArchive(f"{member.name} did not come out of it")
     if path.stat().st_size != member.size:

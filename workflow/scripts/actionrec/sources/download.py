@@ -196,7 +196,7 @@ def _transfer(url: str, part: Path, auth: Auth | None, patience: Patience) -> No
             return _finish_or_restart(response, part)
         response.raise_for_status()
         if response.status_code != requests.codes.partial_content:
-            start = 0
+            start = 0  # the server knows no ranges, or the file has changed: all of it comes
         elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             part.unlink(missing_ok=True)
             raise requests.ConnectionError("the server sent another part than was asked for")
@@ -212,7 +212,7 @@ def _store(response: requests.Response, part: Path, start: int, patience: Patien
         for chunk in _body(response, patience):
             file.write(chunk)
             report(len(chunk))
-        file.truncate()
+        file.truncate()  # what is left of a longer, older one
 
 
 def _body(response: requests.Response, patience: Patience) -> Iterator[bytes]:
@@ -222,6 +222,7 @@ def _body(response: requests.Response, patience: Patience) -> Iterator[bytes]:
         while chunk := response.raw.read1(CHUNK, decode_content=False):
             yield chunk
             count += len(chunk)
+            # requests' timeout is for silence: a byte now and then keeps it from ever ending.
             seconds = time.monotonic() - began
             if seconds > patience.read:
                 if count < patience.rate * seconds:
@@ -236,7 +237,7 @@ def _body(response: requests.Response, patience: Patience) -> Iterator[bytes]:
 
 
 def _finish_or_restart(response: requests.Response, part: Path) -> None:
-    """Nothing is missing, or the file there has become shorter: the checksum tells which."""
+    """Keep `part` if the server says that nothing is missing; else remove it and raise."""
     total = response.headers.get("Content-Range", "").removeprefix("bytes */")
     if total != str(_size(part)):
         part.unlink()
@@ -244,7 +245,8 @@ def _finish_or_restart(response: requests.Response, part: Path) -> None:
 
 
 @contextmanager
-def _progress(part: Path, start: int, total: int | None) -> Iterator:
+def _progress(part: Path, start: int, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes the number of new bytes: a bar on a terminal, else log lines."""
     name = part.name.removesuffix(".part")
     logged = time.monotonic()
     with tqdm(
@@ -263,7 +265,8 @@ def _progress(part: Path, start: int, total: int | None) -> Iterator:
         yield report
 
 
-# The validator says whether the bytes of `part` still belong to what the URL gives.
+# The validator, an ETag or a time, says whether the bytes of `part` still belong to what the URL
+# gives: sent back with the range, it makes the server send all of a file that has changed.
 
 
 def _validator_file(part: Path) -> Path:
@@ -277,6 +280,7 @@ def _forget(part: Path) -> None:
 
 def _remember_validator(url: str, response: requests.Response, part: Path) -> None:
     etag = response.headers.get("ETag", "")
+    # A weak one, W/"...", does not promise equal bytes.
     validator = etag if etag.startswith('"') else response.headers.get("Last-Modified", "")
     write_text(_validator_file(part), f"{_shown(url)}\n{validator}\n")
 

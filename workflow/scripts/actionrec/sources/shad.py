@@ -249,6 +249,8 @@ def find_chunks(annotation: Annotation, frames: int | None) -> list[Chunk]:
     chunks = []
     for person, of_person in actions.items():
         boxes = annotation.boxes.get(person, {})
+        # The clock of a person starts with the first box, whatever is done then; a gap in the boxes
+        # ends it for good.
         start = min(boxes, default=0)
         while start + CHUNK in boxes and (frames is None or start + CHUNK < frames):
             action = _action(of_person, start + DECIDING)

@@ -196,6 +196,7 @@ def _text(path: Path) -> str:
 def _rows_below_header(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and known columns of each row below a header."""
     header = lines[0] if lines else ""
+    # The header alone decides: paths below it may hold any of these characters.
     delimiter = max("\t,;", key=header.count)
     reader = csv.reader(lines, delimiter=delimiter)
     names = [_COLUMNS.get(name.strip().lower(), "") for name in next(reader, [])]
@@ -210,7 +211,9 @@ def _rows_below_header(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, 
         )
     for cells in reader:
         if any(cell.strip() for cell in cells):
-            lacking = [""] * (len(names) - len(cells))
+            lacking = [""] * (
+                len(names) - len(cells)
+            )  # spreadsheets leave empty cells at the end out
             yield reader.line_num, dict(zip(names, [*cells, *lacking], strict=False))
 
 
@@ -222,6 +225,7 @@ def _mmaction2_rows(lines: Sequence[str], labels: Path) -> Iterator[tuple[int, d
             continue
         name, _, index = line.strip().rpartition(" ")
         known = index.isdecimal() and int(index) < len(names)
+        # Without a path the row is refused with its number, as all others that cannot be used.
         label = names[int(index)] if known else f"label {index}, of 0 to {len(names) - 1}"
         yield number, {"path": name if known else "", "label": label}
 
@@ -229,6 +233,7 @@ def _mmaction2_rows(lines: Sequence[str], labels: Path) -> Iterator[tuple[int, d
 def _row(where: str, cells: Mapping[str, str], part: str) -> Row:
     youtube = "path" not in cells
     name = cells["youtube_id" if youtube else "path"].strip()
+    # An accent may be a character of its own, as macOS writes it: that is the same label.
     label = unicodedata.normalize("NFC", cells["label"].strip())
     if not name or not label:
         raise BadRow(f"no path or no label: {', '.join(cells.values())}")
@@ -249,6 +254,7 @@ def _seconds(text: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
+    # float() also reads nan, inf and -1; no comparison with nan is true.
     if not 0 <= value < math.inf:
         raise BadRow(f"time {text.strip()!r} is no number of seconds from 0 on")
     return value
@@ -370,6 +376,7 @@ def _folder_name(stem: str, row: _LocatedRow) -> str:
     safe = re.sub(r"[/\x00-\x1f\x7f]", "_", stem)
     safe = f"_{safe[1:]}" if safe.startswith(".") else safe
     raw = os.fsencode(safe)
+    # Cut to what fits, and told from others with the same beginning by a hash.
     if len(raw) > _LONGEST:
         start = raw[: _LONGEST - 20].decode("utf-8", "ignore")
         safe = f"{start}~{hashlib.sha256(raw).hexdigest()[:16]}"

@@ -106,7 +106,7 @@ def _uv() -> str:
 def find_python(versions: Sequence[str]) -> Path | None:
     """Return a Python that works, the first version that is found, or None.
 
-    uv looks among its own, on PATH and, told here, among pyenv's; it downloads none.
+    uv looks among its own and on PATH; pyenv's are put there. Nothing is downloaded.
     """
     # pyenv's shims on PATH fail for versions that are not active: the versions themselves first.
     pyenv = sorted(map(str, (Path.home() / ".pyenv" / "versions").glob("*/bin")))
