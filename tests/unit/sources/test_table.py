@@ -207,6 +207,19 @@ def test_two_videos_of_one_name_get_names_of_their_paths(project):
     assert "list.csv, line 4: the same as list.csv, line 2" in said
 
 
+def test_files_that_differ_by_suffix_alone_are_told_apart(project):
+    """As in a folder: what is added to a list renames nothing that was in it."""
+    project.video("a.mp4", frames=5)
+    before = project.list("path,label\na.avi,walk\nsub/b.mp4,run\n")
+    shutil.rmtree(project.root / "videos")
+    after = project.list("path,label\na.mp4,walk\na.avi,walk\nsub/b.mp4,run\n")
+    assert {name: Path(found.file).name for name, found in after["walk"].items()} == {
+        "a": "a.avi",
+        "a.mp4": "a.mp4",
+    }
+    assert before["walk"].items() <= after["walk"].items()
+
+
 def test_names_become_folders_whatever_they_hold(project):
     odd = ["../out/.hidden.avi", "Ü 日本 [HD].avi", "x" * 240 + ".avi"]
     inside = Project(project.root / "in")

@@ -341,24 +341,26 @@ def _six_digits(seconds: float) -> str:
 def _named(rows: Sequence[_LocatedRow], videos: VideoList) -> dict[str, _LocatedRow]:
     """Return a class's rows by the names of their folders of frames.
 
-    The name is the file's without suffix. Only where files clash, in several folders or by suffix
-    alone, it is made of the whole path: so names stay short, and a row that is added to a list
-    renames only those that it clashes with. The span is part of a name, so that many rows may be
-    of one file; rows of the same span and file are refused.
+    The name is the file's without suffix. Files that differ by suffix alone are named as in a
+    folder; where files of several folders have one name, it is made of the whole path. So names
+    stay short, and a row that is added to a list renames only those that it clashes with. The span
+    is part of a name: many rows may be of one file, but not of the same span of it.
     """
     groups = defaultdict(list)
     for row in rows:
         groups[_folder_name(row.relative.stem, row)].append(row)
     named: dict[str, _LocatedRow] = {}
     faults = []
-    for name, group in groups.items():
-        clash = len({row.file for row in group}) > 1
-        paths = video_names(_dotted(row.relative) for row in group)
-        for row in group:
-            own = _folder_name(paths[_dotted(row.relative)], row) if clash else name
-            if own in named:
-                faults.append(f"{row.row.where}: the same as {named[own].row.where}")
-            named[own] = row
+    for group in groups.values():
+        files = {row.file for row in group}
+        unique = len({file.name for file in files}) == len(files)
+        names = [row.relative.name if unique else _dotted(row.relative) for row in group]
+        stems = video_names(names)
+        for file_name, row in zip(names, group, strict=True):
+            name = _folder_name(stems[file_name], row)
+            if name in named:
+                faults.append(f"{row.row.where}: the same as {named[name].row.where}")
+            named[name] = row
     _refuse(faults, videos, "list each video or segment once")
     return named
 
