@@ -26,10 +26,11 @@ def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dic
     """
     stale: dict[Path, str] = {}
     listed: dict[str, int] = {}
+    unreadable = ""
     try:
         listed = read_files_table(table) if table.exists() else {}
     except InputError as error:
-        stale[table] = _unreadable(table, error)
+        unreadable = stale[table] = _unreadable(table, error)
     found = dict(_scan_videos(videos))
     linked = videos.is_symlink()
     try:
@@ -57,7 +58,8 @@ def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dic
         # The frames cannot be made from videos that are gone: unpack them again first.
         stale[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
     if why and manifest.exists():
-        stale[manifest] = why
+        # A table of another source explains all other differences.
+        stale[manifest] = unreadable or why
     return stale
 
 
