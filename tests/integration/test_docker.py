@@ -110,7 +110,7 @@ class TestContainer:
         monkeypatch.setenv("PATH", path)
         rows = runners.requirements_of("docker", Container(dockerd.IMAGE))
         assert [row.name for row in rows if not row.met] == []
-        assert rows[-1].what == dockerd.IMAGE
+        assert rows[-1].name == dockerd.IMAGE
         monkeypatch.setenv("DOCKER_CONFIG", "/nowhere")
         last = runners.requirements_of("docker", Container("nvcr.io/nvidia/other:1"))[-1]
         assert "$oauthtoken" in last.fix

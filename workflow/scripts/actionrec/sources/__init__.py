@@ -11,6 +11,6 @@ What a source must leave, so that the rest of the workflow need not know it:
   training and which for testing (`table`). Official split files are read by `split_files`.
 
 A table must be the same for the same videos, since Snakemake compares it; bad input raises
-`InputError` before anything is written. A new source is a module here, a rule file in
-`workflow/rules` and its value of `dataset.source` in the configuration.
+`InputError` before anything is written. A new source is a module here, a rule file with
+the other sources' and its value of `dataset.source` in the configuration.
 """
