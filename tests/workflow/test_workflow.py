@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from actionrec.config import sweeps
-from actionrec.experiments.status import read_history
+from actionrec.experiments.task_outcome import read_history
 from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))

@@ -10,7 +10,8 @@ import yaml
 
 from actionrec.dataset import link_tree, split_table
 from actionrec.errors import InputError
-from actionrec.experiments import checkpoints, status, tasks, transcripts
+from actionrec.experiments import checkpoints, tasks, transcript
+from actionrec.experiments import task_outcome as status
 from actionrec.experiments.predictions import read_predictions
 from actionrec.spec import toolkits
 from actionrec.spec.render import render_spec
@@ -220,7 +221,7 @@ def test_a_checkpoint_is_known_by_every_naming(tmp_path, name, epoch, val_loss):
 def test_without_accuracies_the_lowest_loss_is_best(tmp_path):
     for epoch, loss in enumerate(("0.30", "0.05", "0.12")):
         (tmp_path / f"ar_model_epoch={epoch}-val_loss={loss}.tlt").touch()
-    transcripts.write_status("train", tmp_path, "")
+    transcript.write_status("train", tmp_path, "")
     chosen, reason = checkpoints.choose(tmp_path, "best")
     assert chosen.epoch == 1
     assert reason.startswith("lowest validation loss")
@@ -235,7 +236,7 @@ def test_without_accuracies_the_lowest_loss_is_best(tmp_path):
     ],
 )
 def test_accuracies_are_read_from_what_tao_prints(text, found):
-    assert transcripts.read_accuracies((DATA / text).read_text()) == found
+    assert transcript.read_accuracies((DATA / text).read_text()) == found
 
 
 def test_predictions_are_read_from_what_an_old_toolkit_prints(tmp_path):
@@ -258,7 +259,7 @@ def test_a_prediction_glued_to_a_progress_bar_is_read(tmp_path, rate):
 def test_a_status_of_the_toolkits_own_is_not_touched(tmp_path):
     write_text(tmp_path / "status.json", '{"status": "FAILURE", "message": "no memory"}\n')
     (tmp_path / "ar_model_epoch=0-val_loss=0.10.tlt").touch()
-    transcripts.write_status("train", tmp_path, "")
+    transcript.write_status("train", tmp_path, "")
     assert not status.finished("train", tmp_path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from actionrec.dataset import split_table
-from actionrec.experiments import status
+from actionrec.experiments import task_outcome as status
 from actionrec.experiments.metrics import compute_metrics
 from actionrec.experiments.predictions import Prediction, write_predictions
 from actionrec.report import experiments

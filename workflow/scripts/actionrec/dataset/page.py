@@ -9,8 +9,8 @@ from typing import Any
 
 from actionrec.dataset.leakage import LOOKED_AT, frame_path
 from actionrec.frames.manifest import Clip, read_manifest
-from actionrec.utils.figures import picture
 from actionrec.utils.files import write_text
+from actionrec.utils.pages import picture
 
 CLIPS_SHOWN = 3  # of a class
 FRAME_HEIGHT = 84  # pixels of a picture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError
-from actionrec.experiments.status import read_history
+from actionrec.experiments.task_outcome import read_history
 from actionrec.utils.files import write_text
 
 # model_epoch_004_step_00123.pth (6.0 to 7.3), model_epoch_004.pth (5.5), model_best_004.pth (7.3),

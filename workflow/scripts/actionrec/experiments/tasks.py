@@ -15,7 +15,8 @@ import yaml
 from actionrec import runners
 from actionrec.dataset import link_tree
 from actionrec.errors import InputError
-from actionrec.experiments import checkpoints, scratch, status, transcripts
+from actionrec.experiments import checkpoints, scratch, transcript
+from actionrec.experiments import task_outcome as status
 from actionrec.experiments.metrics import compute_metrics, evaluate_figures
 from actionrec.experiments.predictions import (
     Prediction,
@@ -91,7 +92,7 @@ def _run(task: str, spec: Path, engine: Engine, *extra: Path, name: str = "") ->
     )
     code, output = runners.execute(engine.runner, request)
     if toolkits.is_old(engine.toolkit) and code == 0:
-        transcripts.write_status(task, folder, output)
+        transcript.write_status(task, folder, output)
     status.require_finished(task, folder, code, output)
     return folder, output
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from actionrec.utils.figures import picture
+from actionrec.utils.pages import picture
 
 
 def plot_history(history: Sequence[Mapping[str, str]]) -> str:

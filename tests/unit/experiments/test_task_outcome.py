@@ -5,7 +5,8 @@ import json
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.experiments import checkpoints, status
+from actionrec.experiments import checkpoints
+from actionrec.experiments import task_outcome as status
 from actionrec.experiments.metrics import compute_metrics
 from actionrec.experiments.predictions import (
     Prediction,

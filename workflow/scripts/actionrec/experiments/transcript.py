@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from actionrec.experiments import checkpoints, status
+from actionrec.experiments import checkpoints
+from actionrec.experiments import task_outcome as status
 from actionrec.experiments.predictions import read_predictions
 
 ACCURACIES = {"accuracy": "Total accuracy", "m_accuracy": "Average class accuracy"}
