@@ -10,7 +10,7 @@ from typing import Any
 from actionrec.dataset.leakage import LOOKED_AT, frame_path
 from actionrec.frames.manifest import Clip, read_manifest
 from actionrec.utils.files import write_text
-from actionrec.utils.pages import picture
+from actionrec.utils.pages import svg_url
 
 CLIPS_SHOWN = 3  # of a class
 FRAME_HEIGHT = 84  # pixels of a picture
@@ -154,4 +154,4 @@ def _bare(figure: Any, axes: Any, label: str) -> str:
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    return picture(figure)
+    return svg_url(figure)

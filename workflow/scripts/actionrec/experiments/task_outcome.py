@@ -1,96 +1,222 @@
-"""Tell from what a TAO task left whether it finished, and how its training went."""
+"""Decide whether a TAO task succeeded, and read what it left: for every toolkit and every runner.
 
-import json
-import re
+A task has succeeded if all of these hold:
+
+1. Its process exited with 0. That alone proves nothing: failures exit with 0 too (TAO 5.5, and
+   NVIDIA's launcher always).
+2. The last line of its status.json says that it finished. Where the toolkit writes no such file
+   (3.21.11 to 4.0.1), its files and its printed output show what it was run for. Files alone prove
+   nothing: a training of TAO 5.5 to 7.3 that fails may leave a checkpoint.
+3. What it was asked for is there: the last checkpoint, a prediction for each video, the model.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, some
+from actionrec.experiments import status_json, transcript
+from actionrec.experiments.checkpoints import Checkpoint, find_checkpoints
+from actionrec.experiments.status_json import Epoch, Record
+from actionrec.spec import toolkits
+from actionrec.utils.tables import read_csv
+from actionrec.utils.text import count
 
-FINISHED = {
-    "train": "Train finished successfully.",
-    "evaluate": "Evaluate finished successfully.",
-    "inference": "Inference finished successfully.",
-    "export": "Export finished successfully.",
-}
-
-
-HISTORY = ("epoch", "train_loss", "train_acc", "val_loss", "val_acc", "seconds")
+PREDICTIONS = "predictions.csv"  # of the native engine; TAO only prints
 
 
-def read_status(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a task's status.json; half-written ones are left out."""
-    path = folder / "status.json"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    records = []
-    for line in lines:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict):
-            records.append(record)
-    return records
+@dataclass(frozen=True)
+class Ended:
+    """How the process of a task ended: its exit code, and all that it printed."""
+
+    exit_code: int
+    output: str = ""
 
 
-def finished(task: str, folder: Path) -> bool:
-    """Tell whether a task ended well: the last line of status.json says so, and only that counts.
+@dataclass(frozen=True)
+class Expected:
+    """What a task was asked for, as far as that is known.
 
-    TAO's exit codes and the mere presence of files mean nothing: failures may exit with 0, and a
-    failed training may leave a checkpoint behind (TAO 5.5 to 7.3). TAO 5.0 to 5.3 end with the
-    status SUCCESS, newer ones with a sentence.
+    `spec` is its spec in any toolkit's schema, `videos` the names of the video folders that it is
+    to predict, `exported` the file that it is to write.
     """
-    last = (read_status(folder) or [{}])[-1]
-    return last.get("status") == "SUCCESS" or last.get("message") == FINISHED[task]
+
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    videos: Collection[str] | None = None
+    exported: Path | None = None
 
 
-def require_finished(task: str, folder: Path, code: int, output: str) -> None:
-    """Raise `InputError` with the task's own words if it did not end well."""
-    if code == 0 and finished(task, folder):
-        return
-    raise InputError(
-        f"The {task} task failed: {_reason(folder, output)}",
-        where=folder / "status.json",
-        found=f"exit code {code}",
-        fix="mend the cause and run the same command again; the rule's log holds all it printed",
+@dataclass(frozen=True)
+class Predicted:
+    """The label that a task predicts for a video, and its probability where that is known."""
+
+    label: str
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """What a TAO task left in its results folder, and whether it succeeded.
+
+    `finished` is what the task shows of itself, `problem` the error to raise unless it succeeded.
+    Of a training there are `history` and `checkpoints` by epoch, of an inference `predictions` by
+    the name of the video's folder, of an evaluation `metrics` in percent; those that count clips,
+    not videos, are named clip_accuracy and clip_m_accuracy.
+    """
+
+    task: str
+    folder: Path
+    finished: bool
+    problem: InputError | None
+    history: Sequence[Epoch] = ()
+    checkpoints: Sequence[Checkpoint] = ()
+    predictions: Mapping[str, Predicted] = field(default_factory=dict)
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Tell whether the task finished, and left what it was asked for."""
+        return self.problem is None
+
+    def require_success(self) -> None:
+        """Raise `InputError`, with the task's own words, unless it succeeded."""
+        if self.problem:
+            raise self.problem
+
+
+def read_outcome(
+    task: str,
+    folder: Path,
+    toolkit: str,
+    ended: Ended | None = None,
+    expected: Expected | None = None,
+) -> TaskOutcome:
+    """Return the outcome of a task of `toolkit` whose results are in `folder`; writes nothing.
+
+    `ended` is None for a task of an earlier job, whose process nobody watches any more: there
+    status.json decides.
+    """
+    expected = expected or Expected()
+    output = ended.output if ended else ""
+    records = status_json.read_records(folder)
+    checkpoints = find_checkpoints(folder) if task == "train" else []
+    predictions = _read_predictions(folder, output) if task == "inference" else {}
+    kpi = _read_kpi(records, output) if task == "evaluate" else {}
+    if records:
+        finished = status_json.says_finished(task, records)
+        history = status_json.read_history(records) if task == "train" else []
+    else:
+        shown = {"train": checkpoints, "evaluate": kpi, "inference": predictions, "export": True}
+        finished = toolkits.is_old(toolkit) and ended is not None and bool(shown[task])
+        history = [Epoch(c.epoch, val_loss=c.val_loss) for c in checkpoints]
+    finished = finished and (ended is None or ended.exit_code == 0)
+    outcome = TaskOutcome(
+        task,
+        folder,
+        finished,
+        None,
+        history,
+        checkpoints,
+        predictions,
+        metrics=_named_by_unit(kpi, expected.spec) if task == "evaluate" else {},
+    )
+    problem = _lacking(outcome, expected) if finished else _failure(outcome, records, ended)
+    return replace(outcome, problem=problem)
+
+
+def _read_predictions(folder: Path, output: str) -> dict[str, Predicted]:
+    """Return what the native engine wrote, or else what TAO printed."""
+    table = folder / PREDICTIONS
+    if table.exists():
+        return {
+            row["video"]: Predicted(row["prediction"], float(row[row["prediction"]]))
+            for row in read_csv(table)
+        }
+    return {video: Predicted(label) for video, label in transcript.read_predictions(output).items()}
+
+
+def _read_kpi(records: Sequence[Record], output: str) -> Mapping[str, float]:
+    """Return the figures of an evaluation as the task names them."""
+    return (records[-1].get("kpi") or {}) if records else transcript.read_accuracies(output)
+
+
+def _named_by_unit(kpi: Mapping[str, float], spec: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the figures of an evaluation, those that count clips as clip_accuracy, ....
+
+    TAO counts clips, not videos, when `spec` has it look at several of each (7.3,
+    pl_ar_model.py); the native engine reports both.
+    """
+    names = ("accuracy", "m_accuracy")
+    by_clip = {f"clip_{name}": kpi.get(f"clip_{name}") for name in names}
+    if None not in by_clip.values():
+        return {name: kpi.get(name) for name in names} | by_clip
+    mode = (spec.get("evaluate") or {}).get("video_eval_mode", "center")
+    # In 3D, `all` takes the whole video for one clip.
+    whole = mode == "all" and (spec.get("model") or {}).get("input_type") == "3d"
+    prefix = "" if mode == "center" or whole else "clip_"
+    return {prefix + name: kpi.get(name) for name in names}
+
+
+def _failure(outcome: TaskOutcome, records: Sequence[Record], ended: Ended | None) -> InputError:
+    """Return the error of a task that did not finish, with its own words."""
+    if records and records[-1].get("status") == "FAILURE":
+        reason = str(records[-1].get("message"))
+    else:
+        reason = transcript.last_words(ended.output if ended else "")
+    return InputError(
+        f"The {outcome.task} task failed: {reason}",
+        where=outcome.folder / status_json.NAME,
+        found=f"exit code {ended.exit_code}" if ended else "no line that says that it finished",
+        fix="correct the cause and run the same command again; the rule's log holds all it printed",
     )
 
 
-def _reason(folder: Path, output: str) -> str:
-    """Return the failure line of status.json, or else the end of what the task printed."""
-    records = read_status(folder)
-    if records and records[-1].get("status") == "FAILURE":
-        return str(records[-1].get("message"))
-    lines = [line for line in re.split(r"[\r\n]+", output) if line.strip()]
-    return "its last words were\n    " + "\n    ".join(lines[-8:]) if lines else "it said nothing"
+def _lacking(outcome: TaskOutcome, expected: Expected) -> InputError | None:
+    """Return the error for what a finished task was asked for and did not leave, if anything."""
+    if outcome.task == "train":
+        return _lacking_checkpoint(outcome, toolkits.last_epoch(expected.spec))
+    if outcome.task == "inference" and expected.videos is not None:
+        return _lacking_predictions(outcome, set(expected.videos))
+    exported = expected.exported
+    if exported and (not exported.is_file() or exported.stat().st_size == 0):
+        return InputError(
+            "The export says that it finished, and left no model.",
+            where=exported,
+            fix="the rule's log holds all it printed; check that tao.toolkit is what runs",
+        )
+    return None
 
 
-def read_history(folder: Path) -> list[dict[str, float | int | None]]:
-    """Return a row for each epoch of a training: losses, accuracies (0 to 1) and seconds.
-
-    An epoch that a resumed training repeated counts once, as it went the last time. Epochs count
-    from 0; TAO 5.0 to 5.3, whose lines tell no step, count them from 1.
-    """
-    rows: dict[int, dict[str, float | int | None]] = {}
-    epoch = None
-    for record in read_status(folder):
-        kpi = record.get("kpi") or {}
-        if record.get("message") == "Training loop in progress":
-            epoch = int(record["epoch"]) - ("step" not in record)
-            rows[epoch] = {
-                "epoch": epoch,
-                **{key: kpi.get(key) for key in HISTORY[1:-1]},
-                "seconds": _seconds(record.get("time_per_epoch")),
-            }
-        elif record.get("message") == "Train metrics generated." and epoch is not None:
-            rows[epoch] |= {key: kpi.get(key) for key in ("train_loss", "train_acc")}
-    return [rows[epoch] for epoch in sorted(rows)]
-
-
-def _seconds(duration: str | None) -> float | None:
-    """Convert TAO's `[D day, ]H:MM:SS.ffffff` to seconds."""
-    match = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+(?:\.\d+)?)", duration or "")
-    if match is None:
+def _lacking_checkpoint(outcome: TaskOutcome, epoch: int | None) -> InputError | None:
+    """Return the error unless there is a checkpoint of the last epoch that should have one."""
+    last = max((checkpoint.epoch for checkpoint in outcome.checkpoints), default=None)
+    if last is None and (epoch is None or epoch < 0):
+        return InputError(
+            "The training left no checkpoint.",
+            where=outcome.folder,
+            fix="lower train.checkpoint_interval to train.num_epochs or less",
+        )
+    if epoch is None or (last is not None and last >= epoch):
         return None
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return round(86400 * days + 3600 * hours + 60 * minutes + seconds, 3)
+    return InputError(
+        "The training says that it finished, and its last checkpoint is missing.",
+        where=outcome.folder,
+        found="no checkpoint" if last is None else f"the last is of epoch {last}",
+        allowed=[f"epoch {epoch}, counted from 0"],
+        fix=f"remove {outcome.folder} and run the same command again",
+    )
+
+
+def _lacking_predictions(outcome: TaskOutcome, videos: set[str]) -> InputError | None:
+    """Return the error unless there is one prediction for each of the videos."""
+    predicted = outcome.predictions.keys()
+    if predicted == videos:
+        return None
+    predictions, test_videos = count(len(predicted), "prediction"), count(len(videos), "test video")
+    return InputError(
+        f"Inference ended with {predictions} for {test_videos}.",
+        where=outcome.folder,
+        found=some(sorted(videos - predicted) or sorted(predicted - videos)),
+        fix="the rule's log holds all it printed; run the same command again",
+    )

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.dataset.split_table import read_split
-from actionrec.experiments.predictions import load_predictions
+from actionrec.experiments.predictions import read_predictions
 from actionrec.report.plots import plot_confusion, plot_history
-from actionrec.utils.files import write_text
+from actionrec.utils.pages import write_page
 from actionrec.utils.tables import read_csv, write_csv
 
 SUMMARY = (
@@ -42,7 +42,7 @@ def summarise(
 ) -> None:
     """Write summary.csv: a row for each experiment and split, then mean and spread over splits.
 
-    Accuracies are percentages, val_acc a share; the spread is the sample standard deviation.
+    Accuracies are in percent; the spread is the sample standard deviation.
     """
     rows = [
         _row(run, _json(metric), _json(choice), _videos(split))
@@ -110,27 +110,26 @@ def write_report(
     output: str | Path,
 ) -> None:
     """Write report.html: one page that holds all it shows and opens from disk."""
-    from jinja2 import Environment, StrictUndefined
-
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        Path(template).read_text(encoding="utf-8")
-    )
     sections = [
         _section(run, _json(metric), read_csv(history), prediction)
         for run, metric, history, prediction in zip(
             runs, metrics, histories, predictions, strict=True
         )
     ]
-    html = page.render(
-        dataset=_json(dataset), columns=SUMMARY, rows=read_csv(summary), sections=sections
+    write_page(
+        template,
+        output,
+        dataset=_json(dataset),
+        columns=SUMMARY,
+        rows=read_csv(summary),
+        sections=sections,
     )
-    write_text(output, html)
 
 
 def _section(
     run: Run, metrics: Mapping[str, Any], history: Sequence[Mapping[str, str]], predictions: str
 ) -> dict[str, Any]:
-    wrong = [p for p in load_predictions(predictions) if not p.correct]
+    wrong = [p for p in read_predictions(predictions) if not p.correct]
     return {
         "title": f"{run[0]}, split {run[1]}",
         "id": f"{run[0]}-split{run[1]}",
