@@ -78,7 +78,7 @@ def run(tmp_path, monkeypatch):
             (rgb / "000001.png").touch()
             rows.append((part, cls, f"{part} (1)", 1, "png", f"{cls}{part}", ""))
     write_table(folder / "split.tsv", split_table.COLUMNS, rows)
-    link_tree.link_split(folder / "split.tsv", frames, folder / "data")
+    link_tree.link_split(folder / "split.tsv", frames, folder / "data", "symlink")
     for task in ("train", "evaluate", "inference"):
         write_text(folder / f"specs/{task}.yaml", "train: {optim: {lr: 0.1}}\n")
     return folder

@@ -50,7 +50,7 @@ def run(request, tmp_path, stand_in, monkeypatch):
             (rgb / "000001.png").touch()
             rows.append((part, cls, video, 1, "png", f"{cls}{video}", ""))
     write_table(folder / "split.tsv", split_table.COLUMNS, rows)
-    link_tree.link_split(folder / "split.tsv", frames, folder / "data")
+    link_tree.link_split(folder / "split.tsv", frames, folder / "data", "symlink")
     for task in TASKS:
         render_spec(
             folder / f"specs/{task}.yaml",

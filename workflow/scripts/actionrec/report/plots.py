@@ -22,7 +22,7 @@ def plot_history(history: Sequence[Mapping[str, str]]) -> str:
                 axes.legend()
         axes.set_xlabel("epoch")
         axes.set_ylabel({"loss": "loss", "acc": "accuracy (%)"}[what])
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
     return svg_url(figure)
 
