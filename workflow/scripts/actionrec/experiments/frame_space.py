@@ -35,10 +35,11 @@ _SECONDS_IN = 1.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """The bytes that frames will take, and what that rests on, in words."""
+    """The bytes that frames will take, what that rests on, and whether that is their videos."""
 
     size: float
     basis: str
+    measured: bool = True
 
 
 def estimate(dataset: Mapping[str, Any], frames: Mapping[str, Any], block: int) -> Estimate:
@@ -64,7 +65,8 @@ def estimate(dataset: Mapping[str, Any], frames: Mapping[str, Any], block: int) 
             known[cls] = sum(sizes.values()) / share
     if not known:
         average = _HMDB51_CLASS[form] * (math.prod(size) / _HMDB51_PIXELS if size else 1)
-        return Estimate(average * len(classes), "what HMDB51's classes took: no video is here yet")
+        basis = "what HMDB51's classes took: no video is here yet"
+        return Estimate(average * len(classes), basis, measured=False)
     basis = f"measured on {count(sampled, 'video')}"
     if others := len(classes) - len(known):
         basis += f"; {count(others, 'class')} without a video yet counted like the others"

@@ -77,7 +77,7 @@ def require(checks: Sequence[Check]) -> None:
 
 
 def _runner(tao: Mapping[str, Any]) -> Iterator[Check]:
-    """Yield what the runner says that it needs."""
+    """Yield what the runner requires."""
     container = runners.container(tao)
     rows = runners.needs(tao["runner"], container)
     by_engine = tao["runner"] in ("docker", "launcher")
@@ -106,7 +106,7 @@ def _gpu_runtime(engine: str, image: str | None, row: Need) -> Check:
 
 
 def _pull(engine: str, image: str) -> Iterator[Check]:
-    """Yield whether an image that is not here can be had, and has room."""
+    """Yield whether an image that is not here can be pulled, and will fit."""
     known, said = ask(engine, "manifest", "inspect", image)
     state = "in its registry" if known else (said.splitlines() or ["no answer"])[-1]
     yield Check("image can be pulled", state, None if known else f"{engine} pull {image}")
@@ -119,7 +119,10 @@ def _pull(engine: str, image: str) -> Iterator[Check]:
 
 
 def disk(config: Mapping[str, Any]) -> Check:
-    """Return whether the frames that are not there yet will fit where they will lie."""
+    """Return whether the frames that are not there yet will fit where they will lie.
+
+    That is only advice while the videos are not here: other footage than HMDB51's may take less.
+    """
     folder = _existing(Path("resources", config["dataset"]["name"], "frames"))
     free, block = shutil.disk_usage(folder).free, os.statvfs(folder).f_frsize
     needed = frame_space.estimate(config["dataset"], config["frames"], block)
@@ -127,10 +130,10 @@ def disk(config: Mapping[str, Any]) -> Check:
     state = f"{_of(free, needed.size)} in {folder}: {needed.basis}"
     if free >= needed.size:
         return Check(name, state)
-    fix = f"free some space, or make {Path('resources')} a link to a larger disk"
+    fix = "free some space, or make resources a link to a larger disk"
     if config["frames"]["format"] == "png":
         fix += ", or set frames.format: jpg, which takes a fifth"
-    return Check(name, state, fix)
+    return Check(name, state, fix, required=needed.measured)
 
 
 def _existing(folder: Path) -> Path:
@@ -184,7 +187,7 @@ def _class_folders(root: Path, classes: Sequence[str]) -> Iterator[tuple[str, Pa
 
 
 def _shared_memory(runner: str) -> Check:
-    """A container has a shared memory of its own, which tao.container.shm_size sets."""
+    """Return whether there is shared memory; a container has its own: tao.container.shm_size."""
     name = "/dev/shm"  # noqa: S108
     if runner in runners.IN_CONTAINERS:
         return Check(name, "the container's own")
