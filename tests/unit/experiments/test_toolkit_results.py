@@ -145,8 +145,8 @@ def test_the_last_checkpoint_can_be_chosen(run):
     assert train(run, select="last")["epoch"] == 2
 
 
-def test_a_killed_training_goes_on_or_starts_afresh(run, monkeypatch):
-    """3.21.11 to 4.0.1 start afresh, 5.0 to 5.3 are told where to go on from, newer ones know."""
+def test_a_killed_training_resumes_or_starts_from_the_beginning(run, monkeypatch):
+    """3.21.11 to 4.0.1 start again, 5.0 to 5.3 get the checkpoint in their spec, newer find it."""
     folder, engine = run
     monkeypatch.setenv("FAULT", "killed")
     with pytest.raises(InputError, match="train task failed"):
@@ -156,12 +156,12 @@ def test_a_killed_training_goes_on_or_starts_afresh(run, monkeypatch):
         (folder / "train/ar_model_epoch=001-v1.tlt").write_bytes(b"PK cut short")
     assert train(run, select="last")["epochs"] == 3
     assert not list((folder / "train").glob("*-v1.tlt"))
-    told = folder / "train/resume.yaml"
+    resuming = folder / "train/resume.yaml"
     if engine.toolkit == "5.0.0":
-        named = yaml.safe_load(told.read_text())["train"]["resume_training_checkpoint_path"]
+        named = yaml.safe_load(resuming.read_text())["train"]["resume_training_checkpoint_path"]
         assert Path(named).name == "ar_model_epoch=000.tlt"
     else:
-        assert not told.exists()
+        assert not resuming.exists()
     rows = (folder / "train/status.json").read_text().count("Training loop in progress")
     assert rows == 3, "no epoch was trained twice, or all were and the first attempt forgotten"
 

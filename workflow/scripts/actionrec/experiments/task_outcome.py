@@ -163,7 +163,7 @@ def _failure(outcome: TaskOutcome, records: Sequence[Record], ended: Ended | Non
     if records and records[-1].get("status") == "FAILURE":
         reason = str(records[-1].get("message"))
     else:
-        reason = transcript.last_words(ended.output if ended else "")
+        reason = transcript.last_lines(ended.output if ended else "")
     return InputError(
         f"The {outcome.task} task failed: {reason}",
         where=outcome.folder / status_json.NAME,

@@ -36,7 +36,9 @@ def read_predictions(output: str) -> dict[str, str]:
     return found
 
 
-def last_words(output: str) -> str:
+def last_lines(output: str) -> str:
     """Return the end of what a task printed, as part of a message."""
     lines = [line for line in _LINE_END.split(output) if line.strip()]
-    return "its last words were\n    " + "\n    ".join(lines[-8:]) if lines else "it said nothing"
+    if not lines:
+        return "it printed nothing"
+    return "the last lines of its output are\n    " + "\n    ".join(lines[-8:])

@@ -1,9 +1,9 @@
-"""Put experiments side by side: a table, and a page with curves and confusion matrices."""
+"""Compare experiments: a table, and a page with training curves and confusion matrices."""
 
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ SUMMARY = (
     "stopped",
     "engine",
 )
-MISTAKES_SHOWN = 50
+MISTAKES_SHOWN = 50  # of an experiment on a split, the highest scores first
 
-Run = tuple[str, int]
+Run = tuple[str, int]  # experiment, number of the split
 
 
 def summarise(
@@ -45,7 +45,7 @@ def summarise(
     Accuracies are in percent; the spread is the sample standard deviation.
     """
     rows = [
-        _row(run, _json(metric), _json(choice), _videos(split))
+        _row(run, _read_json(metric), _read_json(choice), _count_videos(split))
         for run, metric, choice, split in zip(runs, metrics, choices, splits, strict=True)
     ]
     by_experiment: dict[str, list[dict[str, Any]]] = {}
@@ -60,11 +60,11 @@ def summarise(
     write_csv(output, SUMMARY, rows)
 
 
-def _json(path: str | Path) -> dict[str, Any]:
+def _read_json(path: str | Path) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _videos(split: str | Path) -> Counter[str]:
+def _count_videos(split: str | Path) -> Counter[str]:
     """Count the videos of each part of a split."""
     return Counter(row.part for row in read_split(Path(split)))
 
@@ -90,7 +90,10 @@ def _row(
 
 
 def _over_splits(
-    experiment: str, rows: Sequence[Mapping[str, Any]], name: str, function: Any
+    experiment: str,
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    function: Callable[[Iterable[float]], float],
 ) -> dict[str, Any]:
     figures = {
         key: round(function([row[key] for row in rows]), 3) for key in ("accuracy", "m_accuracy")
@@ -111,7 +114,7 @@ def write_report(
 ) -> None:
     """Write report.html: one page that holds all it shows and opens from disk."""
     sections = [
-        _section(run, _json(metric), read_csv(history), prediction)
+        _section(run, _read_json(metric), read_csv(history), prediction)
         for run, metric, history, prediction in zip(
             runs, metrics, histories, predictions, strict=True
         )
@@ -119,7 +122,7 @@ def write_report(
     write_page(
         template,
         output,
-        dataset=_json(dataset),
+        dataset=_read_json(dataset),
         columns=SUMMARY,
         rows=read_csv(summary),
         sections=sections,
