@@ -198,33 +198,6 @@ def test_sources_larger_than_the_fraction_still_give_the_smallest():
     assert sorted(drawn) == [f"small_run_f_{number}" for number in range(4)]
 
 
-@pytest.mark.parametrize(
-    ("video", "cls", "source"),
-    [
-        ("Turnk_r_Pippi_Michel_cartwheel_f_cm_np2_le_med_6", "cartwheel", "Turnk_r_Pippi_Michel"),
-        ("A_climb_stairs_f_nm_np1_fr_med_3", "climb_stairs", "A"),
-        ("A_climb_stairs_f_nm_np1_fr_med_3", "climb", "A_climb_stairs_f_nm_np1_fr_med_3"),
-        ("run_away_run_f_cm_np10_le_bad_2", "run", "run_away"),
-        ("v_SoccerJuggling_g23_c01", "juggling", "g23"),
-        ("holiday_01", "walk", "holiday_01"),
-    ],
-)
-def test_source_video_of_known_names(video, cls, source):
-    assert source_finder(None)(cls, video) == source
-
-
-def test_source_video_by_the_users_pattern():
-    find = source_finder(r"^(.+?)-\d+$")
-    assert find("walk", "holiday-01") == "holiday"
-    assert find("walk", "other") == "other"
-
-
-@pytest.mark.parametrize("pattern", ["(unclosed", "no group"])
-def test_pattern_that_cannot_work(pattern):
-    with pytest.raises(InputError, match=r"dataset\.source_video"):
-        source_finder(pattern)
-
-
 def test_fraction_draws_test_videos_anew_for_each_number(dataset):
     dataset.add("walk", [f"w{n}" for n in range(50)]).add("run", [f"r{n}" for n in range(20)])
     options = {"method": "fraction", "test_fraction": 0.3}

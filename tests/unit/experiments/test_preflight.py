@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.experiments import frame_space, preflight
-from actionrec.frames.extraction import extract_class
-from actionrec.frames.segments import Cut, write_cuts
-from actionrec.frames.videos import list_videos, write_files_table
+from actionrec.experiments import preflight
 from helpers import clone, edit, snakemake, write_video
 
 IMAGE = "nvcr.io/nvidia/tao/tao-toolkit:test"
@@ -168,68 +165,6 @@ def folder_of_videos(root: Path, frames: int = 20, **options) -> dict:
         for name in ("a.avi", "b.avi"):
             write_video(root / cls / name, frames, fourcc="MJPG", **options)
     return {"source": "folder", "path": str(root)}
-
-
-def true_size(frames: Path) -> int:
-    """Return the bytes of frames on disk, in blocks."""
-    return sum(path.stat().st_blocks * 512 for path in frames.rglob("*.*") if path.is_file())
-
-
-@pytest.mark.parametrize("wide", [64, 320])
-@pytest.mark.parametrize("stored", [{"format": "png"}, {"format": "jpg", "size": (224, 224)}])
-def test_the_space_of_frames_is_measured_on_the_videos_at_hand(machine, tmp_path, wide, stored):
-    changes = folder_of_videos(tmp_path / "videos", width=wide, height=wide * 3 // 4)
-    content = config(dataset=changes, frames=stored)
-    found = frame_space.estimate(content["dataset"], content["frames"], 4096)
-    assert found.basis == "measured on 4 videos"
-    for cls in ("wave", "clap"):
-        videos, table = tmp_path / "videos" / cls, tmp_path / f"{cls}.files.tsv"
-        write_files_table(table, list_videos(videos))
-        manifest = tmp_path / "results/mine/frames" / f"{cls}.tsv"
-        options = {"fmt": stored["format"], "size": stored.get("size")}
-        extract_class(videos, table, tmp_path / "frames" / cls, manifest, **options)
-    assert found.size == pytest.approx(true_size(tmp_path / "frames"), rel=0.1)
-    assert frame_space.estimate(content["dataset"], content["frames"], 4096).size == 0
-
-
-def test_classes_without_videos_count_like_the_others_or_else_like_hmdb51(machine, tmp_path):
-    dataset = config(dataset=folder_of_videos(tmp_path / "videos"))["dataset"]
-    frames = config()["frames"]
-    both = frame_space.estimate(dataset, frames, 4096)
-    shutil.rmtree(tmp_path / "videos/clap")
-    one = frame_space.estimate(dataset, frames, 4096)
-    assert one.size == pytest.approx(both.size, rel=0.1)
-    assert "1 class without a video yet" in one.basis
-    archives = {**dataset, "source": "archives"}
-    found = frame_space.estimate(archives, frames, 4096)
-    assert (found.size, found.measured) == (3.2e9, False)
-    assert "no video is here yet" in found.basis
-
-
-def test_segments_of_a_list_count_by_their_seconds(machine, tmp_path):
-    write_video(tmp_path / "long.avi", 90, fourcc="MJPG")
-    size = (tmp_path / "long.avi").stat().st_size
-    dataset, frames = (
-        config(dataset={"source": "table", "path": "list.csv"})["dataset"],
-        config()["frames"],
-    )
-    estimates = []
-    for end in (0.5, 1.0):
-        for cls in ("wave", "clap"):
-            cut = Cut("a", str(tmp_path / "long.avi"), size, 0.0, end)
-            table = tmp_path / f"results/mine/videos/{cls}.tsv"
-            table.parent.mkdir(parents=True, exist_ok=True)
-            write_cuts(table, [cut])
-        estimates.append(frame_space.estimate(dataset, frames, 4096))
-    assert estimates[0].basis == "measured on 2 videos"
-    assert estimates[1].size == pytest.approx(2 * estimates[0].size, rel=0.1)
-
-
-def test_a_video_that_cannot_be_read_stops_no_estimate(machine, tmp_path):
-    dataset = config(dataset=folder_of_videos(tmp_path / "videos"))["dataset"]
-    (tmp_path / "videos/clap/a.avi").write_bytes(b"nonsense")
-    found = frame_space.estimate(dataset, config()["frames"], 4096)
-    assert found.basis == "measured on 3 videos" and found.size > 0
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from actionrec.experiments import transcript
 from actionrec.experiments.checkpoints import choose, find_checkpoints, write_choice
 from actionrec.experiments.predictions import Prediction, read_predictions, write_predictions
 from actionrec.experiments.task_outcome import Ended, Expected, Predicted, read_outcome
-from actionrec.native import metrics
 from helpers import DATA
 
 GOLDEN = DATA / "golden"
@@ -143,21 +142,6 @@ def test_without_validation_the_last_is_taken(tmp_path):
     choice = choose_from(tmp_path, "best")
     assert choice.checkpoint.epoch == 3
     assert "nothing was validated" in choice.reason
-
-
-def test_metrics_are_taos():
-    """Three of four right in one class, the one of another wrong, a third class without videos."""
-    run, walk = 0, 1
-    pairs = [(walk, walk), (walk, walk), (walk, walk), (walk, run), (run, walk)]
-    confusion = metrics.confusion_matrix(pairs, 3)
-    scored = metrics.metrics_of_videos(confusion, ["run", "walk", "push"])
-    assert metrics.accuracies(confusion) == {"accuracy": 60.0, "m_accuracy": 25.0}
-    assert scored["accuracy"] == 60.0
-    assert scored["m_accuracy"] == 25.0
-    assert scored["confusion_matrix"] == [[0, 1, 0], [1, 3, 0], [0, 0, 0]]
-    assert scored["per_class"]["walk"] == {"accuracy": 75.0, "correct": 3, "videos": 4}
-    assert scored["videos"] == 5
-    assert json.loads(json.dumps(scored)) == scored, "plain numbers, no NumPy's"
 
 
 def test_predictions_are_read_from_what_tao_prints(tmp_path):

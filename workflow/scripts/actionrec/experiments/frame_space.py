@@ -75,21 +75,22 @@ def estimate(dataset: Mapping[str, Any], frames: Mapping[str, Any], block: int) 
 
 def frames_table(dataset: Mapping[str, Any], cls: str) -> Path:
     """Return the table of a class's frames, which is there once they are."""
-    return Path("results", dataset["name"], "frames", f"{cls}.tsv")
+    return _table(dataset, "frames", cls)
+
+
+def _table(dataset: Mapping[str, Any], kind: str, cls: str) -> Path:
+    return Path("results", dataset["name"], kind, f"{cls}.tsv")
 
 
 def _sources(dataset: Mapping[str, Any], cls: str) -> list[Source]:
     """Return the videos of a class, or the segments of them, that are here now."""
     if dataset["source"] in ("table", "shad"):
-        tables = Path("results", dataset["name"])
-        crops = tables / "crops" / f"{cls}.tsv"
+        crops = _table(dataset, "crops", cls)
         try:
-            listed = read_sources(
-                tables / "videos" / f"{cls}.tsv", crops if crops.exists() else None
-            )
+            table = _table(dataset, "videos", cls)
+            return list(read_sources(table, crops if crops.exists() else None).values())
         except InputError:  # not listed yet, or no longer there
             return []
-        return list(listed.values())
     videos = Path("resources", dataset["name"], "videos")
     if dataset["source"] == "folder":
         videos = Path(dataset["path"]).expanduser()
