@@ -79,6 +79,8 @@ def link_split(table: Path | str, frames: Path | str, data: Path | str, links: s
     data = Path(data)
     rows = read_split(Path(table))
     _require_frames(rows, Path(frames))
+    # Relative links survive moving the project; they start from where the tree will really be,
+    # since `results` may itself be a link to another disk.
     root = Path(frames).resolve()
     final = data.parent.resolve() / data.name
     places = [(Path(row.part, row.cls, row.video), row.cls, row.video) for row in rows]
@@ -115,6 +117,7 @@ def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[
         for path, row in expected.items()
         for fault in _image_faults(path, row)
     ]
+    # Strays count as well: TAO lists the folders, and would train on what the table does not name.
     classes = {path.parent for path in expected}
     allowed = {*expected, *(path.parent / row.cls for path in classes for row in rows)}
     folders = classes | {path.parent for path in classes}

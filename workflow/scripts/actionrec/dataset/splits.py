@@ -92,6 +92,7 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
     flow = _read_flow(clips, files.flows) if files.flows else {}
     if files.flows:
         clips = {cls: _with_flow(cls, of_class, flow) for cls, of_class in clips.items()}
+    # Bad videos and those without flow are gone by now, so that fractions are of what is used.
     source_of = source_finder(settings.source_video, file_names(clips))
     parts = _parts(files, settings, number, clips, source_of)
     rows = [
@@ -106,7 +107,7 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
         )
         for cls, of_class in parts.items()
         for clip in clips[cls]
-        if (part := of_class.get(clip.video))
+        if (part := of_class.get(clip.video))  # None: not used
     ]
     order = list(files.manifests)
     _require_parts(rows, order, settings.validation)
@@ -197,6 +198,7 @@ def _official_parts(files: ClassFiles, number: int) -> Parts:
         unlisted += [
             f"{cls}: {name} is in no split file" for name in sorted(videos - parts[cls].keys())
         ]
+    # One message for files of another dataset, rather than thousands of mismatches.
     if not matches:
         raise InputError(
             f"The files of split {number} are of another dataset: they name none of the videos.",
@@ -270,6 +272,7 @@ def draw(
         return []
     # The order of the hashes is a shuffle in which a new source keeps the order of the others.
     order = sorted(by_source, key=lambda source: _hash(salt, cls, source))
+    # Sources that do not fit are skipped: smaller ones behind them may.
     wanted = max(1, round(fraction * sum(map(len, by_source.values()))))
     drawn: list[str] = []
     for source in order:

@@ -105,6 +105,7 @@ def _split(
     near_duplicates: Sequence[Sequence[Key]],
 ) -> dict[str, Any]:
     """Return the videos of each class in each part, and the leaks between the parts."""
+    # The page shows all splits: one that cannot be made is a finding among others.
     try:
         rows = decide(files, settings, number)
     except InputError as error:

@@ -47,6 +47,7 @@ def find_checkpoints(folder: Path) -> list[Checkpoint]:
     found = []
     for path in folder.glob("*model_*"):
         match = _NAME.fullmatch(path.name)
+        # The link ar_model_latest.pth is no checkpoint of its own.
         if match and not path.is_symlink() and match["step"] != _NO_STEP:
             val_loss = float(match["val_loss"]) if match["val_loss"] else None
             found.append(Checkpoint(path, int(match["epoch"]), val_loss))
@@ -71,6 +72,7 @@ def choose(checkpoints: Sequence[Checkpoint], history: Sequence[Epoch], select: 
     `select` is `best` (highest validation accuracy where that is known, then lowest validation
     loss, then the earliest) or `last`. Without validation the last is taken.
     """
+    # TAO may validate less often than it saves: only what was validated can be compared.
     validated = {epoch.epoch: epoch for epoch in history if epoch.validated}
     candidates = [checkpoint for checkpoint in checkpoints if checkpoint.epoch in validated]
     if select == "last":

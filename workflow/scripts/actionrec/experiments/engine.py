@@ -80,6 +80,7 @@ def execute(
     if task != "train":  # which resumes from what it finds
         for leftover in (status_json.NAME, PREDICTIONS):
             (folder / leftover).unlink(missing_ok=True)
+    # Among the paths are the places that the links of the split lead to: a container mounts them.
     request = Request(
         program=toolkits.program(engine.toolkit),
         arguments=toolkits.arguments(engine.toolkit, task, spec, folder),
@@ -92,6 +93,7 @@ def execute(
     )
     ended = Ended(*runners.execute(engine.runner, request))
     outcome = read_outcome(task, folder, engine.toolkit, ended, expected)
+    # An old toolkit's exit code is evidence that a later job no longer has: it is written down.
     if task == "train" and outcome.finished and not (folder / status_json.NAME).exists():
         status_json.write_finished_training(folder, outcome.history)
     outcome.require_success()

@@ -50,7 +50,7 @@ def starting_weights(
 
 def refuse_encrypted(files: Sequence[str]) -> None:
     """Raise `InputError` for weights that NVIDIA's own code cannot read without a key."""
-    from actionrec.native.checkpoints.encrypted import is_encrypted_file
+    from actionrec.native.checkpoints.encrypted import is_encrypted_file  # loads PyTorch
 
     for file in files:
         if is_encrypted_file(file):

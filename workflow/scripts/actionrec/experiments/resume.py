@@ -36,11 +36,12 @@ def prepare(folder: Path, fingerprint: str, toolkit: str) -> None:
     previous = _previous(folder)
     for kept in (folder, previous):
         if _fingerprint_of(kept) == fingerprint:
-            if kept == previous:
+            if kept == previous:  # the configuration was changed back before the new one succeeded
                 shutil.rmtree(folder, ignore_errors=True)
                 previous.rename(folder)
             remove_failed_start(folder)
             return
+    # Only a complete training is worth its space while another one runs.
     if read_outcome("train", folder, toolkit).finished:
         shutil.rmtree(previous, ignore_errors=True)
         folder.rename(previous)
@@ -66,6 +67,7 @@ def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
     latest = next(trial.glob("*_latest.pth"), None)
     if latest is None or _fingerprint_of(trial) != fingerprint or (folder / latest.name).exists():
         return
+    # Links, not moves: the trial's folder stays as it is, for its own fingerprint and the ranking.
     for checkpoint in find_checkpoints(trial):
         same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
     *lines, _ = (trial / STATUS).read_text(encoding="utf-8").splitlines(keepends=True)
@@ -82,6 +84,7 @@ def spec_to_train(spec: Path, folder: Path, toolkit: str) -> Path:
     if toolkits.resumes(toolkit):
         return spec
     found = [checkpoint.path for checkpoint in find_checkpoints(folder)]
+    # PyTorch writes ZIP files, whose directory is at the end: a file that was cut short has none.
     whole = [] if toolkits.is_old(toolkit) else [path for path in found if zipfile.is_zipfile(path)]
     for leftover in set(found) - set(whole):
         leftover.unlink()

@@ -118,6 +118,7 @@ def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
     """Write the spec of a trial: the training's, but for where it ends and leaves its results."""
     spec = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
     spec["train"]["results_dir"] = str(Path(spec["results_dir"]) / Path(trial).stem)
+    # Complete, as all specs are, though the training's may name no key of the native engine.
     spec["native"] = {
         **asdict(NativeConfig()),
         **(spec.get("native") or {}),

@@ -100,29 +100,45 @@ def read_outcome(
     expected = expected or Expected()
     output = ended.output if ended else ""
     records = status_json.read_records(folder)
-    checkpoints = find_checkpoints(folder) if task == "train" else []
-    predictions = _read_predictions(folder, output) if task == "inference" else {}
-    kpi = _read_kpi(records, output) if task == "evaluate" else {}
-    if records:
-        finished = status_json.says_finished(task, records)
-        history = status_json.read_history(records) if task == "train" else []
-    else:
-        shown = {"train": checkpoints, "evaluate": kpi, "inference": predictions, "export": True}
-        finished = toolkits.is_old(toolkit) and ended is not None and bool(shown[task])
-        history = [Epoch(c.epoch, val_loss=c.val_loss) for c in checkpoints]
-    finished = finished and (ended is None or ended.exit_code == 0)
-    outcome = TaskOutcome(
-        task,
-        folder,
-        finished,
-        None,
-        history,
-        checkpoints,
-        predictions,
-        metrics=_named_by_unit(kpi, expected.spec) if task == "evaluate" else {},
-    )
+    outcome = TaskOutcome(task, folder, finished=False, problem=None)
+    if task == "train":
+        checkpoints = find_checkpoints(folder)
+        outcome = replace(
+            outcome, checkpoints=checkpoints, history=_read_history(records, checkpoints)
+        )
+    elif task == "inference":
+        outcome = replace(outcome, predictions=_read_predictions(folder, output))
+    elif task == "evaluate":
+        outcome = replace(outcome, metrics=_read_metrics(records, output, expected.spec))
+    finished = _is_finished(outcome, records, toolkit, ended)
     problem = _lacking(outcome, expected) if finished else _failure(outcome, records, ended)
-    return replace(outcome, problem=problem)
+    return replace(outcome, finished=finished, problem=problem)
+
+
+def _is_finished(
+    outcome: TaskOutcome, records: Sequence[Record], toolkit: str, ended: Ended | None
+) -> bool:
+    """Tell whether a task ended well as far as it shows: conditions 1 and 2 above."""
+    if ended and ended.exit_code != 0:
+        return False
+    if records:
+        return status_json.says_finished(outcome.task, records)
+    if not toolkits.is_old(toolkit) or ended is None:
+        return False
+    shown = {
+        "train": outcome.checkpoints,
+        "evaluate": any(figure is not None for figure in outcome.metrics.values()),
+        "inference": outcome.predictions,
+        "export": True,  # it prints nothing; condition 3 asks for its file
+    }
+    return bool(shown[outcome.task])
+
+
+def _read_history(records: Sequence[Record], checkpoints: Sequence[Checkpoint]) -> list[Epoch]:
+    """Return the epochs by status.json, or else by the names of the checkpoints."""
+    if records:
+        return status_json.read_history(records)
+    return [Epoch(checkpoint.epoch, val_loss=checkpoint.val_loss) for checkpoint in checkpoints]
 
 
 def _read_predictions(folder: Path, output: str) -> dict[str, Predicted]:
@@ -136,18 +152,17 @@ def _read_predictions(folder: Path, output: str) -> dict[str, Predicted]:
     return {video: Predicted(label) for video, label in transcript.read_predictions(output).items()}
 
 
-def _read_kpi(records: Sequence[Record], output: str) -> Mapping[str, float]:
-    """Return the figures of an evaluation as the task names them."""
-    return (records[-1].get("kpi") or {}) if records else transcript.read_accuracies(output)
-
-
-def _named_by_unit(kpi: Mapping[str, float], spec: Mapping[str, Any]) -> dict[str, float | None]:
+def _read_metrics(
+    records: Sequence[Record], output: str, spec: Mapping[str, Any]
+) -> dict[str, float | None]:
     """Return the figures of an evaluation, those that count clips as clip_accuracy, ....
 
     TAO counts clips, not videos, when `spec` has it look at several of each (7.3,
     pl_ar_model.py); the native engine reports both.
     """
+    kpi = (records[-1].get("kpi") or {}) if records else transcript.read_accuracies(output)
     names = ("accuracy", "m_accuracy")
+    # The native engine's figures: both kinds, under their own names.
     by_clip = {f"clip_{name}": kpi.get(f"clip_{name}") for name in names}
     if None not in by_clip.values():
         return {name: kpi.get(name) for name in names} | by_clip
@@ -160,6 +175,7 @@ def _named_by_unit(kpi: Mapping[str, float], spec: Mapping[str, Any]) -> dict[st
 
 def _failure(outcome: TaskOutcome, records: Sequence[Record], ended: Ended | None) -> InputError:
     """Return the error of a task that did not finish, with its own words."""
+    # Many failures write no such line: status.json then just ends, and the traceback is printed.
     if records and records[-1].get("status") == "FAILURE":
         reason = str(records[-1].get("message"))
     else:
@@ -191,6 +207,7 @@ def _lacking(outcome: TaskOutcome, expected: Expected) -> InputError | None:
 def _lacking_checkpoint(outcome: TaskOutcome, epoch: int | None) -> InputError | None:
     """Return the error unless there is a checkpoint of the last epoch that should have one."""
     last = max((checkpoint.epoch for checkpoint in outcome.checkpoints), default=None)
+    # -1: the interval of the checkpoints is longer than the training.
     if last is None and (epoch is None or epoch < 0):
         return InputError(
             "The training left no checkpoint.",

@@ -90,6 +90,7 @@ def _train(training: Training, engine: Engine) -> TaskOutcome:
     made_from = [training.split, *training.pretrained]
     fingerprint = resume.fingerprint(engine.version, [training.spec, *made_from])
     resume.prepare(folder, fingerprint, engine.toolkit)
+    # The trial's spec differs from this one, so it has a fingerprint of its own.
     if training.trial:
         of_trial = resume.fingerprint(engine.version, [training.trial.spec, *made_from])
         resume.start_from_trial(folder, run / training.trial.spec.stem, of_trial)
@@ -100,6 +101,7 @@ def _train(training: Training, engine: Engine) -> TaskOutcome:
         outcome.require_success()
         return outcome
     spec = resume.spec_to_train(training.spec, folder, engine.toolkit)
+    # Copies on the node's own disk change no result: the fingerprint is of the spec without them.
     with scratch.spec_on_scratch(engine.scratch, spec, training.split, workers=engine.threads) as (
         spec_here,
         copies,
@@ -137,6 +139,7 @@ def evaluate(
     spec = Path(spec)
     link_tree.verify_split(Path(split), run_folder(spec) / "data")
     outcome = execute("evaluate", spec, engine, Expected(_read(spec)))
+    # From the predictions, one a video: TAO's evaluate counts clips, and tells no single video.
     ids = {label: number for number, label in enumerate(labels)}
     pairs = ((ids[p.label], ids[p.prediction]) for p in read_predictions(predictions))
     confusion = metrics.confusion_matrix(pairs, len(ids))

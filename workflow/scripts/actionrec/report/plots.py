@@ -34,6 +34,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> st
     size = min(14.0, 2.2 + 0.45 * len(labels))
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
+    # Colours by row, so that a class with few videos is as readable as one with many.
     shares = [[n / max(1, sum(row)) for n in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(labels)), labels, rotation=90)
@@ -43,6 +44,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> st
     for y, row in enumerate(matrix):
         for x, count in enumerate(row):
             if count:
+                # The scale ends in dark blue.
                 color = "white" if shares[y][x] > 0.5 else "black"
                 axes.text(x, y, str(count), ha="center", va="center", color=color, fontsize=8)
     return svg_url(figure)

@@ -147,6 +147,7 @@ def _cell(field: str, value: Any) -> str:
 def _fetch_by_command(model: Model, file: str, path: Path, checksum: str | None) -> bool:
     """Download with the `ngc` command; return whether it is there and got the right file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The command makes folders of its own names: the file is looked for below a temporary one.
     with tempfile.TemporaryDirectory(prefix=".ngc.", dir=path.parent) as folder:
         command = ["download-version", str(model), "--dest", folder, "--file", file]
         done = _run_command(command)
@@ -269,6 +270,7 @@ class _Registry:
 
     def _exchange(self, key: str, model: Model) -> str:
         """Return a token for a model's owner, in exchange for a key of the older kind."""
+        # The user name is literally $oauthtoken; scopes are the organisation and its team.
         host = os.environ.get("NGC_CLI_AUTH_URL", AUTHENTICATION).rstrip("/")
         scopes = ["/".join(model.owner[: depth + 1]) for depth in range(len(model.owner))]
         params = {"service": "ngc", "scope": [f"group/ngc:{scope}" for scope in scopes]}
@@ -285,7 +287,7 @@ class _Registry:
             answer = response.json()
             return answer if isinstance(answer, dict) else {}
         except requests.HTTPError as error:
-            raise _refused(error, model) from None
+            raise _refused(error, model) from None  # its traceback might show the token
         except requests.RequestException as error:
             raise InputError(
                 "NGC does not answer.",
