@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrec.experiments.pretrained import starting_weights
+from actionrec.experiments.pretrained import weights_of_spec
 from actionrec.spec.render import render_spec
 from actionrec.utils.rule_script import job
 
@@ -19,7 +19,7 @@ with job(snakemake):
         validation=params.validation,
         toolkit=toolkit,
         encrypt=encrypt,
-        pretrained=starting_weights(
+        pretrained=weights_of_spec(
             snakemake.input,
             params.pretrained_classes,
             runner=params.runner,

@@ -23,7 +23,7 @@ def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -
         shutil.copyfile(files[0], part)
 
 
-def starting_weights(
+def weights_of_spec(
     files: Sequence[str],
     class_counts: Mapping[str, int | None],
     *,
@@ -31,7 +31,7 @@ def starting_weights(
     toolkit: str,
     encrypt: bool,
 ) -> dict[str, tuple[Path, int]]:
-    """Return the weights of each stream with the number of classes that they tell apart.
+    """Return what a spec says of the weights of each stream: the file and its number of classes.
 
     `class_counts` holds that number for each stream, or None where the file's last layer must say
     it; `files` has one for each of its streams, or none at all. Raises `InputError` for encrypted
