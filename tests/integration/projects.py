@@ -46,23 +46,23 @@ def make_project(folder: Path) -> Path:
 def train(outputs: Path, runner: str, image: str = IMAGE) -> Path:
     """Train in the project that is the working directory; return the model, one of `outputs`.
 
-    Another folder of outputs stands for another engine: it trains anew.
+    Another folder of outputs stands for another engine: it retrains.
     """
     model = outputs / "model.pth"
-    tasks.train(
-        Path(SPLIT, "specs/train.yaml"),
-        Path(SPLIT, "split.tsv"),
-        [],
+    training = tasks.Training(
+        spec=Path(SPLIT, "specs/train.yaml"),
+        split=Path(SPLIT, "split.tsv"),
+        pretrained=(),
         model=model,
         choice=outputs / "model.json",
         history=outputs / "history.csv",
-        select="best",
-        engine=tasks.Engine(
-            runner,
-            str(outputs),
-            threads=1,
-            log=outputs / "log",
-            container=Container(image, mounts=MOUNTS, ulimits={}),
-        ),
     )
+    engine = tasks.Engine(
+        runner,
+        str(outputs),
+        threads=1,
+        log=outputs / "log",
+        container=Container(image, mounts=MOUNTS, ulimits={}),
+    )
+    tasks.train(training, engine)
     return model

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from actionrec.config import sweeps
-from actionrec.experiments.status import read_history
+from actionrec.experiments.status_json import Epoch, read_history, read_records
 from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
@@ -335,10 +336,10 @@ def check_budget(folder: Path, members: int) -> str:
     return trials[0]["experiment"]
 
 
-def curve_of(folder: Path, experiment: str, task: str) -> list[dict]:
+def curve_of(folder: Path, experiment: str, task: str) -> list[Epoch]:
     """Return losses and accuracies of a training by epoch, without times."""
-    history = read_history(folder / "results" / experiment / "split1" / task)
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+    records = read_records(folder / "results" / experiment / "split1" / task)
+    return [replace(epoch, seconds=None) for epoch in read_history(records)]
 
 
 def runs(folder: Path) -> list[str]:

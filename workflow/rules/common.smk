@@ -250,7 +250,8 @@ def trial_outcome(wildcards):
     if exp not in BUDGETS:
         return {}
     run, ranking = f"<results>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
-    surely = budgets.stays_stopped(exp, BUDGETS[exp], Path("results", ranking))
+    trials = {name: Path("results", name, split, "trial.json") for name in BUDGETS[exp].members}
+    surely = budgets.stays_stopped(exp, BUDGETS[exp], Path("results", ranking), trials)
     return {
         "trial": [f"{run}/trial{suffix}" for suffix in (WEIGHTS, ".json", ".csv")],
         "trial_spec": f"{run}/specs/trial.yaml",

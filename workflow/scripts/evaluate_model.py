@@ -1,16 +1,14 @@
 """Score a model on the test videos."""
 
-from pathlib import Path
-
-from actionrec.experiments.tasks import engine, evaluate
+from actionrec.experiments.tasks import Engine, evaluate
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
     evaluate(
-        Path(snakemake.input.spec),
-        Path(snakemake.input.split),
-        Path(snakemake.input.predictions),
-        Path(snakemake.output[0]),
-        labels=snakemake.params.labels,
-        engine=engine(snakemake),
+        snakemake.input.spec,
+        snakemake.input.split,
+        snakemake.input.predictions,
+        snakemake.output[0],
+        snakemake.params.labels,
+        Engine.of_rule(snakemake),
     )

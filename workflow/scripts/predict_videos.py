@@ -1,14 +1,8 @@
 """Predict every test video."""
 
-from pathlib import Path
-
-from actionrec.experiments.tasks import engine, predict
+from actionrec.experiments.tasks import Engine, predict
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
-    predict(
-        Path(snakemake.input.spec),
-        Path(snakemake.input.split),
-        Path(snakemake.output[0]),
-        engine=engine(snakemake),
-    )
+    given = snakemake.input
+    predict(given.spec, given.split, snakemake.output[0], Engine.of_rule(snakemake))

@@ -2,24 +2,28 @@
 
 from pathlib import Path
 
-from actionrec.experiments.pretrained import refuse_encrypted, with_class_counts
+from actionrec.experiments.pretrained import weights_of_spec
 from actionrec.spec.render import render_spec
-from actionrec.spec.toolkits import is_old
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
-    has_key = snakemake.params.encrypt or is_old(snakemake.params.toolkit)
-    if snakemake.params.runner != "native" and not has_key:
-        refuse_encrypted(snakemake.input)
+    params, spec = snakemake.params, Path(snakemake.output[0])
+    toolkit, encrypt = params.toolkit, params.encrypt
     render_spec(
-        Path(snakemake.output[0]),
+        spec,
         snakemake.wildcards.task,
-        snakemake.params.overrides,
-        native=snakemake.params.native,
-        labels=snakemake.params.classes,
-        run=Path(snakemake.output[0]).parents[1],
-        validation=snakemake.params.validation,
-        toolkit=snakemake.params.toolkit,
-        encrypt=snakemake.params.encrypt,
-        pretrained=with_class_counts(snakemake.input, snakemake.params.pretrained_classes),
+        params.overrides,
+        native=params.native,
+        labels=params.classes,
+        run=spec.parents[1],
+        validation=params.validation,
+        toolkit=toolkit,
+        encrypt=encrypt,
+        pretrained=weights_of_spec(
+            snakemake.input,
+            params.pretrained_classes,
+            runner=params.runner,
+            toolkit=toolkit,
+            encrypt=encrypt,
+        ),
     )

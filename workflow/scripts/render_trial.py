@@ -1,9 +1,7 @@
 """Write the spec of an experiment's trial."""
 
-from pathlib import Path
-
 from actionrec.experiments.successive_halving import write_trial_spec
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
-    write_trial_spec(Path(snakemake.input[0]), snakemake.params.epochs, Path(snakemake.output[0]))
+    write_trial_spec(snakemake.input[0], snakemake.params.epochs, snakemake.output[0])

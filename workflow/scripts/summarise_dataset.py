@@ -1,21 +1,17 @@
 """Summarise the dataset and its splits."""
 
-from pathlib import Path
-
-from actionrec.dataset.summary import summarise
+from actionrec.dataset.splits import ClassFiles, SplitSettings
+from actionrec.dataset.summary import official_files, summarise
 from actionrec.utils.rule_script import job
 
 with job(snakemake):
-    classes, draw = snakemake.params.classes, snakemake.params.draw
-    files = map(Path, snakemake.input.official)
-    official = {k: dict(zip(classes, files, strict=False)) for k in draw["numbers"]}
+    given, params = snakemake.input, snakemake.params
+    draw = {key: value for key, value in params.draw.items() if key != "numbers"}
     summarise(
-        dict(zip(classes, map(Path, snakemake.input.manifests), strict=True)),
-        Path(snakemake.output[0]),
-        frames=Path(snakemake.params.frames),
-        draw=draw,
-        official=official,
-        given=dict(zip(classes, map(Path, snakemake.input.given), strict=False)),
-        source_video=snakemake.params.source_video,
+        ClassFiles.of_classes(params.classes, given.manifests, given=given.given),
+        snakemake.output[0],
+        frames=params.frames,
+        settings=SplitSettings(**draw, source_video=params.source_video),
+        official=official_files(params.classes, params.draw["numbers"], given.official),
         threads=snakemake.threads,
     )

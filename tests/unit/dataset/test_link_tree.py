@@ -61,7 +61,7 @@ def test_frames_may_lie_on_another_volume(frames, run, mount_disk, links):
 
 
 def test_a_hard_link_to_another_volume_is_refused_and_the_old_tree_stays(frames, run, mount_disk):
-    link_split(run / "split.tsv", frames, run / "data")
+    link_split(run / "split.tsv", frames, run / "data", "symlink")
     disk = mount_disk("size=1m")
     shutil.copytree(frames, disk / "frames")
     with pytest.raises(InputError) as error:

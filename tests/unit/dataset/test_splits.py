@@ -1,4 +1,4 @@
-"""Splits follow the official files or a draw, keep films on one side, and become TAO's tree."""
+"""Splits follow the official files or a draw, keep source videos whole, and become TAO's tree."""
 
 import hashlib
 import shutil
@@ -7,8 +7,9 @@ from collections import Counter
 import pytest
 
 from actionrec.dataset.link_tree import inference_names, link_split, verify_split
+from actionrec.dataset.source_videos import source_finder
 from actionrec.dataset.split_table import read_split
-from actionrec.dataset.splits import draw, make_split, source_finder
+from actionrec.dataset.splits import ClassFiles, SplitSettings, draw, make_split
 from actionrec.errors import InputError
 from actionrec.frames.flow_manifest import FlowRecord, write_flow_manifest
 from actionrec.frames.manifest import FrameRecord, write_manifest
@@ -44,12 +45,13 @@ class Dataset:
             self.official[cls].write_text("".join(lines))
         return self
 
-    def split(self, classes=None, **options):
+    def split(self, classes=None, number=1, flows=None, **changes):
         table = self.root / "split.tsv"
         table.unlink(missing_ok=True)
-        options = {"method": "official", "number": 1, "official": self.official} | options
-        names = classes or self.manifests
-        make_split(table, manifests={cls: self.manifests[cls] for cls in names}, **options)
+        manifests = {cls: self.manifests[cls] for cls in classes or self.manifests}
+        files = ClassFiles(manifests, flows or {}, self.official)
+        settings = {"method": "official", "test_fraction": 0.3, "validation": 0.2, "seed": 1234}
+        make_split(table, files, SplitSettings(**{**settings, **changes}), number)
         return read_split(table)
 
 
@@ -144,17 +146,17 @@ def test_table_is_ordered_by_part_then_label_then_name(hmdb51):
     assert header == "part\tclass\tvideo\tframes\tformat\tsha256\tflow"
 
 
-def test_validation_is_held_out_of_training_by_film(hmdb51):
+def test_validation_is_held_out_of_training_by_source_video(hmdb51):
     tutorial = {(row.cls, row.video): row.part for row in hmdb51.split(validation="test")}
     rows = hmdb51.split(validation=0.2)
     find = source_finder(None)
     for cls in hmdb51.manifests:
         parts = {row.video: row.part for row in rows if row.cls == cls}
-        films = {
-            part: {find(video, cls) for video, of in parts.items() if of == part}
+        sources = {
+            part: {find(cls, video) for video, of in parts.items() if of == part}
             for part in ("train", "val")
         }
-        assert not films["train"] & films["val"]
+        assert not sources["train"] & sources["val"]
         assert 8 <= count(rows)[cls, "val"] <= 14
         assert {v for v, part in parts.items() if part == "test"} == {
             video for (of, video), part in tutorial.items() if of == cls and part == "test"
@@ -182,7 +184,7 @@ def test_a_new_video_moves_few_others():
     assert len(before - after) <= 1
 
 
-def test_drawn_fraction_keeps_films_whole():
+def test_drawn_fraction_keeps_source_videos_whole():
     videos = [f"film{number // 7}_run_f_x{number}" for number in range(70)]
     for seed in range(20):
         drawn = draw(videos, "run", source_finder(None), 0.3, str(seed))
@@ -191,43 +193,16 @@ def test_drawn_fraction_keeps_films_whole():
         assert len(films) == 3
 
 
-def test_films_larger_than_the_fraction_still_give_the_smallest():
+def test_sources_larger_than_the_fraction_still_give_the_smallest():
     videos = [f"big_run_f_{number}" for number in range(9)]
     videos += [f"small_run_f_{number}" for number in range(4)]
     drawn = draw(videos, "run", source_finder(None), 0.1, "1")
     assert sorted(drawn) == [f"small_run_f_{number}" for number in range(4)]
 
 
-@pytest.mark.parametrize(
-    ("video", "cls", "source"),
-    [
-        ("Turnk_r_Pippi_Michel_cartwheel_f_cm_np2_le_med_6", "cartwheel", "Turnk_r_Pippi_Michel"),
-        ("A_climb_stairs_f_nm_np1_fr_med_3", "climb_stairs", "A"),
-        ("A_climb_stairs_f_nm_np1_fr_med_3", "climb", "A_climb_stairs_f_nm_np1_fr_med_3"),
-        ("run_away_run_f_cm_np10_le_bad_2", "run", "run_away"),
-        ("v_SoccerJuggling_g23_c01", "juggling", "g23"),
-        ("holiday_01", "walk", "holiday_01"),
-    ],
-)
-def test_source_video_of_known_names(video, cls, source):
-    assert source_finder(None)(video, cls) == source
-
-
-def test_source_video_by_the_users_pattern():
-    find = source_finder(r"^(.+?)-\d+$")
-    assert find("holiday-01", "walk") == "holiday"
-    assert find("other", "walk") == "other"
-
-
-@pytest.mark.parametrize("pattern", ["(unclosed", "no group"])
-def test_pattern_that_cannot_work(pattern):
-    with pytest.raises(InputError, match=r"dataset\.source_video"):
-        source_finder(pattern)
-
-
 def test_fraction_draws_test_videos_anew_for_each_number(dataset):
     dataset.add("walk", [f"w{n}" for n in range(50)]).add("run", [f"r{n}" for n in range(20)])
-    options = {"method": "fraction", "official": None, "test_fraction": 0.3}
+    options = {"method": "fraction", "test_fraction": 0.3}
     tests = {}
     for number in (1, 2, 3):
         rows = dataset.split(number=number, **options)
@@ -289,7 +264,7 @@ def test_bad_videos_are_left_out_and_named(dataset, caplog):
     assert "Left out of class walk, bad: e.avi" in caplog.text
 
 
-def test_class_with_one_film_is_trained_without_validation(dataset, caplog):
+def test_class_with_one_source_video_is_trained_without_validation(dataset, caplog):
     dataset.add("walk", list("abc"), {"a": 1, "b": 1, "c": 2})
     dataset.add("run", ["d", "e"], {"d": 1, "e": 2})
     rows = dataset.split()
@@ -305,7 +280,7 @@ def test_no_validation_video_at_all(dataset):
     assert count(dataset.split(validation="test")) == {("run", "train"): 1, ("run", "test"): 1}
 
 
-@pytest.mark.parametrize("options", [{}, {"method": "fraction", "official": None}])
+@pytest.mark.parametrize("options", [{}, {"method": "fraction"}])
 def test_classes_without_test_videos_are_named(dataset, options):
     dataset.add("walk", list("abcd"), {"a": 1, "b": 1, "c": 2, "d": 2})
     dataset.add("run", ["x"], {"x": 1})
@@ -333,8 +308,8 @@ def test_a_source_video_in_training_and_in_test_is_named(dataset, caplog):
     dataset.add("walk", list(videos), videos)
     dataset.add("run", ["a", "b"], {"a": 1, "b": 2})
     dataset.split(validation="test")
-    assert "1 of 4 source videos have clips in training and in test" in caplog.text
-    assert "too good: walk/Film" in caplog.text
+    assert "1 of 4 source videos in training and in test" in caplog.text
+    assert "too high: walk/Film" in caplog.text
 
 
 @pytest.fixture
@@ -349,13 +324,13 @@ def project(tmp_path):
             rgb.mkdir(parents=True)
             for number in (1, 2, 3):
                 (rgb / f"{number:06d}.png").write_text(f"{cls} {video}")
-    dataset.split(method="fraction", official=None)
+    dataset.split(method="fraction")
     return tmp_path / "project"
 
 
 def link(project):
     table, data = project / "results/mine/split.tsv", project / "results/mine/data"
-    link_split(table, project / "resources/mine/frames", data)
+    link_split(table, project / "resources/mine/frames", data, "symlink")
     return table, data
 
 
@@ -386,7 +361,7 @@ def test_every_class_has_its_folder_in_every_part(dataset, tmp_path):
     dataset.add("run", ["d", "e"], {"d": 1, "e": 2})
     for row in dataset.split():
         (tmp_path / "pool" / row.cls / row.video / "rgb").mkdir(parents=True)
-    link_split(tmp_path / "split.tsv", tmp_path / "pool", tmp_path / "data")
+    link_split(tmp_path / "split.tsv", tmp_path / "pool", tmp_path / "data", "symlink")
     assert list((tmp_path / "data/val/run").iterdir()) == []
     assert len(list((tmp_path / "data/val/walk").iterdir())) == 1
 
@@ -422,7 +397,7 @@ def test_missing_frames_leave_the_old_tree_alone(project):
     before = sorted(data.rglob("*"))
     row = read_split(table)[0]
     shutil.rmtree(project / "resources/mine/frames" / row.cls / row.video)
-    with pytest.raises(InputError, match="1 videos of the split have no frames"):
+    with pytest.raises(InputError, match="frames of 1 video of the split are missing"):
         link(project)
     assert sorted(data.rglob("*")) == before
 
@@ -490,7 +465,7 @@ def test_u_and_v_are_counted_before_training(moving, tmp_path):
             folder.mkdir(parents=True)
             for number in range(1, count + 1):
                 (folder / f"{number:06d}.{suffix}").touch()
-    link_split(table, frames, data)
+    link_split(table, frames, data, "symlink")
     verify_split(table, data)
     (frames / "walk/a/v/000002.jpg").unlink()
     (frames / "walk/b/u/000003.jpg").touch()
@@ -533,7 +508,7 @@ def test_no_path_leaves_its_folder(tmp_path, row):
     table = tmp_path / "split.tsv"
     table.write_text(f"part\tclass\tvideo\tframes\tformat\tsha256\tflow\n{row}\n")
     with pytest.raises(InputError):
-        link_split(table, tmp_path / "frames", tmp_path / "data")
+        link_split(table, tmp_path / "frames", tmp_path / "data", "symlink")
     assert not (tmp_path / "data").exists()
 
 

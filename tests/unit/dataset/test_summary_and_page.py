@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from actionrec.dataset.page import write_page
+from actionrec.dataset.splits import ClassFiles, SplitSettings
 from actionrec.dataset.summary import summarise
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, write_manifest
@@ -17,7 +18,8 @@ from actionrec.frames.videos import list_videos, write_files_table
 from helpers import REPOSITORY
 
 CLIP = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
-DRAW = {"method": "fraction", "test_fraction": 0.3, "validation": 0.3, "seed": 1, "numbers": [1, 2]}
+SETTINGS = SplitSettings("fraction", test_fraction=0.3, validation=0.3, seed=1)
+GIVEN = replace(SETTINGS, method="given")
 
 
 def test_summary_of_a_dataset(tmp_path):
@@ -30,7 +32,8 @@ def test_summary_of_a_dataset(tmp_path):
     write_manifest(tmp_path / "walk.tsv", walk)
     write_manifest(tmp_path / "run.tsv", run)
     manifests = {cls: tmp_path / f"{cls}.tsv" for cls in ("walk", "run")}
-    summarise(manifests, tmp_path / "dataset.json", frames=tmp_path)
+    options = {"frames": tmp_path, "settings": SETTINGS, "official": {}}
+    summarise(ClassFiles(manifests), tmp_path / "dataset.json", **options)
     first = (tmp_path / "dataset.json").read_bytes()
 
     def count(*statuses, frames, seconds, shortest, median, longest):
@@ -51,10 +54,11 @@ def test_summary_of_a_dataset(tmp_path):
         "remarks": {"header": 1},
         "bad": [{"class": "walk", "file": "c.avi", "reason": "is empty (0 bytes)"}],
         "duplicates": [["run/z_1-2", "walk/a.avi"]],
+        "conflicts": [["run/z_1-2", "walk/a.avi"]],
         "look_alikes": [],
         "splits": {},
     }
-    summarise(manifests, tmp_path / "dataset.json", frames=tmp_path)
+    summarise(ClassFiles(manifests), tmp_path / "dataset.json", **options)
     assert (tmp_path / "dataset.json").read_bytes() == first
 
 
@@ -94,10 +98,11 @@ class Dataset:
                 videos, table, self.root / "frames" / cls, self.manifests[cls], tolerate=1
             )
 
-    def summarise(self, **options):
-        options = {"draw": DRAW, **options}
-        output = self.root / "dataset.json"
-        summarise(self.manifests, output, frames=self.root / "frames", threads=2, **options)
+    def summarise(self, settings=SETTINGS, numbers=(1, 2), given=None):
+        files, output = ClassFiles(self.manifests, given=given or {}), self.root / "dataset.json"
+        official = {number: {} for number in numbers}
+        options = {"settings": settings, "official": official, "threads": 2}
+        summarise(files, output, frames=self.root / "frames", **options)
         return json.loads(output.read_text())
 
     def page(self, name="page.html"):
@@ -114,7 +119,7 @@ class Dataset:
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Return two classes of five scenes; scenes 0 and 9 are there again, encoded anew or copied."""
+    """Return two classes of five scenes; scene 0 is there twice, encoded again, 9 as a copy."""
     found = Dataset(tmp_path)
     for seed in range(5):
         encode(tmp_path / f"videos/<walk>/w{seed}.avi", scene(seed))
@@ -126,13 +131,13 @@ def dataset(tmp_path):
     return found
 
 
-def test_copies_are_found_by_file_and_by_look_and_on_two_sides(dataset, tmp_path):
+def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path):
     given = {cls: tmp_path / f"{cls}.parts.tsv" for cls in dataset.manifests}
     sides = {"again": "test", "w1": "test", "w2": "val", "copy": "val", "r0": "test"}
     for cls, names in (("<walk>", "w0 w1 w2 w3 w4 again"), ("run", "r0 r1 r2 r3 r4 copy")):
         rows = [f"{name}\t{sides.get(name, 'train')}" for name in names.split()]
         given[cls].write_text("\n".join(["video\tpart", *rows, ""]))
-    summary = dataset.summarise(draw={"method": "given", "numbers": [1]}, given=given)
+    summary = dataset.summarise(GIVEN, [1], given)
     assert summary["duplicates"] == [["run/copy.avi", "run/r4.avi"]]
     assert summary["look_alikes"] == [["<walk>/again", "<walk>/w0"]]
     assert summary["splits"]["1"] == {
@@ -148,7 +153,7 @@ def test_copies_are_found_by_file_and_by_look_and_on_two_sides(dataset, tmp_path
     }
 
 
-def test_clips_of_one_film_on_two_sides(tmp_path):
+def test_cuts_of_one_file_in_two_parts(tmp_path):
     names = ["film_1-2", "film_5-6", "other"]
     clips = [
         replace(CLIP, video=name, file=f"/x/{name.partition('_')[0]}.mp4", sha256=str(index) * 64)
@@ -161,13 +166,13 @@ def test_clips_of_one_film_on_two_sides(tmp_path):
     given["a"].write_text("video\tpart\nfilm_1-2\ttrain\nfilm_5-6\ttest\nother\tval\n")
     given["b"].write_text("video\tpart\nother\ttrain\n")
     manifests = {cls: tmp_path / f"{cls}.tsv" for cls in given}
-    draw = {"method": "given", "numbers": [1]}
-    summarise(manifests, tmp_path / "d.json", frames=tmp_path, draw=draw, given=given)
+    options = {"frames": tmp_path, "settings": GIVEN, "official": {1: {}}}
+    summarise(ClassFiles(manifests, given=given), tmp_path / "d.json", **options)
     split = json.loads((tmp_path / "d.json").read_text())["splits"]["1"]
     assert "Classes without a video to train or to test with" in split["problem"]
     assert "b: no test video" in split["problem"]
     manifests.pop("b"), given.pop("b")
-    summarise(manifests, tmp_path / "d.json", frames=tmp_path, draw=draw, given=given)
+    summarise(ClassFiles(manifests, given=given), tmp_path / "d.json", **options)
     leaks = json.loads((tmp_path / "d.json").read_text())["splits"]["1"]["leaks"]
     assert leaks["same source video"] == [["a/film_1-2 (train)", "a/film_5-6 (test)"]]
     assert leaks["same content"] == []
@@ -199,11 +204,11 @@ def test_a_clean_dataset_says_so(tmp_path):
     dataset.extract("one", "two")
     assert dataset.summarise()["look_alikes"] == []
     page = dataset.page()
-    assert "nothing on two sides of a split" in page
+    assert "nothing in two parts of a split" in page
     assert "<details" not in page
 
 
 def test_a_split_that_cannot_be_made_is_shown_and_stops_nothing(dataset):
-    summary = dataset.summarise(source_video="(")
+    summary = dataset.summarise(replace(SETTINGS, source_video="("))
     assert "does not tell the source video" in summary["splits"]["1"]["problem"]
     assert "Split 2 cannot be made: 1" in dataset.page()

@@ -1,9 +1,11 @@
-"""What a machine has and lacks, told by programs that stand on PATH in place of the real ones."""
+"""What a machine has and lacks, by programs on PATH that answer in place of the real ones."""
 
 import shutil
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from actionrec.errors import InputError
@@ -58,7 +60,8 @@ def config(**changes) -> dict:
     dataset = {"name": "mine", "source": "demo", "classes": ["wave", "clap"]}
     return {
         "dataset": {**dataset, **changes.pop("dataset", {})},
-        "frames": {"format": changes.pop("format", "png")},
+        "frames": {"size": None, "encoder": "fpng", "quality": 95}
+        | changes.pop("frames", {"format": "png"}),
         "export": {"etlt": changes.pop("etlt", "never")},
         "tao": {**tao, **changes},
     }
@@ -156,38 +159,75 @@ def test_an_empty_key_would_encrypt_nothing(machine, monkeypatch):
     assert verdicts(checks)["TAO_KEY"] == "missing"
 
 
-def folder_of_videos(root: Path, size: int) -> dict:
+def folder_of_videos(root: Path, frames: int = 20, **options) -> dict:
+    """Write two videos of two classes; return the dataset of that folder."""
     for cls in ("wave", "clap"):
-        (root / cls).mkdir(parents=True)
-        with (root / cls / "a.mp4").open("wb") as file:
-            file.truncate(size)
+        for name in ("a.avi", "b.avi"):
+            write_video(root / cls / name, frames, fourcc="MJPG", **options)
     return {"source": "folder", "path": str(root)}
 
 
-def test_frames_are_estimated_from_the_videos_that_are_still_to_come(machine, tmp_path):
-    dataset = config(dataset=folder_of_videos(tmp_path / "videos", 10**6))["dataset"]
-    assert preflight.frames_to_come(dataset, "png") == 76e6
-    assert preflight.frames_to_come(dataset, "jpg") == 16e6
-    done = tmp_path / "results" / "mine" / "frames" / "wave.tsv"
-    done.parent.mkdir(parents=True)
-    done.touch()
-    assert preflight.frames_to_come(dataset, "png") == 38e6
-    archives = {**dataset, "source": "archives"}
-    assert preflight.frames_to_come(archives, "png") == 1.6e9
+@pytest.fixture
+def full_disk(mount_disk):
+    """Return a disk that has no space for frames, made while `mount` is on PATH."""
+    return mount_disk("size=1m")
 
 
-def test_a_disk_that_is_too_small_for_the_frames(machine, tmp_path):
-    dataset = folder_of_videos(tmp_path / "videos", 10**13)
-    with pytest.raises(InputError, match=r"frames\.format: jpg"):
+def test_the_disk_is_that_where_the_frames_will_lie(full_disk, machine, tmp_path):
+    dataset = folder_of_videos(tmp_path / "videos", width=320, height=240)
+    assert (
+        verdicts(preflight.look(config(dataset=dataset), ngc=False))["disk for the frames"] == "ok"
+    )
+    (tmp_path / "resources").symlink_to(full_disk / "not made yet")
+    with pytest.raises(
+        InputError, match=rf"0\.0 GB free, [\s\S]*in {full_disk}[\s\S]*frames\.format: jpg"
+    ):
         preflight.require(preflight.look(config(dataset=dataset), ngc=False))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"source": "folder", "path": "~/nowhere"}, r"nowhere[\s\S]*correct dataset\.path"),
+        ({"source": "folder", "path": "."}, r"\./?wave|wave[\s\S]*correct dataset\.classes"),
+        ({"source": "table", "path": {"val": "v.csv"}}, r"v\.csv[\s\S]*correct dataset\.path\.val"),
+        ({"source": "table", "path": ".", "videos": "gone"}, r"gone[\s\S]*correct dataset\.videos"),
+        ({"source": "shad", "path": "gone"}, r"gone[\s\S]*correct dataset\.path"),
+        (
+            {"source": "archives", "archives": {"videos": {"path": "a.rar"}}},
+            r"a\.rar[\s\S]*correct dataset\.archives\.videos\.path",
+        ),
+    ],
+)
+def test_a_path_of_the_dataset_that_is_not_there_is_named_with_its_key(machine, changes, said):
+    with pytest.raises(InputError, match=said):
+        preflight.require(preflight.look(config(dataset=changes), ngc=False))
+
+
+def test_an_archive_may_be_gone_once_the_frames_are_there(machine, tmp_path):
+    for cls in ("wave", "clap"):
+        table = tmp_path / f"results/mine/frames/{cls}.tsv"
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.touch()
+    archives = {"source": "archives", "archives": {"videos": {"path": "a.rar"}}}
+    preflight.require(preflight.look(config(dataset=archives), ngc=False))
+
+
+def write_noisy_middle(path: Path) -> None:
+    """Write a video of 50 frames, plain but for the ten in the middle, where one is sampled."""
+    path.parent.mkdir(parents=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30.0, (320, 240))
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    for index in range(50):
+        writer.write(noise if 20 <= index < 30 else np.full_like(noise, index))
+    writer.release()
 
 
 @pytest.fixture
 def mine(mount_disk, tmp_path):
-    """Return a clone on a disk of 64 MB, for two classes whose frames need some 30 by estimate."""
+    """Return a clone on a disk of 64 MB; the frames take 5 MB, and some 20 by estimate."""
     for cls in ("clap", "wave"):
-        video = tmp_path / "videos" / cls / "a.avi"
-        write_video(video, frames=50, width=320, height=240, fourcc="MJPG")
+        write_noisy_middle(tmp_path / "videos" / cls / "a.avi")
     folder = clone(mount_disk("size=64m") / "clone")
 
     def choose(content):

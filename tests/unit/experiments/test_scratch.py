@@ -27,7 +27,7 @@ def run(tmp_path):
             write_text(tmp_path / f"frames/{video}/rgb/000001.png", video * 20_000)
             rows.append((part, *video.split("/"), 1, "png", video, ""))
     write_table(folder / "split.tsv", COLUMNS, rows)
-    link_split(folder / "split.tsv", tmp_path / "frames", folder / "data")
+    link_split(folder / "split.tsv", tmp_path / "frames", folder / "data", "symlink")
     folders = {key: f"{folder}/data/{key.partition('_')[0]}" for key in scratch.FOLDERS}
     write_text(folder / "specs/train.yaml", yaml.safe_dump({"dataset": folders, "train": {}}))
     return folder

@@ -35,7 +35,7 @@ def write_trials(results, outcomes):
 
 
 def test_accuracy_ranks_first_then_loss_then_the_name_and_no_other_order_counts(tmp_path):
-    outcomes = {"d": (0.5, 0.1), "c": (0.5, 0.2), "b": (0.9, 3.0), "a": (0.5, 0.2)}
+    outcomes = {"d": (50.0, 0.1), "c": (50.0, 0.2), "b": (90.0, 3.0), "a": (50.0, 0.2)}
     table, tables = tmp_path / "x/split1/trials.csv", set()
     for order in permutations(write_trials(tmp_path, outcomes).items()):
         successive_halving.rank(dict(order), 2, table)
@@ -53,7 +53,7 @@ def test_accuracy_ranks_first_then_loss_then_the_name_and_no_other_order_counts(
 
 
 def test_a_trial_without_validation_is_named(tmp_path):
-    trials = write_trials(tmp_path, {"a": (0.5, 0.1), "b": (None, None)})
+    trials = write_trials(tmp_path, {"a": (50.0, 0.1), "b": (None, None)})
     with pytest.raises(InputError, match=r"not validated[\s\S]*b/split1/trial\.json"):
         successive_halving.rank(trials, 1, tmp_path / "x/split1/trials.csv")
     assert not (tmp_path / "x").exists()
@@ -62,17 +62,22 @@ def test_a_trial_without_validation_is_named(tmp_path):
 def test_what_is_stopped_stays_so_only_while_what_was_kept_is_there(tmp_path):
     table = tmp_path / "x/split1/trials.csv"
     good, bad, worse = MEMBERS
-    assert not successive_halving.stays_stopped(bad, budget(), table)
-    trials = write_trials(tmp_path, {good: (0.9, 0.1), bad: (0.5, 1.0), worse: (0.1, 9.0)})
+
+    def stays_stopped(experiment, **changes):
+        return successive_halving.stays_stopped(experiment, budget(**changes), table, trials)
+
+    trials = dict.fromkeys(MEMBERS, tmp_path / "none.json")
+    assert not stays_stopped(bad)
+    trials = write_trials(tmp_path, {good: (90.0, 0.1), bad: (50.0, 1.0), worse: (10.0, 9.0)})
     successive_halving.rank(trials, 1, table)
-    assert successive_halving.stays_stopped(worse, budget(), table)
-    assert successive_halving.stays_stopped(worse, budget(members=(*MEMBERS, "new")), table)
-    assert not successive_halving.stays_stopped(good, budget(), table)
-    assert not successive_halving.stays_stopped("new", budget(members=(*MEMBERS, "new")), table)
-    assert not successive_halving.stays_stopped(worse, budget(keep=2), table)
-    assert not successive_halving.stays_stopped(worse, budget(members=(bad, worse)), table)
+    assert stays_stopped(worse)
+    assert stays_stopped(worse, members=(*MEMBERS, "new"))
+    assert not stays_stopped(good)
+    assert not stays_stopped("new", members=(*MEMBERS, "new"))
+    assert not stays_stopped(worse, keep=2)
+    assert not stays_stopped(worse, members=(bad, worse))
     trials[good].unlink()
-    assert not successive_halving.stays_stopped(worse, budget(), table)
+    assert not stays_stopped(worse)
 
 
 def test_a_trials_spec_is_its_trainings_but_for_the_end(tmp_path):
@@ -151,7 +156,9 @@ def test_what_is_published_of_a_trial_is_not_older_than_it(tmp_path):
     published = [tmp_path / name for name in ("model.pth", "model.json", "history.csv")]
     for path in trial:
         path.write_text('{"file": "a"}')
-    successive_halving.publish_trial(trial, published)
+    spec, ranking = tmp_path / "trial.yaml", tmp_path / "trials.csv"
+    files = successive_halving.Trial(spec, *trial, ranking)
+    successive_halving.publish_trial(files, *published)
     for second, path in enumerate(published):
         now = 2_000_000_000 + second
         os.utime(path, (now, now))

@@ -11,8 +11,8 @@ import pytest
 from actionrec.dataset import link_tree, split_table
 from actionrec.errors import InputError
 from actionrec.experiments import tasks
-from actionrec.experiments.metrics import evaluate_figures
-from actionrec.experiments.predictions import load_predictions
+from actionrec.experiments.predictions import read_predictions
+from actionrec.experiments.successive_halving import Trial
 from actionrec.utils.files import write_text
 from actionrec.utils.tables import write_table
 
@@ -78,7 +78,7 @@ def run(tmp_path, monkeypatch):
             (rgb / "000001.png").touch()
             rows.append((part, cls, f"{part} (1)", 1, "png", f"{cls}{part}", ""))
     write_table(folder / "split.tsv", split_table.COLUMNS, rows)
-    link_tree.link_split(folder / "split.tsv", frames, folder / "data")
+    link_tree.link_split(folder / "split.tsv", frames, folder / "data", "symlink")
     for task in ("train", "evaluate", "inference"):
         write_text(folder / f"specs/{task}.yaml", "train: {optim: {lr: 0.1}}\n")
     return folder
@@ -89,20 +89,21 @@ def engine(tmp_path):
     return tasks.Engine("direct", "direct 7.3.0", 1, tmp_path / "job.log")
 
 
-def train(run, engine, select="best", spec="train", **more):
+def train(run, engine, select="best", spec="train", trial=None):
     outputs = {"model": run / "model.pth", "choice": run / "model.json"}
     for path in outputs.values():
         path.unlink(missing_ok=True)  # as Snakemake does before a job
-    tasks.train(
-        run / f"specs/{spec}.yaml",
-        run / "split.tsv",
-        [],
+    training = tasks.Training(
+        spec=run / f"specs/{spec}.yaml",
+        split=run / "split.tsv",
+        pretrained=(),
         **outputs,
         history=run / "history.csv",
         select=select,
-        engine=engine,
-        **more,
+        experiment="exp",
+        trial=trial,
     )
+    tasks.train(training, engine)
 
 
 def calls(run: Path) -> list[str]:
@@ -112,7 +113,7 @@ def calls(run: Path) -> list[str]:
 def test_a_training_ends_in_its_best_checkpoint_and_keeps_the_last(run, engine):
     train(run, engine)
     assert (run / "model.pth").read_text() == "model_epoch_002_step_00003.pth"
-    assert json.loads((run / "model.json").read_text())["val_acc"] == 0.9
+    assert json.loads((run / "model.json").read_text())["val_acc"] == 90.0
     assert len((run / "history.csv").read_text().splitlines()) == 4
     assert [path.name for path in (run / "train").glob("model_*.pth")] == [
         "model_epoch_002_step_00003.pth"
@@ -125,21 +126,40 @@ def test_a_whole_training_is_kept_when_nothing_changed(run, engine):
     assert calls(run) == ["train fresh"]
 
 
-@pytest.mark.parametrize("lost", [None, "specs/trial.yaml", "trial"])
-def test_a_training_goes_on_from_its_own_trial_if_that_is_there(run, engine, lost):
+def try_out(run, engine, kept="yes") -> Trial:
+    """Train the trial of the experiment; return its files, with a ranking that keeps it or not."""
     write_text(run / "specs/trial.yaml", "train: {optim: {lr: 0.1}}\nnative: {stop_after: 2}\n")
     train(run, engine, spec="trial")
+    files = [run / name for name in ("trial.pth", "trial.json", "trial.csv")]
+    for file, made in zip(files, ("model.pth", "model.json", "history.csv"), strict=True):
+        (run / made).rename(file)
+    write_text(run / "trials.csv", f"experiment,kept\nexp,{kept}\n")
+    return Trial(run / "specs/trial.yaml", *files, ranking=run / "trials.csv")
+
+
+@pytest.mark.parametrize("lost", [None, "specs/trial.yaml", "trial"])
+def test_a_training_resumes_from_its_own_trial_if_that_is_there(run, engine, lost):
+    trial = try_out(run, engine)
     assert not (run / "train").exists()
     if lost == "trial":
         shutil.rmtree(run / "trial")
     elif lost:
         write_text(run / lost, "train: {optim: {lr: 0.2}}\n")
-    train(run, engine, trial=run / "specs/trial.yaml")
+    train(run, engine, trial=trial)
     begun = "fresh" if lost else "resumed"
     assert calls(run) == ["trial fresh", f"train {begun}"]
     assert (run / "trial").exists() == (lost != "trial")
-    train(run, engine, trial=run / "specs/trial.yaml")
+    train(run, engine, trial=trial)
     assert calls(run) == ["trial fresh", f"train {begun}"]
+
+
+def test_an_experiment_that_its_budget_stopped_publishes_its_trial(run, engine):
+    trial = try_out(run, engine, kept="no")
+    train(run, engine, trial=trial)
+    assert calls(run) == ["trial fresh"]
+    assert (run / "model.pth").samefile(trial.model)
+    assert json.loads((run / "model.json").read_text())["stopped"] == "budget"
+    assert (run / "history.csv").read_text() == trial.history.read_text()
 
 
 @pytest.mark.parametrize("changed", ["specs/train.yaml", "split.tsv"])
@@ -204,10 +224,8 @@ def test_a_failing_training_loses_no_older_one(run, engine, monkeypatch):
 
 def test_predictions_and_metrics_come_from_every_test_video(run, engine):
     train(run, engine)
-    tasks.predict(
-        run / "specs/inference.yaml", run / "split.tsv", run / "predictions.csv", engine=engine
-    )
-    rows = load_predictions(run / "predictions.csv")
+    tasks.predict(run / "specs/inference.yaml", run / "split.tsv", run / "predictions.csv", engine)
+    rows = read_predictions(run / "predictions.csv")
     assert [(row.video, row.label, row.correct) for row in rows] == [
         ("test (1)", "walk", True),
         ("test (1)", "run", False),
@@ -217,44 +235,19 @@ def test_predictions_and_metrics_come_from_every_test_video(run, engine):
         run / "split.tsv",
         run / "predictions.csv",
         run / "metrics.json",
-        labels=["walk", "run"],
-        engine=engine,
+        ["walk", "run"],
+        engine,
     )
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["accuracy"] == metrics["evaluate"]["accuracy"] == 50.0
     assert metrics["confusion_matrix"] == [[1, 0], [1, 0]]
 
 
-@pytest.mark.parametrize(
-    ("spec", "kpi", "expected"),
-    [
-        ({}, {"accuracy": 9, "m_accuracy": 8}, {"accuracy": 9, "m_accuracy": 8}),
-        (
-            {"evaluate": {"video_eval_mode": "conv"}},
-            {"accuracy": 9, "m_accuracy": 8},
-            {"clip_accuracy": 9, "clip_m_accuracy": 8},
-        ),
-        (
-            {"evaluate": {"video_eval_mode": "all"}, "model": {"input_type": "3d"}},
-            {"accuracy": 9, "m_accuracy": 8},
-            {"accuracy": 9, "m_accuracy": 8},
-        ),
-        (
-            {"evaluate": {"video_eval_mode": "conv"}},
-            {"accuracy": 9, "m_accuracy": 8, "clip_accuracy": 7, "clip_m_accuracy": 6},
-            {"accuracy": 9, "m_accuracy": 8, "clip_accuracy": 7, "clip_m_accuracy": 6},
-        ),
-    ],
-)
-def test_figures_that_count_clips_are_named_so(spec, kpi, expected):
-    assert evaluate_figures(kpi, spec) == expected
-
-
 def test_a_video_without_prediction_is_named(run, engine, monkeypatch):
     monkeypatch.setenv("HOW", "one short")
-    with pytest.raises(InputError, match=r"1 predictions for 2 test videos") as caught:
+    with pytest.raises(InputError, match=r"1 prediction for 2 test videos") as caught:
         tasks.predict(
-            run / "specs/inference.yaml", run / "split.tsv", run / "predictions.csv", engine=engine
+            run / "specs/inference.yaml", run / "split.tsv", run / "predictions.csv", engine
         )
     assert "run.test (1)" in str(caught.value)
     assert not (run / "predictions.csv").exists()

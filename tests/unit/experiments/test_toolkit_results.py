@@ -10,8 +10,9 @@ import yaml
 
 from actionrec.dataset import link_tree, split_table
 from actionrec.errors import InputError
-from actionrec.experiments import checkpoints, status, tasks, transcripts
-from actionrec.experiments.predictions import read_predictions
+from actionrec.experiments import tasks, transcript
+from actionrec.experiments.checkpoints import Checkpoint, choose, find_checkpoints
+from actionrec.experiments.task_outcome import Ended, read_outcome
 from actionrec.spec import toolkits
 from actionrec.spec.render import render_spec
 from actionrec.spec.toolkits import TASKS
@@ -49,7 +50,7 @@ def run(request, tmp_path, stand_in, monkeypatch):
             (rgb / "000001.png").touch()
             rows.append((part, cls, video, 1, "png", f"{cls}{video}", ""))
     write_table(folder / "split.tsv", split_table.COLUMNS, rows)
-    link_tree.link_split(folder / "split.tsv", frames, folder / "data")
+    link_tree.link_split(folder / "split.tsv", frames, folder / "data", "symlink")
     for task in TASKS:
         render_spec(
             folder / f"specs/{task}.yaml",
@@ -67,16 +68,16 @@ def run(request, tmp_path, stand_in, monkeypatch):
 def train(run, select="best") -> dict:
     """Train and return what model.json says."""
     folder, engine = run
-    tasks.train(
-        folder / "specs/train.yaml",
-        folder / "split.tsv",
-        [],
+    training = tasks.Training(
+        spec=folder / "specs/train.yaml",
+        split=folder / "split.tsv",
+        pretrained=(),
         model=folder / toolkits.model_file(engine.toolkit),
         choice=folder / "model.json",
         history=folder / "history.csv",
         select=select,
-        engine=engine,
     )
+    tasks.train(training, engine)
     return json.loads((folder / "model.json").read_text())
 
 
@@ -86,7 +87,7 @@ def predict(run) -> None:
         folder / "specs/inference.yaml",
         folder / "split.tsv",
         folder / "predictions.csv",
-        engine=engine,
+        engine,
     )
 
 
@@ -97,8 +98,8 @@ def evaluate(run) -> dict:
         folder / "split.tsv",
         folder / "predictions.csv",
         folder / "metrics.json",
-        labels=LABELS,
-        engine=engine,
+        LABELS,
+        engine,
     )
     return json.loads((folder / "metrics.json").read_text())
 
@@ -108,10 +109,10 @@ def export(run) -> Path:
     exported = folder / "export" / toolkits.exported_file(engine.toolkit)
     tasks.export(
         folder / "specs/export.yaml",
-        LABELS,
         exported,
         folder / "export/labels.txt",
-        engine=engine,
+        LABELS,
+        engine,
     )
     return exported
 
@@ -130,7 +131,7 @@ def test_from_training_to_metrics_with_every_form_of_results(run):
     ]
     if not toolkits.is_old(engine.toolkit):
         assert [row["train_loss"] for row in history] == ["1.0"] * 3
-    assert len(checkpoints.checkpoints(folder / "train")) == 2, "the best and the last are kept"
+    assert len(find_checkpoints(folder / "train")) == 2, "the best and the last are kept"
     predict(run)
     metrics = evaluate(run)
     assert metrics["confusion_matrix"] == [[1, 1], [1, 1]]
@@ -144,8 +145,8 @@ def test_the_last_checkpoint_can_be_chosen(run):
     assert train(run, select="last")["epoch"] == 2
 
 
-def test_a_killed_training_goes_on_or_starts_afresh(run, monkeypatch):
-    """3.21.11 to 4.0.1 start afresh, 5.0 to 5.3 are told where to go on from, newer ones know."""
+def test_a_killed_training_resumes_or_starts_from_the_beginning(run, monkeypatch):
+    """3.21.11 to 4.0.1 start again, 5.0 to 5.3 get the checkpoint in their spec, newer find it."""
     folder, engine = run
     monkeypatch.setenv("FAULT", "killed")
     with pytest.raises(InputError, match="train task failed"):
@@ -155,12 +156,12 @@ def test_a_killed_training_goes_on_or_starts_afresh(run, monkeypatch):
         (folder / "train/ar_model_epoch=001-v1.tlt").write_bytes(b"PK cut short")
     assert train(run, select="last")["epochs"] == 3
     assert not list((folder / "train").glob("*-v1.tlt"))
-    told = folder / "train/resume.yaml"
+    resuming = folder / "train/resume.yaml"
     if engine.toolkit == "5.0.0":
-        named = yaml.safe_load(told.read_text())["train"]["resume_training_checkpoint_path"]
+        named = yaml.safe_load(resuming.read_text())["train"]["resume_training_checkpoint_path"]
         assert Path(named).name == "ar_model_epoch=000.tlt"
     else:
-        assert not told.exists()
+        assert not resuming.exists()
     rows = (folder / "train/status.json").read_text().count("Training loop in progress")
     assert rows == 3, "no epoch was trained twice, or all were and the first attempt forgotten"
 
@@ -212,18 +213,17 @@ def test_an_old_toolkit_gets_its_key_from_the_environment(run, monkeypatch):
 def test_a_checkpoint_is_known_by_every_naming(tmp_path, name, epoch, val_loss):
     (tmp_path / name).touch()
     (tmp_path / "ar_model_latest.pth").symlink_to(name)
-    assert checkpoints.checkpoints(tmp_path) == [
-        checkpoints.Checkpoint(tmp_path / name, epoch, val_loss)
-    ]
+    assert find_checkpoints(tmp_path) == [Checkpoint(tmp_path / name, epoch, val_loss)]
 
 
 def test_without_accuracies_the_lowest_loss_is_best(tmp_path):
     for epoch, loss in enumerate(("0.30", "0.05", "0.12")):
         (tmp_path / f"ar_model_epoch={epoch}-val_loss={loss}.tlt").touch()
-    transcripts.write_status("train", tmp_path, "")
-    chosen, reason = checkpoints.choose(tmp_path, "best")
-    assert chosen.epoch == 1
-    assert reason.startswith("lowest validation loss")
+    outcome = read_outcome("train", tmp_path, "3.21.11", Ended(0))
+    assert outcome.finished
+    choice = choose(outcome.checkpoints, outcome.history, "best")
+    assert choice.checkpoint.epoch == 1
+    assert choice.reason.startswith("lowest validation loss")
 
 
 @pytest.mark.parametrize(
@@ -235,31 +235,39 @@ def test_without_accuracies_the_lowest_loss_is_best(tmp_path):
     ],
 )
 def test_accuracies_are_read_from_what_tao_prints(text, found):
-    assert transcripts.read_accuracies((DATA / text).read_text()) == found
+    assert transcript.read_accuracies((DATA / text).read_text()) == found
 
 
-def test_predictions_are_read_from_what_an_old_toolkit_prints(tmp_path):
+def test_predictions_are_read_from_what_an_old_toolkit_prints():
     output = (DATA / "tutorial/inference.stdout.txt").read_text()
-    found = read_predictions(tmp_path, output)
+    found = transcript.read_predictions(output)
     name = "Yorki_Kassy_beim_Fahrrad_fahren_ride_bike_f_cm_np1_le_med_2"
-    assert found[name] == ("ride_bike", None)
+    assert found[name] == "ride_bike"
     assert len(found) == 3
 
 
 @pytest.mark.parametrize("rate", ["1.93it/s", "1.20s/it"])
-def test_a_prediction_glued_to_a_progress_bar_is_read(tmp_path, rate):
+def test_a_prediction_glued_to_a_progress_bar_is_read(rate):
     output = (
         f"Predicting: 100%|##| 2/2 [00:01<00:00, {rate}]/d/walk.a=1 : ['run']\r/d/b : ['walk']\n"
     )
-    found = read_predictions(tmp_path, output)
-    assert found == {"walk.a=1": ("run", None), "b": ("walk", None)}
+    assert transcript.read_predictions(output) == {"walk.a=1": "run", "b": "walk"}
 
 
-def test_a_status_of_the_toolkits_own_is_not_touched(tmp_path):
+def test_a_status_of_the_toolkits_own_decides(tmp_path):
     write_text(tmp_path / "status.json", '{"status": "FAILURE", "message": "no memory"}\n')
     (tmp_path / "ar_model_epoch=0-val_loss=0.10.tlt").touch()
-    transcripts.write_status("train", tmp_path, "")
-    assert not status.finished("train", tmp_path)
+    assert not read_outcome("train", tmp_path, "3.21.11", Ended(0)).finished
+
+
+@pytest.mark.parametrize("toolkit", FORMS)
+@pytest.mark.parametrize("ended", [None, Ended(0), Ended(1)])
+def test_checkpoints_alone_are_no_success_but_with_an_old_toolkits_exit_code_0(
+    tmp_path, toolkit, ended
+):
+    (tmp_path / "ar_model_epoch=0-val_loss=0.10.tlt").touch()
+    finished = read_outcome("train", tmp_path, toolkit, ended).finished
+    assert finished == (toolkits.is_old(toolkit) and ended == Ended(0))
 
 
 # --- the whole workflow ---

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from actionrec.dataset import split_table
-from actionrec.experiments import status
-from actionrec.experiments.metrics import compute_metrics
 from actionrec.experiments.predictions import Prediction, write_predictions
+from actionrec.experiments.tasks import HISTORY
+from actionrec.native import metrics
 from actionrec.report import experiments
 from actionrec.utils import tables
 from actionrec.utils.tables import read_csv, write_table
@@ -26,19 +26,20 @@ def runs(tmp_path):
         rows = [(part, LABELS[0], f"{part}1", 9, "png", "0", "") for part in parts]
         write_table(folder / "split.tsv", split_table.COLUMNS, rows)
         predictions = [
-            Prediction("a", LABELS[0], LABELS[0], True, 0.9),
-            Prediction("<b>", LABELS[1], LABELS[right], right),
+            Prediction("a", LABELS[0], LABELS[0], 0.9),
+            Prediction("<b>", LABELS[1], LABELS[right]),
         ]
         write_predictions(folder / "predictions.csv", predictions)
-        scores = compute_metrics(predictions, LABELS)
+        confusion = metrics.confusion_matrix([(0, 0), (1, int(right))], 2)
+        scores = metrics.metrics_of_videos(confusion, LABELS)
         scores["evaluate"] = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
         (folder / "metrics.json").write_text(json.dumps(scores))
-        choice = {"val_acc": 0.5, "epoch": 1, "epochs": 2, "engine": "native"}
+        choice = {"val_acc": 50.0, "epoch": 1, "epochs": 2, "engine": "native"}
         (folder / "model.json").write_text(json.dumps(choice))
         history = [
-            {"epoch": e, "train_loss": 1 - e / 2, "train_acc": 0.5, "seconds": 1} for e in (0, 1)
+            {"epoch": e, "train_loss": 1 - e / 2, "train_acc": 50.0, "seconds": 1} for e in (0, 1)
         ]
-        tables.write_csv(folder / "history.csv", status.HISTORY, history)
+        tables.write_csv(folder / "history.csv", HISTORY, history)
         for kind, name in zip(
             files,
             ("metrics.json", "model.json", "split.tsv", "history.csv", "predictions.csv"),
@@ -66,6 +67,7 @@ def test_several_splits_end_in_mean_and_sample_deviation(runs, tmp_path):
     rows = summarise(runs, tmp_path / "summary.csv")
     assert [row["split"] for row in rows] == ["1", "2", "mean", "std"]
     assert [row["accuracy"] for row in rows] == ["50.0", "100.0", "75.0", "35.355"]
+    assert [row["val_acc"] for row in rows] == ["50.0", "50.0", "", ""], "in percent as well"
     assert (rows[0]["train_videos"], rows[0]["val_videos"], rows[0]["test_videos"]) == (
         "2",
         "1",
@@ -97,9 +99,9 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "&lt;walk&gt;" in pages[0]
     assert "<b>" not in pages[0], "a video's name must not become markup"
     assert pages[0].count("data:image/svg+xml") == 4
-    assert "1 wrong" in pages[0]
+    assert "1 wrong video<" in pages[0]
     assert "<li>&lt;walk&gt;/a = run &amp; jump/b</li>" in pages[0]
-    assert "Split 1, same content on two sides" in pages[0]
+    assert "Split 1, same content in two parts" in pages[0]
     assert "<li>walk/c (train) = walk/d (test)</li>" in pages[0]
-    assert "look alike on two sides" not in pages[0]
+    assert "look alike in two parts" not in pages[0]
     assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from actionrec.dataset.link_tree import inference_names, link_split
+from actionrec.dataset.source_videos import source_finder
 from actionrec.dataset.split_table import PARTS, Row, read_split
-from actionrec.dataset.splits import make_split, source_finder
+from actionrec.dataset.splits import ClassFiles, SplitSettings, make_split
 from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, read_manifest, write_manifest
@@ -88,14 +89,14 @@ def test_hmdb51_whole(files, tmp_path):
     for number in (1, 2, 3):
         official = {cls: files / f"{cls}_test_split{number}.txt" for cls in HMDB51}
         run = tmp_path / f"run/split{number}"
-        options = {"manifests": manifests, "number": number, "official": official}
-        make_split(run / "split.tsv", method="official", validation="test", **options)
+        of_split = ClassFiles(manifests, official=official)
+        make_split(run / "split.tsv", of_split, official_split("test"), number)
         counts = Counter((row.cls, row.part) for row in read_split(run / "split.tsv"))
         expected = {"train": 70, "test": 30}
         assert counts == {(cls, p): n for cls in HMDB51 for p, n in expected.items()}
         assert len(inference_names(run / "split.tsv")) == 51 * 30
 
-        link_split(run / "split.tsv", frames, run / "data")
+        link_split(run / "split.tsv", frames, run / "data", "symlink")
         tree = Counter(path.parts[-3:-1] for path in (run / "data").glob("t*/*/*"))
         assert tree == {(p, cls): n for cls in HMDB51 for p, n in expected.items()}
         render_spec(
@@ -111,17 +112,16 @@ def test_hmdb51_whole(files, tmp_path):
         assert list(labels.items()) == [(cls, index) for index, cls in enumerate(sorted(HMDB51))]
 
 
-def test_validation_of_hmdb51_shares_no_film_with_training(files, tmp_path):
+def test_validation_of_hmdb51_shares_no_source_video_with_training(files, tmp_path):
     manifests = {cls: tmp_path / f"{cls}.tsv" for cls in HMDB51}
     for cls, path in manifests.items():
         write_manifest(path, [clip(name) for name in names_of(files, cls)])
     official = {cls: files / f"{cls}_test_split2.txt" for cls in HMDB51}
     table = tmp_path / "split.tsv"
-    options = {"manifests": manifests, "official": official, "validation": 0.15}
-    make_split(table, method="official", number=2, **options)
+    make_split(table, ClassFiles(manifests, official=official), official_split(0.15), number=2)
     rows = read_split(table)
-    films = films_of_parts(rows)
-    assert not films["train"] & films["val"]
+    sources = sources_of_parts(rows)
+    assert not sources["train"] & sources["val"]
     counts = Counter(row.part for row in rows)
     assert counts["train"] + counts["val"] == 3570 and counts["test"] == 1530
     assert 0.1 * 3570 < counts["val"] < 0.2 * 3570
@@ -131,12 +131,16 @@ def clip(video: str) -> FrameRecord:
     return FrameRecord(video, f"{video}.avi", 2, 16, 16, 30.0, 9, video, "png", "png", "ok", "")
 
 
-def films_of_parts(rows: list[Row]) -> dict[str, set[tuple[str, str]]]:
+def official_split(validation: float | str) -> SplitSettings:
+    return SplitSettings("official", test_fraction=0.3, validation=validation, seed=1234)
+
+
+def sources_of_parts(rows: list[Row]) -> dict[str, set[tuple[str, str]]]:
     find = source_finder(None)
-    films: dict[str, set] = {part: set() for part in PARTS}
+    sources: dict[str, set] = {part: set() for part in PARTS}
     for row in rows:
-        films[row.part].add((row.cls, find(row.video, row.cls)))
-    return films
+        sources[row.part].add((row.cls, find(row.cls, row.video)))
+    return sources
 
 
 # UCF101: its lists are for research alone, so lists of their form are made here.
@@ -198,12 +202,11 @@ def test_ucf101_whole(tmp_path):
     for number in (1, 2, 3):
         official = {cls: tmp_path / f"splits/{cls}_test_split{number}.txt" for cls in UCF101}
         table = tmp_path / f"split{number}.tsv"
-        options = {"manifests": manifests, "official": official, "validation": 0.2}
-        make_split(table, method="official", number=number, **options)
+        make_split(table, ClassFiles(manifests, official=official), official_split(0.2), number)
         rows = read_split(table)
         assert len(rows) == sum(map(len, videos.values())), "every video is used"
-        films = films_of_parts(rows)
-        assert sum(map(len, films.values())) == len(set.union(*films.values())) == 101 * 25
+        sources = sources_of_parts(rows)
+        assert sum(map(len, sources.values())) == len(set.union(*sources.values())) == 101 * 25
         groups = {row.video.rpartition("_g")[2][:2] for row in rows if row.part == "test"}
         assert groups == {f"{g:02d}" for g in range(7 * number - 6, 7 * number + 1)}
         assert {row.cls for row in rows if row.part == "val"} == set(UCF101)
@@ -270,13 +273,9 @@ def test_files_of_a_class_of_the_same_name_in_another_dataset(files, tmp_path):
     manifest = tmp_path / "punch.tsv"
     write_manifest(manifest, [clip(name[:-4]) for name in ucf101_videos()["Punch"]])
     with pytest.raises(InputError) as caught:
-        make_split(
-            tmp_path / "split.tsv",
-            manifests={"punch": manifest},
-            method="official",
-            number=1,
-            official={"punch": files / "punch_test_split1.txt"},
-        )
+        official = {"punch": files / "punch_test_split1.txt"}
+        of_split = ClassFiles({"punch": manifest}, official=official)
+        make_split(tmp_path / "split.tsv", of_split, official_split(0.2), number=1)
     message = str(caught.value)
     assert "are of another dataset: they name none of the videos" in message
     assert len(message.splitlines()) < 12, "not every name is listed"

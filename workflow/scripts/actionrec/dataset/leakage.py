@@ -1,11 +1,16 @@
-"""Find clips that are the same or look the same, and those that are on two sides of a split."""
+"""Find videos that are the same or look the same, and those that are in two parts of a split.
 
+Leakage: what a model is tested on must not be known from training, or its score is too high.
+"""
+
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actionrec.dataset.source_videos import Key
 from actionrec.frames.manifest import FrameRecord
 
 if TYPE_CHECKING:
@@ -13,46 +18,62 @@ if TYPE_CHECKING:
 
     from actionrec.dataset.split_table import Row
 
-Key = tuple[str, str]  # class, video
+SAMPLED_AT = (0.1, 0.5, 0.9)  # of a video's frames
+_GRID = 16  # cells a side of the grid that a frame is compared by: 256 bits a frame
+_MAX_DIFFERENCE = 0.04  # of the bits; in a video that was encoded again 0 to 0.02 differ
+_MIN_CONTRAST = 4.0  # grey levels of deviation below which a frame shows nothing to compare
+_MAX_VIDEOS = 20_000  # each is compared with each: 20,000 take some 15 s
 
-LOOKED_AT = (0.1, 0.5, 0.9)  # of a clip's frames
-SIDE = 16  # of the grid that a frame is compared by: 256 bits a frame
-ALIKE = 0.04  # of the bits may differ: a clip encoded anew differs in 0 to 0.02
-FLAT = 4.0  # grey levels of deviation below which a frame shows nothing to compare
-MOST = 20_000  # clips compared each with each
+log = logging.getLogger(__name__)
 
 
 def find_duplicates(clips: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
-    """Return groups of `<class>/<file>`, or `<class>/<clip>` for a cut, with equal content."""
+    """Return groups of `<class>/<file>`, or `<class>/<video>` of a cut, with equal content."""
+    return _names(_equal_groups(clips))
+
+
+def find_conflicts(clips: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
+    """Return those of the duplicates that are in several classes: one label must be wrong."""
+    return _names(g for g in _equal_groups(clips) if len({cls for cls, _ in g}) > 1)
+
+
+def _names(groups: Iterable[Iterable[tuple[str, FrameRecord]]]) -> list[list[str]]:
+    return sorted(sorted(f"{cls}/{clip.display_name}" for cls, clip in group) for group in groups)
+
+
+def _equal_groups(
+    clips: Mapping[str, Iterable[FrameRecord]],
+) -> Iterator[list[tuple[str, FrameRecord]]]:
     groups = defaultdict(list)
     for cls, of_class in clips.items():
         for clip in of_class:
             if clip.usable:
-                groups[clip.content or clip.sha256].append(f"{cls}/{clip.display_name}")
-    return sorted(sorted(group) for group in groups.values() if len(group) > 1)
+                groups[clip.content or clip.sha256].append((cls, clip))
+    return (group for group in groups.values() if len(group) > 1)
 
 
 def between_parts(rows: Iterable["Row"]) -> list[list[str]]:
     """Return groups of `<class>/<video> (<part>)` with equal content in different parts."""
-    return _across(rows, lambda row: row.sha256)
+    return _across_parts(rows, lambda row: row.sha256)
 
 
 def leaks(
-    rows: Sequence["Row"], films: Mapping[Key, str], alike: Sequence[Sequence[Key]]
+    rows: Sequence["Row"], sources: Mapping[Key, str], near_duplicates: Sequence[Sequence[Key]]
 ) -> dict[str, list[list[str]]]:
-    """Return the groups of `<class>/<video> (<part>)` that stand in different parts, by kind.
+    """Return the groups of `<class>/<video> (<part>)` that are in different parts, by kind.
 
-    `same content`, `same source video` as `films` names it, `look alike` as `alike` groups them.
+    `same content`, `same source video` as `sources` names it, `look alike` as `near_duplicates`
+    groups them.
     """
-    group_of = {key: number for number, group in enumerate(alike) for key in group}
+    group_of = {key: number for number, group in enumerate(near_duplicates) for key in group}
     return {
         "same content": between_parts(rows),
-        "same source video": _across(rows, lambda row: films.get((row.cls, row.video))),
-        "look alike": _across(rows, lambda row: group_of.get((row.cls, row.video))),
+        "same source video": _across_parts(rows, lambda row: sources.get((row.cls, row.video))),
+        "look alike": _across_parts(rows, lambda row: group_of.get((row.cls, row.video))),
     }
 
 
-def _across(rows: Iterable["Row"], key: Callable[["Row"], Hashable]) -> list[list[str]]:
+def _across_parts(rows: Iterable["Row"], key: Callable[["Row"], Hashable]) -> list[list[str]]:
     groups = defaultdict(list)
     for row in rows:
         if key(row) is not None:
@@ -64,14 +85,14 @@ def _across(rows: Iterable["Row"], key: Callable[["Row"], Hashable]) -> list[lis
     )
 
 
-def look_alikes(
+def find_near_duplicates(
     clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads: int = 1
 ) -> list[list[Key]]:
     """Return groups of (class, video) whose first, middle and last pictures look the same.
 
-    Compares a difference hash of each picture (neighbouring pixels of a small grey copy, which is
-    darker): clips that were encoded or scaled anew are found, those that were mirrored or cut
-    elsewhere are not. `frames` holds <class>/<video>/rgb. Equal files are not looked at twice.
+    Compares a difference hash of each picture: which of two neighbours in a small grey copy is
+    darker. Finds videos that were encoded or scaled again, not those that were mirrored or cut at
+    other times. `frames` holds <class>/<video>/rgb. Equal content is hashed once.
     """
     import numpy as np
 
@@ -80,53 +101,62 @@ def look_alikes(
         for clip in of_class:
             if clip.usable:
                 first.setdefault(clip.content or clip.sha256, ((cls, clip.video), clip))
-    with ThreadPoolExecutor(threads) as pool:
-        hashes = list(pool.map(lambda pair: _hash(frames, *pair), first.values()))
-    seen = [(key, bits) for (key, _), bits in zip(first.values(), hashes, strict=True) if any(bits)]
-    if not seen or len(seen) > MOST:
+    with ThreadPoolExecutor(threads) as pool:  # OpenCV reads images without the GIL
+        hashes = pool.map(lambda pair: _difference_hash(frames, *pair), first.values())
+        known = [(key, found) for (key, _), found in zip(first.values(), hashes, strict=True)]
+    hashed = [(key, found) for key, found in known if found]
+    if len(hashed) > _MAX_VIDEOS:
+        log.warning("More than %d videos: not compared by their looks", _MAX_VIDEOS)
         return []
-    bits = np.array([np.frombuffer(bits, np.uint64) for _, bits in seen])
-    return [[seen[index][0] for index in group] for group in _neighbours(bits)]
+    if not hashed:
+        return []
+    # Words of 64 bits, so that a comparison is one exclusive or and one count of bits.
+    words = np.array([np.frombuffer(found, np.uint64) for _, found in hashed])
+    return [[hashed[index][0] for index in group] for group in _linked_groups(words)]
 
 
 def frame_path(frames: Path, cls: str, clip: FrameRecord, share: float) -> Path:
-    """Return the frame at `share` of a clip's length, between 0 and 1."""
+    """Return the frame at `share` of a video's length, between 0 and 1."""
     number = 1 + min(clip.frames - 1, int(share * clip.frames))
     return frames / cls / clip.video / "rgb" / f"{number:06d}.{clip.suffix}"
 
 
-def _hash(frames: Path, key: Key, clip: FrameRecord) -> bytes:
-    """Return the bits of the pictures looked at; empty where one of them is flat or unreadable."""
+def _difference_hash(frames: Path, key: Key, clip: FrameRecord) -> bytes:
+    """Return the bits of the sampled pictures; empty where one of them is flat or unreadable."""
     import cv2
     import numpy as np
 
     bits = []
-    for share in LOOKED_AT:
+    for share in SAMPLED_AT:
         image = cv2.imread(str(frame_path(frames, key[0], clip, share)), cv2.IMREAD_GRAYSCALE)
-        if image is None or image.std() < FLAT:
+        if image is None or image.std() < _MIN_CONTRAST:
             return b""
-        small = cv2.resize(image, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
+        # One column more than the grid: each bit compares a cell with its right neighbour.
+        small = cv2.resize(image, (_GRID + 1, _GRID), interpolation=cv2.INTER_AREA).astype(np.int16)
         bits.append(np.packbits(small[:, 1:] > small[:, :-1]))
     return np.concatenate(bits).tobytes()
 
 
-def _neighbours(bits: "np.ndarray") -> list[list[int]]:
-    """Return the groups of rows, of at least two, that are linked by few differing bits."""
+def _linked_groups(words: "np.ndarray") -> list[list[int]]:
+    """Return the groups of rows, of at least two, that are linked by few differing bits.
+
+    `words` is (videos, words) uint64. Links are transitive: a union-find over all close pairs.
+    """
     import numpy as np
 
-    limit = ALIKE * bits.shape[1] * 64
-    group = list(range(len(bits)))
+    limit = _MAX_DIFFERENCE * words.shape[1] * 64
+    parent = list(range(len(words)))
 
     def root(index: int) -> int:
-        while group[index] != index:
-            index = group[index]
+        while parent[index] != index:
+            index = parent[index]
         return index
 
-    for index, row in enumerate(bits):
-        distance = np.bitwise_count(bits[index + 1 :] ^ row).sum(axis=1, dtype=np.int64)
+    for index, row in enumerate(words):
+        distance = np.bitwise_count(words[index + 1 :] ^ row).sum(axis=1, dtype=np.int64)
         for other in np.flatnonzero(distance <= limit) + index + 1:
-            group[root(int(other))] = root(index)
+            parent[root(int(other))] = root(index)
     members: dict[int, list[int]] = defaultdict(list)
-    for index in range(len(bits)):
+    for index in range(len(words)):
         members[root(index)].append(index)
-    return [found for found in members.values() if len(found) > 1]
+    return [group for group in members.values() if len(group) > 1]

@@ -1,4 +1,9 @@
-"""Put the images of a video elsewhere: as a link, as links to each image, or as copies."""
+"""Lay a split out as TAO reads it: a tree of links to the frames, or of copies of them.
+
+`data/{train,val,test}/<class>/<video>` is what TAO trains and evaluates on;
+`data/inference/<class>.<video>` are the test videos next to each other, as TAO's inference needs
+them.
+"""
 
 import errno
 import os
@@ -7,32 +12,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from actionrec.dataset import link_tree
 from actionrec.dataset.split_table import PARTS, Row, read_split
 from actionrec.errors import InputError, in_lines
 from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import frame_fault, suffix_of
 from actionrec.utils.files import replacing
+from actionrec.utils.text import count
 
 FOLDERS = ("rgb", "u", "v")
-NO_SUCH_LINKS = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-
-_OF_A_FILE: Mapping[str, Callable[[str, Path], object]] = {
+# What file systems answer that have no such links, or none across volumes, or no more of a file.
+_LINK_REFUSED = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_PUT_IMAGE: Mapping[str, Callable[[str, Path], object]] = {
     "hardlink": os.link,
     "copy": shutil.copyfile,
 }
 
 
-def place(video: Path, at: Path, final: Path, links: str) -> None:
+def _link_video(video: Path, at: Path, final: Path, links: str) -> None:
     """Put a video's folder of images at `at`, which will be renamed to `final`."""
     at.parent.mkdir(parents=True, exist_ok=True)
     if links == "symlink":
         at.symlink_to(os.path.relpath(video, final.parent))
     else:
-        each_image(video, at, _OF_A_FILE[links])
+        put_images(video, at, _PUT_IMAGE[links])
 
 
-def each_image(video: Path, at: Path, put: Callable[[str, Path], object]) -> None:
+def put_images(video: Path, at: Path, put: Callable[[str, Path], object]) -> None:
     """Make the folder `at` with those of `video` that hold images, and `put` each image there."""
     for name in FOLDERS:
         if not (video / name).is_dir():
@@ -44,12 +49,12 @@ def each_image(video: Path, at: Path, put: Callable[[str, Path], object]) -> Non
 
 
 @contextmanager
-def explained_link_errors(folder: Path, links: str) -> Iterator[None]:
+def _explained_link_errors(folder: Path, links: str) -> Iterator[None]:
     """Turn the refusal of a link by the file system into an `InputError` with the alternatives."""
     try:
         yield
     except OSError as error:
-        if links == "copy" or error.errno not in NO_SUCH_LINKS:
+        if links == "copy" or error.errno not in _LINK_REFUSED:
             raise
         others = {"symlink": ["hardlink", "copy"], "hardlink": ["symlink", "copy"]}[links]
         across = error.errno == errno.EXDEV
@@ -64,37 +69,36 @@ def explained_link_errors(folder: Path, links: str) -> Iterator[None]:
         ) from error
 
 
-def link_split(table: Path, frames: Path, data: Path, links: str = "symlink") -> None:
-    """Lay a split out below `data`, each video as a link to `<frames>/<class>/<video>`.
+def link_split(table: Path | str, frames: Path | str, data: Path | str, links: str) -> None:
+    """Lay the split in `table` out below `data`, each video as a link to its frames.
 
-    `data/{train,val,test}/<class>/<video>` is what TAO trains and evaluates on;
-    `data/inference/<class>.<video>` are the test videos side by side, as TAO's inference wants
-    them. `links` is "symlink" (relative), or "hardlink" or "copy" of each image. The whole tree is
-    published at once. Raises `InputError` when frames are missing, or when the file system has no
-    such links.
+    `frames` holds <class>/<video>. `links` is "symlink" (relative), or "hardlink" or "copy" of each
+    image. The whole tree is published at once. Raises `InputError` when frames are missing, or
+    when the file system has no such links.
     """
-    rows = read_split(table)
-    _require_frames(rows, frames)
-    root = frames.resolve()
+    data = Path(data)
+    rows = read_split(Path(table))
+    _require_frames(rows, Path(frames))
+    # Relative links survive moving the project; they start from where the tree will really be,
+    # since `results` may itself be a link to another disk.
+    root = Path(frames).resolve()
     final = data.parent.resolve() / data.name
-    flat = _flat_names(rows)
-    with replacing(data) as part, link_tree.explained_link_errors(data, links):
-        for row in rows:
-            name = Path(row.part, row.cls, row.video)
-            link_tree.place(root / row.cls / row.video, part / name, final / name, links)
-        for name, (cls, video) in flat.items():
-            name = Path("inference", name)
-            link_tree.place(root / cls / video, part / name, final / name, links)
-        for folder in {row.part for row in rows}:
+    places = [(Path(row.part, row.cls, row.video), row.cls, row.video) for row in rows]
+    places += [(Path("inference", flat), *key) for flat, key in _flat_names(rows).items()]
+    with replacing(data) as part, _explained_link_errors(data, links):
+        for place, cls, video in places:
+            _link_video(root / cls / video, part / place, final / place, links)
+        # TAO wants a folder of every class in every part, an empty one too.
+        for name in {row.part for row in rows}:
             for cls in {row.cls for row in rows}:
-                (part / folder / cls).mkdir(exist_ok=True)
+                (part / name / cls).mkdir(exist_ok=True)
 
 
 def _require_frames(rows: Sequence[Row], frames: Path) -> None:
     lost = [row for row in rows if not (frames / row.cls / row.video / "rgb").is_dir()]
     if lost:
         raise InputError(
-            f"{len(lost)} videos of the split have no frames.",
+            f"The frames of {count(len(lost), 'video')} of the split are missing.",
             where=frames,
             found=in_lines([f"{row.cls}/{row.video}" for row in lost]),
             fix="snakemake dataset --cores 1",
@@ -113,6 +117,7 @@ def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[
         for path, row in expected.items()
         for fault in _image_faults(path, row)
     ]
+    # Strays count as well: TAO lists the folders, and would train on what the table does not name.
     classes = {path.parent for path in expected}
     allowed = {*expected, *(path.parent / row.cls for path in classes for row in rows)}
     folders = classes | {path.parent for path in classes}
@@ -120,10 +125,10 @@ def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[
     faults += [f"{path.relative_to(data)}: not in the split" for path in sorted(found - allowed)]
     if faults:
         raise InputError(
-            "The data of a split are not what its table says.",
+            "The images of a split are not those that its table lists.",
             where=data,
             found=in_lines(faults),
-            fix=f"run snakemake again, it notices lost images; or remake the links: "
+            fix="run snakemake again, which notices lost images; or make the links again: "
             f"snakemake -f {data} --cores 1",
         )
     return rows

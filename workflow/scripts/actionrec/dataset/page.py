@@ -1,98 +1,112 @@
 """Show a dataset before it is trained on: one page with counts, pictures and all that is wrong."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actionrec.dataset.leakage import LOOKED_AT, frame_path
+from actionrec.dataset.leakage import SAMPLED_AT, frame_path
 from actionrec.frames.manifest import FrameRecord, read_manifest
-from actionrec.utils.figures import picture
-from actionrec.utils.files import write_text
+from actionrec.utils.pages import jpeg_url, svg_url
+from actionrec.utils.pages import write_page as write_html
+from actionrec.utils.text import count
 
-CLIPS_SHOWN = 3  # of a class
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+VIDEOS_SHOWN = 3  # of a class
 FRAME_HEIGHT = 84  # pixels of a picture
-LISTED = 200  # entries of each list of findings; dataset.json has all of them
+LISTED = 200  # entries of each finding; dataset.json has all of them
 COLOURS = {"train": "#3b6ea5", "val": "#e0a030", "test": "#5b9f6b", "videos": "#3b6ea5"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the user should look at: what, how bad it is, why it matters, and where.
+
+    `level` is bad, warn or note.
+    """
+
+    title: str
+    level: str
+    why: str
+    entries: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A video and some of its frames next to each other, as a data URL."""
+
+    clip: FrameRecord
+    picture: str
 
 
 def write_page(
     name: str,
     *,
-    template: Path,
-    summary: Path,
-    manifests: Mapping[str, Path],
-    frames: Path,
-    output: Path,
+    template: Path | str,
+    summary: Path | str,
+    manifests: Mapping[str, Path | str],
+    frames: Path | str,
+    output: Path | str,
 ) -> None:
     """Write dataset.html: one page that holds all it shows and opens from disk.
 
     `summary` is dataset.json, `frames` holds <class>/<video>/rgb. Equal data give an equal page.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    dataset = json.loads(summary.read_text(encoding="utf-8"))
-    clips = {cls: [c for c in read_manifest(m) if c.usable] for cls, m in manifests.items()}
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    html = environment.from_string(template.read_text(encoding="utf-8")).render(
+    dataset = json.loads(Path(summary).read_text(encoding="utf-8"))
+    clips = {cls: [c for c in read_manifest(Path(m)) if c.usable] for cls, m in manifests.items()}
+    write_html(
+        template,
+        output,
         name=name,
         dataset=dataset,
         findings=list(_findings(dataset)),
         listed=LISTED,
         counts=plot_counts(dataset),
         lengths=plot_lengths([clip.frames for of_class in clips.values() for clip in of_class]),
-        sheets={cls: list(_sheet(frames, cls, of_class)) for cls, of_class in clips.items()},
+        strips={cls: list(_strips(Path(frames), cls, of)) for cls, of in clips.items()},
     )
-    write_text(output, html.encode("utf-8", "replace").decode())
 
 
-def _findings(dataset: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what the user should look at: its title, why it matters, and the entries."""
+def _findings(dataset: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what dataset.json holds that is wrong or odd, the worst first; some have no entries."""
     for number, split in dataset["splits"].items():
         if "problem" in split:
-            yield _finding(f"Split {number} cannot be made", "bad", "", [split["problem"]])
+            yield Finding(f"Split {number} cannot be made", "bad", "", [split["problem"]])
             continue
         for kind, groups in split["leaks"].items():
-            why = "The test or validation side is known from training: its score is too good."
-            yield _finding(f"Split {number}: {kind} on two sides", "bad", why, _joined(groups))
+            why = "The test or validation part is known from training: its score is too high."
+            yield Finding(f"Split {number}: {kind} in two parts", "bad", why, _joined(groups))
     bad = [f"{clip['class']}/{clip['file']} {clip['reason']}" for clip in dataset["bad"]]
-    yield _finding("Bad videos", "bad", "They are left out.", bad)
-    conflicts = [group for group in dataset["duplicates"] if len(_classes(group)) > 1]
-    why = "Equal files in different classes: one of the labels must be wrong."
-    yield _finding("One video, two labels", "bad", why, _joined(conflicts))
-    same = [group for group in dataset["duplicates"] if len(_classes(group)) == 1]
-    yield _finding("Duplicates", "warn", "Equal files under different names.", _joined(same))
+    yield Finding("Bad videos", "bad", "They are left out.", bad)
+    why = "Equal videos in different classes: one of the labels must be wrong."
+    yield Finding("One video, two labels", "bad", why, _joined(dataset["conflicts"]))
+    same = [group for group in dataset["duplicates"] if group not in dataset["conflicts"]]
+    yield Finding("Duplicates", "warn", "Equal videos under different names.", _joined(same))
     why = "Their first, middle and last pictures are nearly equal: copies, or cuts of one scene."
-    yield _finding("Videos that look alike", "warn", why, _joined(dataset["look_alikes"]))
-    remarks = [f"{count} videos: {remark}" for remark, count in dataset["remarks"].items()]
-    yield _finding("Remarks", "note", "These videos are used.", remarks)
-
-
-def _finding(title: str, level: str, why: str, entries: Sequence[str]) -> dict[str, Any]:
-    return {"title": title, "level": level, "why": why, "entries": entries}
+    yield Finding("Videos that look alike", "warn", why, _joined(dataset["look_alikes"]))
+    remarks = [f"{count(n, 'video')}: {remark}" for remark, n in dataset["remarks"].items()]
+    yield Finding("Remarks", "note", "These videos are used.", remarks)
 
 
 def _joined(groups: Sequence[Sequence[str]]) -> list[str]:
     return [" = ".join(group) for group in groups]
 
 
-def _classes(group: Sequence[str]) -> set[str]:
-    return {entry.partition("/")[0] for entry in group}
-
-
-def _sheet(frames: Path, cls: str, clips: Sequence[FrameRecord]) -> Iterator[dict[str, Any]]:
-    """Yield some clips of a class, evenly spread over their names, with a strip of their frames."""
-    shown = min(CLIPS_SHOWN, len(clips))
+def _strips(frames: Path, cls: str, clips: Sequence[FrameRecord]) -> Iterator[Strip]:
+    """Yield some videos of a class, evenly spread over their names, with some of their frames."""
+    shown = min(VIDEOS_SHOWN, len(clips))
     for index in range(shown):
         clip = clips[index * len(clips) // shown]
-        if strip := _strip([frame_path(frames, cls, clip, share) for share in LOOKED_AT]):
-            yield {"clip": clip, "strip": strip}
+        if picture := _strip([frame_path(frames, cls, clip, share) for share in SAMPLED_AT]):
+            yield Strip(clip, picture)
 
 
 def _strip(paths: Sequence[Path]) -> str:
-    """Return frames side by side as a small JPEG in a data address; "" when none can be read."""
+    """Return frames next to each other as a data URL; "" when none can be read."""
     from PIL import Image
 
     images = []
@@ -107,37 +121,35 @@ def _strip(paths: Sequence[Path]) -> str:
         return ""
     sheet = Image.new("RGB", (sum(image.width for image in images), FRAME_HEIGHT))
     left = 0
-    for image in images:
-        sheet.paste(image, (left, 0))
-        left += image.width
-    buffer = BytesIO()
-    sheet.save(buffer, "JPEG", quality=75)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    for picture in images:
+        sheet.paste(picture, (left, 0))
+        left += picture.width
+    return jpeg_url(sheet)
 
 
 def plot_counts(dataset: Mapping[str, Any]) -> str:
-    """Draw the videos of each class, by part of the first split that can be made."""
+    """Plot the videos of each class, by part of the first split that can be made."""
     from matplotlib.figure import Figure
 
     classes = list(dataset["classes"])
     split = next((s["classes"] for s in dataset["splits"].values() if "classes" in s), None)
     figure = Figure(figsize=(8, 1.0 + 0.28 * len(classes)), layout="constrained")
     axes = figure.subplots()
-    left = [0] * len(classes)
+    totals = [0] * len(classes)
     for part in ("train", "val", "test") if split else ("videos",):
         table = split or dataset["classes"]
         widths = [table[cls][part] for cls in classes]
-        axes.barh(classes, widths, left=left, color=COLOURS[part], label=part, height=0.7)
-        left = [a + b for a, b in zip(left, widths, strict=True)]
-    axes.bar_label(axes.containers[-1], labels=[str(n) for n in left], padding=3, fontsize=9)
+        bars = axes.barh(classes, widths, left=totals, color=COLOURS[part], label=part, height=0.7)
+        totals = [a + b for a, b in zip(totals, widths, strict=True)]
+    axes.bar_label(bars, labels=[str(n) for n in totals], padding=3, fontsize=9)
     axes.invert_yaxis()  # label 0 on top
     if split:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    return _bare(figure, axes, "videos")
+    return _finished(figure, axes, "videos")
 
 
 def plot_lengths(lengths: Sequence[int]) -> str:
-    """Draw how many videos have how many frames."""
+    """Plot how many videos have how many frames."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 2.4), layout="constrained")
@@ -147,11 +159,11 @@ def plot_lengths(lengths: Sequence[int]) -> str:
     edges = [edge - 0.5 for edge in range(first, last + width + 1, width)]
     axes.hist(lengths, bins=edges, color=COLOURS["videos"], rwidth=0.9)
     axes.set_ylabel("videos")
-    return _bare(figure, axes, "frames in a video")
+    return _finished(figure, axes, "frames in a video")
 
 
-def _bare(figure: Any, axes: Any, label: str) -> str:
+def _finished(figure: "Figure", axes: "Axes", label: str) -> str:
     axes.set_xlabel(label)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    return picture(figure)
+    axes.locator_params(axis="x", integer=True)
+    return svg_url(figure)

@@ -1,23 +1,22 @@
-"""Find the checkpoints of a training and choose the one that becomes the model."""
+"""Find the checkpoints of a training, and choose the one that becomes the model."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
 
-from actionrec.errors import InputError
-from actionrec.experiments.status import read_history
+from actionrec.experiments.status_json import Epoch
 from actionrec.utils.files import write_text
 
 # model_epoch_004_step_00123.pth (6.0 to 7.3), model_epoch_004.pth (5.5), model_best_004.pth (7.3),
 # ar_model_epoch=004.tlt (5.0 to 5.3), ar_model_epoch=19-val_loss=0.05.tlt (3.21.11).
-CHECKPOINT = re.compile(
+_NAME = re.compile(
     r"(?:ar_)?model_(?:epoch|best)[_=](?P<epoch>\d+)(?:_step_(?P<step>\d+))?"
     r"(?:-val_loss=(?P<val_loss>\d+\.\d+))?(?:-v\d+)?\.(?:pth|tlt)"
 )
+_NO_STEP = "00000"
 
 
 @dataclass(frozen=True)
@@ -32,82 +31,79 @@ class Checkpoint:
     val_loss: float | None = None
 
 
-def checkpoints(folder: Path) -> list[Checkpoint]:
+@dataclass(frozen=True)
+class Choice:
+    """The checkpoint that becomes the model, and why."""
+
+    checkpoint: Checkpoint
+    reason: str
+
+
+def find_checkpoints(folder: Path) -> list[Checkpoint]:
     """Return the checkpoints of a training by epoch.
 
     Those of step 0 are left out: TAO writes one when the training fails before its first step.
     """
     found = []
     for path in folder.glob("*model_*"):
-        match = CHECKPOINT.fullmatch(path.name)
-        if match and not path.is_symlink() and match["step"] != "00000":
+        match = _NAME.fullmatch(path.name)
+        # The link ar_model_latest.pth is no checkpoint of its own.
+        if match and not path.is_symlink() and match["step"] != _NO_STEP:
             val_loss = float(match["val_loss"]) if match["val_loss"] else None
             found.append(Checkpoint(path, int(match["epoch"]), val_loss))
     return sorted(found, key=lambda checkpoint: (checkpoint.epoch, checkpoint.path.name))
 
 
-def require_last(folder: Path, epoch: int | None) -> None:
-    """Raise `InputError` unless there is a checkpoint of the last epoch that should have one."""
-    last = max((checkpoint.epoch for checkpoint in checkpoints(folder)), default=None)
-    if epoch is not None and (last is None or last < epoch):
-        raise InputError(
-            "The training says that it finished, and its last checkpoint is missing.",
-            where=folder,
-            found="no checkpoint" if last is None else f"the last is of epoch {last}",
-            allowed=[f"epoch {epoch}, counted from 0"],
-            fix=f"remove {folder} and run the same command again",
-        )
+def remove_failed_start(folder: Path) -> None:
+    """Remove what TAO 6 and 7 leave when a training fails before its first step.
+
+    The next training would resume from it: model_epoch_000_step_00000.pth and the link to it.
+    """
+    for checkpoint in folder.glob(f"model_epoch_*_step_{_NO_STEP}.pth"):
+        checkpoint.unlink()
+    for link in folder.glob("*_latest.pth"):
+        if not link.exists():
+            link.unlink()
 
 
-def choose(folder: Path, select: str) -> tuple[Checkpoint, str]:
-    """Return the checkpoint to go on with, and why.
+def choose(checkpoints: Sequence[Checkpoint], history: Sequence[Epoch], select: str) -> Choice:
+    """Return the checkpoint that becomes the model; there must be one.
 
     `select` is `best` (highest validation accuracy where that is known, then lowest validation
-    loss, then the earliest) or `last`. Without validation the last is taken. Raises `InputError`
-    when the training left none.
+    loss, then the earliest) or `last`. Without validation the last is taken.
     """
-    found = checkpoints(folder)
-    if not found:
-        raise InputError(
-            "The training left no checkpoint.",
-            where=folder,
-            fix="lower train.checkpoint_interval to train.num_epochs or less",
-        )
-    measured = ("val_acc", "val_loss")
-    validated = {
-        row["epoch"]: row
-        for row in read_history(folder)
-        if any(row[key] is not None for key in measured)
-    }
-    candidates = [checkpoint for checkpoint in found if checkpoint.epoch in validated]
-    if select == "last" or not candidates:
-        return found[-1], "the last epoch" + ("" if select == "last" else ": nothing was validated")
-
-    def merit(checkpoint: Checkpoint) -> tuple[float, float, int]:
-        accuracy, loss = (validated[checkpoint.epoch][key] for key in measured)
-        return (
-            -inf if accuracy is None else accuracy,
-            -inf if loss is None else -loss,
-            -checkpoint.epoch,
-        )
-
-    best = max(candidates, key=merit)
-    first = "" if merit(best)[0] == -inf else "highest validation accuracy, then "
-    return best, f"{first}lowest validation loss, then earliest"
+    # TAO may validate less often than it saves: only what was validated can be compared.
+    validated = {epoch.epoch: epoch for epoch in history if epoch.validated}
+    candidates = [checkpoint for checkpoint in checkpoints if checkpoint.epoch in validated]
+    if select == "last":
+        return Choice(checkpoints[-1], "the last epoch")
+    if not candidates:
+        return Choice(checkpoints[-1], "the last epoch: nothing was validated")
+    best = max(candidates, key=lambda checkpoint: _merit(validated[checkpoint.epoch]))
+    reason = "lowest validation loss, then earliest"
+    if validated[best.epoch].val_acc is not None:
+        reason = f"highest validation accuracy, then {reason}"
+    return Choice(best, reason)
 
 
-def write_choice(
-    target: Path, chosen: Checkpoint, reason: str, history: Sequence[Mapping[str, Any]], engine: str
-) -> None:
-    """Write model.json: which checkpoint the model is, and why."""
-    row = next((row for row in history if row["epoch"] == chosen.epoch), {})
-    choice = {
-        "checkpoint": f"{chosen.path.parent.name}/{chosen.path.name}",
-        "epoch": chosen.epoch,
+def _merit(epoch: Epoch) -> tuple[float, float, int]:
+    """Return what is compared: the larger, the better; a figure that is unknown is the worst."""
+    accuracy = -inf if epoch.val_acc is None else epoch.val_acc
+    loss = inf if epoch.val_loss is None else epoch.val_loss
+    return accuracy, -loss, -epoch.epoch
+
+
+def write_choice(target: Path, choice: Choice, history: Sequence[Epoch], engine: str) -> None:
+    """Write model.json: which checkpoint the model is, why, and by which `engine`."""
+    path, number = choice.checkpoint.path, choice.checkpoint.epoch
+    epoch = next((epoch for epoch in history if epoch.epoch == number), Epoch(number))
+    content = {
+        "checkpoint": f"{path.parent.name}/{path.name}",
+        "epoch": number,
         "epochs": len(history),
-        "reason": reason,
-        "val_acc": row.get("val_acc"),
-        "val_loss": row.get("val_loss"),
+        "reason": choice.reason,
+        "val_acc": epoch.val_acc,
+        "val_loss": epoch.val_loss,
         "engine": engine,
     }
-    write_text(target, json.dumps(choice, indent=2) + "\n")
+    write_text(target, json.dumps(content, indent=2) + "\n")

@@ -1,33 +1,31 @@
-"""Look whether this machine has what a run will need, before hours have gone into it."""
+"""Check that this machine has what a run will need, before hours have gone into it."""
 
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from unicodedata import normalize
 
 from actionrec import runners
-from actionrec.errors import InputError
+from actionrec.errors import InputError, some
+from actionrec.experiments import frame_space
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command
 from actionrec.weights import encryption
 from actionrec.weights.ngc import KEY_PAGE
 
 GB = 10**9
-VIDEO_PIXELS = 96_938  # a frame, on average: 240 high and 320 to 560 wide
-# Measured on HMDB51 (51 classes, 2.1 GB): bytes of frames for each byte of video, and a class.
-FRAMES_PER_VIDEO = {"png": 38, "jpg": 8}
-FRAMES_PER_CLASS = {"png": 1.6 * GB, "jpg": 0.33 * GB}
 IMAGE_SIZE = 25 * GB  # an image of TAO's, unpacked
-SHARED_MEMORY = GB  # what the worker processes of a training hand over in
+SHARED_MEMORY = GB  # through which the worker processes of a training pass clips
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: its state and, unless it is fine, what to type.
+    """One thing that was checked: its state and, unless it is fine, what to type.
 
-    What is not `required` is only advice: the run goes on without it.
+    What is not `required` is only advice: the run does without it.
     """
 
     name: str
@@ -36,8 +34,8 @@ class Check:
     required: bool = True
 
     @property
-    def verdict(self) -> str:
-        """`ok`, `missing` or, where the run can go on without it, `advice`."""
+    def verdict(self) -> Literal["ok", "missing", "advice"]:
+        """Return `missing` for what the run requires, `advice` for what it can do without."""
         if self.fix is None:
             return "ok"
         return "missing" if self.required else "advice"
@@ -50,6 +48,7 @@ def look(config: Mapping[str, Any], ngc: bool) -> list[Check]:
     """
     return [
         *_runner(config["tao"]),
+        *_dataset(config["dataset"]),
         disk(config),
         _shared_memory(config["tao"]["runner"]),
         *([_ngc_key()] if ngc else []),
@@ -58,7 +57,7 @@ def look(config: Mapping[str, Any], ngc: bool) -> list[Check]:
 
 
 def table(checks: Sequence[Check]) -> str:
-    """Return the checks as text, one a line, each fix under what it mends."""
+    """Return the checks as text, one a line, each with its fix below."""
     width = max(len(check.name) for check in checks)
     lines = []
     for check in checks:
@@ -74,12 +73,12 @@ def require(checks: Sequence[Check]) -> None:
     if missing:
         raise InputError(
             "This machine lacks what the run needs:\n" + table(missing).rstrip(),
-            fix="type what stands after the arrows, then look again: snakemake preflight",
+            fix="type what follows the arrows, then check again: snakemake preflight",
         )
 
 
 def _runner(tao: Mapping[str, Any]) -> Iterator[Check]:
-    """Yield what the runner says that it needs."""
+    """Yield what the runner requires."""
     container = runners.container(tao)
     rows = runners.requirements_of(tao["runner"], container)
     by_engine = tao["runner"] in ("docker", "launcher")
@@ -108,7 +107,7 @@ def _gpu_runtime(engine: str, image: str | None, row: Requirement) -> Check:
 
 
 def _pull(engine: str, image: str) -> Iterator[Check]:
-    """Yield whether an image that is not here can be had, and has room."""
+    """Yield whether an image that is not here can be pulled, and will fit."""
     known, said = try_command(engine, "manifest", "inspect", image)
     state = "in its registry" if known else (said.splitlines() or ["no answer"])[-1]
     yield Check("image can be pulled", state, None if known else f"{engine} pull {image}")
@@ -121,42 +120,75 @@ def _pull(engine: str, image: str) -> Iterator[Check]:
 
 
 def disk(config: Mapping[str, Any]) -> Check:
-    """Return whether the frames that are not there yet will fit, by what HMDB51's took."""
-    needed = frames_to_come(config["dataset"], config["frames"]["format"])
-    if size := config["frames"].get("size"):
-        needed *= size[0] * size[1] / VIDEO_PIXELS
-    free = shutil.disk_usage(Path.cwd()).free
-    state = _of(free, needed)
-    if free >= needed:
-        return Check("disk for the frames", state)
-    fix = "free some space"
+    """Return whether the frames that are not there yet will fit where they will lie.
+
+    That is only advice while the videos are not here: other footage than HMDB51's may take less.
+    """
+    folder = _existing(Path("resources", config["dataset"]["name"], "frames"))
+    free, block = shutil.disk_usage(folder).free, os.statvfs(folder).f_frsize
+    needed = frame_space.estimate(config["dataset"], config["frames"], block)
+    name = "disk for the frames"
+    state = f"{_of(free, needed.size)} in {folder}: {needed.basis}"
+    if free >= needed.size:
+        return Check(name, state)
+    fix = "free some space, or make resources a link to a larger disk"
     if config["frames"]["format"] == "png":
         fix += ", or set frames.format: jpg, which takes a fifth"
-    return Check("disk for the frames", state, fix)
+    return Check(name, state, fix, required=needed.measured)
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists, on the volume where it will be.
+
+    Links are followed: `resources` may lead to another disk.
+    """
+    folder = folder.resolve()
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _of(free: float, needed: float) -> str:
     return f"{free / GB:.1f} GB free, about {needed / GB:.1f} GB needed"
 
 
-def frames_to_come(dataset: Mapping[str, Any], form: str) -> float:
-    """Estimate the bytes of the frames that are not there yet, from videos or else from HMDB51."""
-    if dataset["source"] == "demo":
-        return 0.0
-    needed = 0.0
-    for cls in dataset["classes"]:
-        if Path("results", dataset["name"], "frames", f"{cls}.tsv").exists():
-            continue
-        videos = Path("resources", dataset["name"], "videos")
-        if dataset["source"] == "folder":
-            videos = Path(dataset["path"]).expanduser()
-        size = sum(file.stat().st_size for file in (videos / cls).rglob("*") if file.is_file())
-        needed += size * FRAMES_PER_VIDEO[form] if size else FRAMES_PER_CLASS[form]
-    return needed
+def _dataset(dataset: Mapping[str, Any]) -> Iterator[Check]:
+    """Yield whether the files and folders are there that the configuration names."""
+    named = list(_named_paths(dataset))
+    missing = [(key, path) for key, path in named if not path.exists()]
+    if missing:
+        state = f"not there: {some([str(path) for _, path in missing])}"
+        keys = dict.fromkeys(key for key, _ in missing)
+        yield Check("files of the dataset", state, f"correct {', '.join(keys)}")
+    elif named:
+        yield Check("files of the dataset", "there")
+
+
+def _named_paths(dataset: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Yield keys of the configuration, and the files or folders that they name."""
+    path = dataset.get("path") or {}
+    for part, place in path.items() if isinstance(path, Mapping) else [("", path)]:
+        yield f"dataset.path.{part}" if part else "dataset.path", Path(place).expanduser()
+    for key in ("labels", "videos"):
+        if dataset.get(key):
+            yield f"dataset.{key}", Path(dataset[key]).expanduser()
+    if dataset["source"] == "folder":
+        yield from _class_folders(Path(dataset["path"]).expanduser(), dataset["classes"])
+    unpacked = all(frame_space.frames_table(dataset, cls).exists() for cls in dataset["classes"])
+    for role, archive in (dataset.get("archives") or {}).items():
+        if archive.get("path") and not unpacked:  # else it may have been deleted
+            yield f"dataset.archives.{role}.path", Path(archive["path"]).expanduser()
+
+
+def _class_folders(root: Path, classes: Sequence[str]) -> Iterator[tuple[str, Path]]:
+    if not root.is_dir():
+        return
+    # macOS takes letters apart: a folder's name may have another Unicode form than its class.
+    folders = {normalize("NFC", folder.name): folder for folder in root.iterdir()}
+    for cls in classes:
+        yield "dataset.classes", folders.get(normalize("NFC", cls), root / cls)
 
 
 def _shared_memory(runner: str) -> Check:
-    """A container has a shared memory of its own, which tao.container.shm_size sets."""
+    """Return whether there is shared memory; a container has its own: tao.container.shm_size."""
     name = "/dev/shm"  # noqa: S108
     if runner in runners.IN_CONTAINERS:
         return Check(name, "the container's own")

@@ -1,10 +1,11 @@
-"""The weights that an experiment starts from: fetched, and their classes counted."""
+"""The weights that an experiment starts from: fetch them, count their classes."""
 
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from actionrec.errors import InputError
+from actionrec.spec.toolkits import is_old
 from actionrec.utils.files import replacing
 
 
@@ -22,30 +23,34 @@ def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -
         shutil.copyfile(files[0], part)
 
 
-def with_class_counts(
-    files: Sequence[str], known: Mapping[str, int | None]
+def weights_of_spec(
+    files: Sequence[str],
+    class_counts: Mapping[str, int | None],
+    *,
+    runner: str,
+    toolkit: str,
+    encrypt: bool,
 ) -> dict[str, tuple[Path, int]]:
-    """Return the weights of each stream with the number of classes that they tell apart.
+    """Return what a spec says of the weights of each stream: the file and its number of classes.
 
-    `known` holds that number for each stream, or None where the file's last layer must say it;
-    `files` has one for each of its streams, or none at all.
+    `class_counts` holds that number for each stream, or None where the file's last layer must say
+    it; `files` has one for each of its streams, or none at all. Raises `InputError` for encrypted
+    weights where the spec will hold no key to read them.
     """
     if not files:
         return {}
+    # The native engine takes the key from TAO_KEY in any case.
+    if runner != "native" and not (encrypt or is_old(toolkit)):
+        refuse_encrypted(files)
     return {
-        stream: (Path(file), classes or _class_count(Path(file)))
-        for file, (stream, classes) in zip(files, known.items(), strict=True)
+        stream: (Path(file), number or _class_count(Path(file)))
+        for file, (stream, number) in zip(files, class_counts.items(), strict=True)
     }
 
 
 def refuse_encrypted(files: Sequence[str]) -> None:
-    """Raise `InputError` for weights that NVIDIA's own code cannot read without a key in its spec.
-
-    The native engine can: it takes the key from TAO_KEY in any case.
-    """
-    if not files:
-        return
-    from actionrec.native.checkpoints.encrypted import is_encrypted_file
+    """Raise `InputError` for weights that NVIDIA's own code cannot read without a key."""
+    from actionrec.native.checkpoints.encrypted import is_encrypted_file  # loads PyTorch
 
     for file in files:
         if is_encrypted_file(file):

@@ -127,5 +127,5 @@ def _copy_video(video: Path, at: Path) -> int:
             raise InputError("A copied image differs from the original.", where=target)
         size += len(content)
 
-    link_tree.each_image(video, at, put)
+    link_tree.put_images(video, at, put)
     return size

@@ -1,13 +1,15 @@
-"""Stop the unpromising experiments of a sweep: successive halving with one rung.
+"""Stop the experiments of a sweep that show no promise: successive halving with one rung.
 
 Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
-2016. Every experiment begins with a trial of so many epochs; only the best go on from there. What
-is ranked are files, all of them, so that no result depends on which job was done first.
+2016. Every experiment begins with a trial of a few epochs; only the best resume from there. The
+ranking reads files, those of all trials, so that no result depends on which job ended first.
+
+The Snakefile imports this module, so it loads nothing heavy.
 """
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -34,6 +36,37 @@ class Budget:
     keep: int
 
 
+@dataclass(frozen=True)
+class Trial:
+    """The files of one trial, and `ranking`, the table of all trials of its sweep on a split."""
+
+    spec: Path
+    model: Path
+    choice: Path
+    history: Path
+    ranking: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended: the epochs trained, and the best of them with its validation.
+
+    `val_acc` is in percent, or None where the toolkit does not tell it.
+    """
+
+    experiment: str
+    epochs: int
+    epoch: int
+    val_acc: float | None
+    val_loss: float
+
+    @property
+    def order(self) -> tuple[float, float, str]:
+        """Return what results are sorted by, the most promising first; the name breaks ties."""
+        accuracy = -inf if self.val_acc is None else self.val_acc
+        return -accuracy, self.val_loss, self.experiment
+
+
 def of_experiments(experiments: Mapping[str, Any]) -> dict[str, Budget]:
     """Return the budget of each experiment under one; `experiments` are as the user wrote them."""
     return {
@@ -45,7 +78,7 @@ def of_experiments(experiments: Mapping[str, Any]) -> dict[str, Budget]:
 
 
 def refuse_unfit(budget: Budget, spec: Any, where: str) -> None:
-    """Raise `InputError` if an experiment with this spec cannot be judged after the trial's epochs.
+    """Raise `InputError` if a trial of the budget's epochs cannot begin a training with this spec.
 
     `where` names the experiment in the message.
     """
@@ -59,7 +92,7 @@ def refuse_unfit(budget: Budget, spec: Any, where: str) -> None:
         )
     if train.checkpoint_interval_unit != "epoch":
         raise InputError(
-            "A trial must end with a checkpoint, so they are to be saved by epochs.",
+            "A trial must end with a checkpoint, so checkpoints must be saved by epochs.",
             where=f"{where}: train.checkpoint_interval_unit",
             found=train.checkpoint_interval_unit,
             allowed=["epoch"],
@@ -81,10 +114,11 @@ def refuse_unfit(budget: Budget, spec: Any, where: str) -> None:
         )
 
 
-def write_trial_spec(train: Path, epochs: int, trial: Path) -> None:
-    """Write the spec of a trial: that of the training, but for where it ends and leaves results."""
-    spec = yaml.safe_load(train.read_text(encoding="utf-8"))
-    spec["train"]["results_dir"] = str(Path(spec["results_dir"]) / trial.stem)
+def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
+    """Write the spec of a trial: the training's, but for where it ends and leaves its results."""
+    spec = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
+    spec["train"]["results_dir"] = str(Path(spec["results_dir"]) / Path(trial).stem)
+    # Complete, as all specs are, though the training's may name no key of the native engine.
     spec["native"] = {
         **asdict(NativeConfig()),
         **(spec.get("native") or {}),
@@ -93,73 +127,62 @@ def write_trial_spec(train: Path, epochs: int, trial: Path) -> None:
     write_text(trial, yaml.safe_dump(spec, sort_keys=False))
 
 
-def rank(trials: Mapping[str, Path], keep: int, table: Path) -> None:
+def rank(trials: Mapping[str, Path | str], keep: int, table: Path | str) -> None:
     """Rank experiments by the models of their trials, best first; the first `keep` train on.
 
     `trials` are their trial.json by experiment. Higher validation accuracy goes first, then lower
     loss, then the name. Raises `InputError` for a trial without validation.
     """
-    ranked = sorted(trials.items(), key=lambda trial: (_demerit(trial[1]), trial[0]))
+    results = [_read_result(experiment, Path(file)) for experiment, file in trials.items()]
     rows = [
-        {
-            **_outcome(file),
-            "rank": place,
-            "experiment": experiment,
-            "kept": "yes" if place <= keep else "no",
-        }
-        for place, (experiment, file) in enumerate(ranked, start=1)
+        {**asdict(result), "rank": place, "kept": "yes" if place <= keep else "no"}
+        for place, result in enumerate(sorted(results, key=lambda result: result.order), start=1)
     ]
     tables.write_csv(table, COLUMNS, rows)
 
 
-def _outcome(file: Path) -> dict[str, Any]:
-    trial = json.loads(file.read_text(encoding="utf-8"))
-    return {key: trial[key] for key in ("epochs", "epoch", "val_acc", "val_loss")}
-
-
-def _demerit(file: Path) -> tuple[float, float]:
-    outcome = _outcome(file)
-    if outcome["val_loss"] is None:
+def _read_result(experiment: str, file: Path) -> Result:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if content["val_loss"] is None:
         raise InputError(
             "A trial was not validated, so nothing says whether it is promising.",
             where=file,
             fix="raise splits.validation, or remove `budget`",
         )
-    accuracy = outcome["val_acc"]
-    return inf if accuracy is None else -accuracy, outcome["val_loss"]
+    measured = (content[key] for key in ("epochs", "epoch", "val_acc", "val_loss"))
+    return Result(experiment, *measured)
+
+
+def _read_kept(table: Path) -> dict[str, bool]:
+    """Return which experiments a table of trials lets train on."""
+    return {row["experiment"]: row["kept"] == "yes" for row in tables.read_csv(table)}
 
 
 def is_stopped(experiment: str, table: Path) -> bool:
     """Tell whether a table of trials keeps an experiment from training on."""
-    kept = {row["experiment"]: row["kept"] for row in tables.read_csv(table)}
-    return kept[experiment] == "no"
+    return not _read_kept(table)[experiment]
 
 
-def stays_stopped(experiment: str, budget: Budget, table: Path) -> bool:
+def stays_stopped(experiment: str, budget: Budget, table: Path, trials: Mapping[str, Path]) -> bool:
     """Tell whether what an earlier table stopped stays so, whatever else is tried.
 
-    It does as long as enough of those that were kept are still in the sweep, with their trials:
-    others can only come before it.
+    `trials` are where the trial.json of the sweep's members lie. It stays so as long as enough of
+    the experiments that were kept are still in the sweep, with their trials: new members can push
+    an experiment down, and none can lift it.
     """
     if not table.exists():
         return False
-    kept = {row["experiment"]: row["kept"] == "yes" for row in tables.read_csv(table)}
-    runs, split = table.parents[2], table.parent.name
-    before = [
-        name
-        for name in budget.members
-        if kept.get(name) and (runs / name / split / "trial.json").exists()
-    ]
-    return not kept.get(experiment, True) and len(before) >= budget.keep
+    kept = _read_kept(table)
+    ahead = [name for name in budget.members if kept.get(name) and trials[name].exists()]
+    return not kept.get(experiment, True) and len(ahead) >= budget.keep
 
 
-def publish_trial(trial: Sequence[Path], published: Sequence[Path]) -> None:
+def publish_trial(trial: Trial, model: Path, choice: Path, history: Path) -> None:
     """Let a trial's model, choice and history be the experiment's: the budget has stopped it."""
-    model, choice, history = published
-    same_file_system_link(trial[0], model)
-    chosen = json.loads(trial[1].read_text(encoding="utf-8"))
-    write_text(choice, json.dumps({**chosen, "stopped": "budget"}, indent=2) + "\n")
+    same_file_system_link(trial.model, model)
+    content = json.loads(trial.choice.read_text(encoding="utf-8"))
+    write_text(choice, json.dumps({**content, "stopped": "budget"}, indent=2) + "\n")
     # No second link: Snakemake touches the outputs one by one, and the model's, which is also an
     # input's, must not seem older than another input.
     with replacing(history) as part:
-        shutil.copyfile(trial[2], part)
+        shutil.copyfile(trial.history, part)

@@ -1,299 +1,164 @@
-"""Run one TAO task for a rule: execute it, judge it, and publish what the rule promised."""
+"""Run one TAO task for a rule: execute it, and publish what the rule promised."""
 
-import hashlib
 import json
 import logging
-import shutil
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from actionrec import runners
 from actionrec.dataset import link_tree
-from actionrec.errors import InputError
-from actionrec.experiments import checkpoints, scratch, status, transcripts
-from actionrec.experiments.metrics import compute_metrics, evaluate_figures
-from actionrec.experiments.predictions import (
-    Prediction,
-    load_predictions,
-    read_predictions,
-    write_predictions,
-)
-from actionrec.runners import Container, TaskRequest, mounts
-from actionrec.spec import toolkits
+from actionrec.experiments import checkpoints, resume, scratch
+from actionrec.experiments.engine import Engine, execute, run_folder
+from actionrec.experiments.predictions import Prediction, read_predictions, write_predictions
+from actionrec.experiments.status_json import Epoch
+from actionrec.experiments.successive_halving import Trial, is_stopped, publish_trial
+from actionrec.experiments.task_outcome import Expected, TaskOutcome, read_outcome
+from actionrec.native import metrics
 from actionrec.utils import tables
-from actionrec.utils.files import same_file_system_link, sha256, write_text
+from actionrec.utils.files import same_file_system_link, write_text
+
+HISTORY = tuple(field.name for field in fields(Epoch))  # columns of history.csv
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Engine:
-    """What executes a task: the runner, the version that results depend on, and the means.
+class Training:
+    """The files of one training: what it is made from, and what it publishes.
 
-    `toolkit` is the TAO version whose command line and results are to be expected; `scratch` a
-    folder on the node's own disk to train from, or "".
+    `pretrained` are the initial weights, a file for each stream that has some. `choice` is
+    model.json. `select` says which checkpoint becomes the model, `best` or `last`. An experiment
+    of a sweep with a budget has begun with a `trial`.
     """
 
-    runner: str
-    version: str
-    threads: int
-    log: Path
-    toolkit: str = toolkits.TOOLKITS[-1]
-    gpus: int = 1
-    container: Container = field(default_factory=Container)
-    scratch: str = ""
+    spec: Path
+    split: Path
+    pretrained: tuple[Path, ...]
+    model: Path
+    choice: Path
+    history: Path
+    select: str = "best"
+    experiment: str = ""
+    trial: Trial | None = None
 
-
-def engine(snakemake: Any) -> Engine:
-    """Return the engine that a rule asks for in its params.
-
-    The container's settings are not among these: the image is part of the version, and nothing
-    else of them changes results, so a larger /dev/shm must not train anew.
-    """
-    return Engine(
-        snakemake.params.runner,
-        snakemake.params.engine,
-        snakemake.threads,
-        Path(snakemake.log[0]),
-        snakemake.params.toolkit,
-        snakemake.resources.get("gpu", 1),
-        runners.container(snakemake.config["tao"]),
-        snakemake.resources.get("scratch", ""),
-    )
-
-
-def _run(task: str, spec: Path, engine: Engine, *extra: Path, name: str = "") -> tuple[Path, str]:
-    """Execute a task in the experiment's folder; return its results folder and what it printed.
-
-    `extra` are files that the spec names outside that folder; `name` the results folder, if it is
-    not the task's.
-    """
-    run = spec.parent.parent.absolute()
-    folder = run / (name or task)
-    folder.mkdir(parents=True, exist_ok=True)
-    if task != "train":
-        (folder / "status.json").unlink(missing_ok=True)
-        (folder / "predictions.csv").unlink(missing_ok=True)
-    request = TaskRequest(
-        program=toolkits.program(engine.toolkit),
-        arguments=toolkits.arguments(engine.toolkit, task, spec, folder),
-        work_folder=run / "runner" / folder.name,
-        log=engine.log,
-        paths=[run, *extra, *sorted(mounts.of_links(run / "data"))],
-        threads=engine.threads,
-        gpus=engine.gpus,
-        container=engine.container,
-    )
-    code, output = runners.execute(engine.runner, request)
-    if toolkits.is_old(engine.toolkit) and code == 0:
-        transcripts.write_status(task, folder, output)
-    status.require_finished(task, folder, code, output)
-    return folder, output
-
-
-def train(
-    spec: Path,
-    split: Path,
-    pretrained: Sequence[Path],
-    *,
-    model: Path,
-    choice: Path,
-    history: Path,
-    select: str,
-    engine: Engine,
-    trial: Path | None = None,
-) -> None:
-    """Train, or go on where an equal training was killed; publish the chosen checkpoint.
-
-    The folder named as the spec, train/, remembers what it was made from: spec, split, weights and
-    engine. Only an equal training goes on from its checkpoints, and one that is already whole is
-    not repeated. `trial` is the spec of a training that was this one's beginning.
-    """
-    run = spec.parent.parent
-    link_tree.verify_split(split, run / "data")
-    folder = run / spec.stem
-    _make_room(folder, _fingerprint(engine.version, [spec, split, *pretrained]))
-    if trial:
-        _take_up(
-            run / trial.stem, _fingerprint(engine.version, [trial, split, *pretrained]), folder
+    @classmethod
+    def of_rule(cls, snakemake: Any) -> "Training":
+        """Return the training that a rule's inputs, outputs and params describe."""
+        given, made = snakemake.input, snakemake.output
+        trial = None
+        if given.get("ranking"):
+            trial_files = [given.trial_spec, *given.trial, given.ranking]
+            trial = Trial(*(Path(file) for file in trial_files))
+        return cls(
+            spec=Path(given.spec),
+            split=Path(given.split),
+            pretrained=tuple(Path(file) for file in given.pretrained),
+            model=Path(made.model),
+            choice=Path(made.choice),
+            history=Path(made.history),
+            select=snakemake.params.checkpoint,
+            experiment=snakemake.wildcards.exp,
+            trial=trial,
         )
-    if status.finished("train", folder):
-        log.warning("%s is whole and nothing it depends on has changed: it is kept.", folder)
-    else:
-        begin = _resuming(spec, folder, engine.toolkit)
-        with scratch.spec_on_scratch(engine.scratch, begin, split, workers=engine.threads) as (
-            local,
-            copies,
-        ):
-            _run("train", local, engine, *pretrained, *copies, name=folder.name)
-    checkpoints.require_last(folder, toolkits.last_epoch(_read(spec)))
-    chosen, reason = checkpoints.choose(folder, select)
-    rows = status.read_history(folder)
-    tables.write_csv(history, status.HISTORY, rows)
-    checkpoints.write_choice(choice, chosen, reason, rows, engine.version)
-    same_file_system_link(chosen.path, model)
-    _keep_few(folder)
-    shutil.rmtree(_previous(folder), ignore_errors=True)
+
+
+def train(training: Training, engine: Engine) -> None:
+    """Train, or resume where an equal training was killed; publish the chosen checkpoint.
+
+    Where the budget of its sweep has stopped the experiment, its trial is published instead. A
+    training that is complete and of which nothing has changed is not repeated.
+    """
+    if training.trial and is_stopped(training.experiment, training.trial.ranking):
+        publish_trial(training.trial, training.model, training.choice, training.history)
+        return
+    link_tree.verify_split(training.split, run_folder(training.spec) / "data")
+    outcome = _train(training, engine)
+    choice = checkpoints.choose(outcome.checkpoints, outcome.history, training.select)
+    tables.write_csv(training.history, HISTORY, map(asdict, outcome.history))
+    checkpoints.write_choice(training.choice, choice, outcome.history, engine.version)
+    same_file_system_link(choice.checkpoint.path, training.model)
+    resume.clean_up(outcome)
+
+
+def _train(training: Training, engine: Engine) -> TaskOutcome:
+    """Return the outcome of a training that succeeded, now or in an earlier job."""
+    run = run_folder(training.spec)
+    folder = run / training.spec.stem
+    made_from = [training.split, *training.pretrained]
+    fingerprint = resume.fingerprint(engine.version, [training.spec, *made_from])
+    resume.prepare(folder, fingerprint, engine.toolkit)
+    # The trial's spec differs from this one, so it has a fingerprint of its own.
+    if training.trial:
+        of_trial = resume.fingerprint(engine.version, [training.trial.spec, *made_from])
+        resume.start_from_trial(folder, run / training.trial.spec.stem, of_trial)
+    expected = Expected(_read(training.spec))
+    outcome = read_outcome("train", folder, engine.toolkit, expected=expected)
+    if outcome.finished:
+        log.warning("%s is complete and nothing it depends on has changed: it is kept.", folder)
+        outcome.require_success()
+        return outcome
+    spec = resume.spec_to_train(training.spec, folder, engine.toolkit)
+    # Copies on the node's own disk change no result: the fingerprint is of the spec without them.
+    with scratch.spec_on_scratch(engine.scratch, spec, training.split, workers=engine.threads) as (
+        spec_here,
+        copies,
+    ):
+        reads = [*training.pretrained, *copies]
+        return execute("train", spec_here, engine, expected, folder=folder, reads=reads)
 
 
 def _read(spec: Path) -> dict[str, Any]:
     return yaml.safe_load(spec.read_text(encoding="utf-8"))
 
 
-def _resuming(spec: Path, folder: Path, toolkit: str) -> Path:
-    """Return the spec to train with: TAO 5.0 to 5.3 must be told where to go on from.
-
-    Newer toolkits find it themselves. Older ones, of which that is not known, start afresh. A
-    checkpoint that the kill cut short is removed.
-    """
-    if toolkits.resumes(toolkit):
-        return spec
-    found = [checkpoint.path for checkpoint in checkpoints.checkpoints(folder)]
-    whole = [path for path in found if zipfile.is_zipfile(path)]
-    if toolkits.is_old(toolkit):
-        whole = []
-    for leftover in set(found) - set(whole):
-        leftover.unlink()
-    if not whole:
-        (folder / "status.json").unlink(missing_ok=True)
-        return spec
-    values = _read(spec)
-    values["train"]["resume_training_checkpoint_path"] = str(whole[-1])
-    again = folder / "resume.yaml"
-    write_text(again, yaml.safe_dump(values, sort_keys=False))
-    return again
-
-
-def _fingerprint(version: str, files: Sequence[Path]) -> str:
-    parts = [version, *(sha256(file) for file in files)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _previous(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.previous")
-
-
-def _make_room(folder: Path, fingerprint: str) -> None:
-    """Leave in `folder` only what a training with this fingerprint may go on from.
-
-    Another training's results are set aside until this one has succeeded.
-    """
-    previous = _previous(folder)
-    for kept in (folder, previous):
-        if _stamp(kept) == fingerprint:
-            if kept == previous:
-                shutil.rmtree(folder, ignore_errors=True)
-                previous.rename(folder)
-            _forget_failed_start(folder)
-            return
-    if status.finished("train", folder):
-        shutil.rmtree(previous, ignore_errors=True)
-        folder.rename(previous)
-    shutil.rmtree(folder, ignore_errors=True)
-    write_text(folder / "fingerprint.txt", fingerprint + "\n")
-
-
-def _stamp(folder: Path) -> str | None:
-    file = folder / "fingerprint.txt"
-    return file.read_text(encoding="utf-8").strip() if file.exists() else None
-
-
-def _take_up(trial: Path, fingerprint: str, folder: Path) -> None:
-    """Let a training that has not begun go on from the trial with this fingerprint, if it is there.
-
-    The latest checkpoint comes last: with it the training has begun.
-    """
-    latest = next(trial.glob("*_latest.pth"), None)
-    if latest is None or _stamp(trial) != fingerprint or (folder / latest.name).exists():
-        return
-    for checkpoint in checkpoints.checkpoints(trial):
-        same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
-    *lines, _ = (trial / "status.json").read_text(encoding="utf-8").splitlines(keepends=True)
-    write_text(folder / "status.json", "".join(lines))  # all but that it finished
-    same_file_system_link(latest.resolve(), folder / latest.name)
-
-
-def _forget_failed_start(folder: Path) -> None:
-    """Remove what TAO 6 and 7 leave when a training fails before its first step.
-
-    It would be resumed from as if it were trained: model_epoch_000_step_00000.pth.
-    """
-    for bogus in folder.glob("model_epoch_*_step_00000.pth"):
-        bogus.unlink()
-    for link in folder.glob("*_latest.pth"):
-        if not link.exists():
-            link.unlink()
-
-
-def _keep_few(folder: Path) -> None:
-    """Remove all checkpoints but the best and the last: TAO keeps every one, 265 MB each."""
-    kept = {checkpoints.choose(folder, select)[0].path for select in ("best", "last")}
-    for checkpoint in checkpoints.checkpoints(folder):
-        if checkpoint.path not in kept:
-            checkpoint.path.unlink()
-
-
-def predict(spec: Path, split: Path, predictions: Path, *, engine: Engine) -> None:
+def predict(spec: Path | str, split: Path | str, predictions: Path | str, engine: Engine) -> None:
     """Predict the test videos; raise `InputError` unless there is one prediction for each."""
-    run = spec.parent.parent
-    link_tree.verify_split(split, run / "data")
-    folder, output = _run("inference", spec, engine)
-    found = read_predictions(folder, output)
-    expected = link_tree.inference_names(split)
-    if found.keys() != expected.keys():
-        missing = sorted(expected.keys() - found.keys()) or sorted(found.keys() - expected.keys())
-        raise InputError(
-            f"Inference ended with {len(found)} predictions for {len(expected)} test videos.",
-            where=engine.log,
-            found=", ".join(missing[:10]),
-            fix="read the log; run the same command again",
-        )
-    write_predictions(
-        predictions,
-        (
-            Prediction(video, label, found[name][0], found[name][0] == label, found[name][1])
-            for name, (label, video) in expected.items()
-        ),
+    spec, split = Path(spec), Path(split)
+    link_tree.verify_split(split, run_folder(spec) / "data")
+    videos = link_tree.inference_names(split)
+    found = execute("inference", spec, engine, Expected(videos=videos)).predictions
+    rows = (
+        Prediction(video, label, found[name].label, found[name].score)
+        for name, (label, video) in videos.items()
     )
+    write_predictions(predictions, rows)
 
 
 def evaluate(
-    spec: Path,
-    split: Path,
-    predictions: Path,
-    metrics: Path,
-    *,
+    spec: Path | str,
+    split: Path | str,
+    predictions: Path | str,
+    target: Path | str,
     labels: Sequence[str],
     engine: Engine,
 ) -> None:
-    """Score the model: by video from the predictions, and in the figures of TAO's evaluate."""
-    run = spec.parent.parent
-    link_tree.verify_split(split, run / "data")
-    folder, _ = _run("evaluate", spec, engine)
-    scored = compute_metrics(load_predictions(predictions), labels)
-    reported = status.read_status(folder)[-1].get("kpi") or {}
-    scored["evaluate"] = evaluate_figures(reported, _read(spec))
-    write_text(metrics, json.dumps(scored, indent=2) + "\n")
+    """Write metrics.json: by video from the predictions, and the figures of TAO's evaluate task."""
+    spec = Path(spec)
+    link_tree.verify_split(Path(split), run_folder(spec) / "data")
+    outcome = execute("evaluate", spec, engine, Expected(_read(spec)))
+    # From the predictions, one a video: TAO's evaluate counts clips, and tells no single video.
+    ids = {label: number for number, label in enumerate(labels)}
+    pairs = ((ids[p.label], ids[p.prediction]) for p in read_predictions(predictions))
+    confusion = metrics.confusion_matrix(pairs, len(ids))
+    content = {**metrics.metrics_of_videos(confusion, labels), "evaluate": outcome.metrics}
+    write_text(target, json.dumps(content, indent=2) + "\n")
 
 
 def export(
-    spec: Path, labels: Sequence[str], exported: Path, labels_file: Path, *, engine: Engine
+    spec: Path | str,
+    exported: Path | str,
+    labels_file: Path | str,
+    labels: Sequence[str],
+    engine: Engine,
 ) -> None:
     """Export the model to `exported`, and write its labels in the order of its outputs, one a line.
 
     TAO refuses to replace a file, so an older one is removed first.
     """
+    exported = Path(exported)
     exported.unlink(missing_ok=True)
-    _run("export", spec, engine)
-    if not exported.is_file() or exported.stat().st_size == 0:
-        raise InputError(
-            "The export says that it finished, and left no model.",
-            where=exported,
-            fix="the rule's log holds all it printed; check that tao.toolkit is what runs",
-        )
+    execute("export", Path(spec), engine, Expected(exported=exported))
     write_text(labels_file, "".join(f"{label}\n" for label in labels))

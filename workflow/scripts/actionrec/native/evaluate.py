@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
+from actionrec.native import metrics
 from actionrec.native.checkpoints import lightning
 from actionrec.native.data.videos import list_classes, refuse_small, warn_of_short
 from actionrec.native.predictor import clips_of, score_videos
@@ -43,31 +44,19 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
     for video, clips in zip(videos, scores, strict=True):
         by_video[video.label, int(clips.mean(dim=0).argmax())] += 1
         np.add.at(by_clip[video.label], clips.argmax(dim=1).numpy(), 1)
-    accuracy, m_accuracy = _accuracies(by_video)
-    _print_table(by_video, sorted(labels, key=labels.get), accuracy, m_accuracy)
-    kpi = {"accuracy": accuracy, "m_accuracy": m_accuracy}
+    kpi = metrics.accuracies(by_video)
+    _print_table(by_video, sorted(labels, key=labels.get), **kpi)
     if mode != "center":
-        kpi["clip_accuracy"], kpi["clip_m_accuracy"] = _accuracies(by_clip)
+        kpi |= {f"clip_{name}": value for name, value in metrics.accuracies(by_clip).items()}
     log.write("Test metrics generated.", kpi=kpi)
-
-
-def _recalls(confusion: np.ndarray) -> np.ndarray:
-    """Return the percentage right of each class; 0 for a class without videos, as TAO has it."""
-    return 100.0 * confusion.diagonal() / np.maximum(1, confusion.sum(axis=1))
-
-
-def _accuracies(confusion: np.ndarray) -> tuple[float, float]:
-    """Return the percentage right of all, and the mean over the classes."""
-    accuracy = 100.0 * confusion.trace() / confusion.sum()
-    return round(float(accuracy), 3), round(float(_recalls(confusion).mean()), 3)
 
 
 def _print_table(
     confusion: np.ndarray, names: list[str], accuracy: float, m_accuracy: float
 ) -> None:
     print("*" * 31)
-    for name, recall in zip(names, _recalls(confusion), strict=True):
-        print(f"{name:<14}{recall:.4}")
+    for name, accuracy_of_class in zip(names, metrics.class_accuracies(confusion), strict=True):
+        print(f"{name:<14}{accuracy_of_class:.4}")
     print("*" * 31)
     print(f"Total accuracy: {accuracy}")
     print(f"Average class accuracy: {m_accuracy}")

@@ -1,1 +1,1 @@
-"""Put experiments side by side: tables, plots and pages."""
+"""Compare experiments: a table, plots and a page."""

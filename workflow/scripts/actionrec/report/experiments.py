@@ -1,16 +1,16 @@
-"""Put experiments side by side: a table, and a page with curves and confusion matrices."""
+"""Compare experiments: a table, and a page with training curves and confusion matrices."""
 
 import json
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from actionrec.dataset.split_table import read_split
-from actionrec.experiments.predictions import load_predictions
+from actionrec.experiments.predictions import read_predictions
 from actionrec.report.plots import plot_confusion, plot_history
-from actionrec.utils.files import write_text
+from actionrec.utils.pages import write_page
 from actionrec.utils.tables import read_csv, write_csv
 
 SUMMARY = (
@@ -28,9 +28,9 @@ SUMMARY = (
     "stopped",
     "engine",
 )
-MISTAKES_SHOWN = 50
+MISTAKES_SHOWN = 50  # of an experiment on a split, the highest scores first
 
-Run = tuple[str, int]
+Run = tuple[str, int]  # experiment, number of the split
 
 
 def summarise(
@@ -42,10 +42,10 @@ def summarise(
 ) -> None:
     """Write summary.csv: a row for each experiment and split, then mean and spread over splits.
 
-    Accuracies are percentages, val_acc a share; the spread is the sample standard deviation.
+    Accuracies are in percent; the spread is the sample standard deviation.
     """
     rows = [
-        _row(run, _json(metric), _json(choice), _videos(split))
+        _row(run, _read_json(metric), _read_json(choice), _count_videos(split))
         for run, metric, choice, split in zip(runs, metrics, choices, splits, strict=True)
     ]
     by_experiment: dict[str, list[dict[str, Any]]] = {}
@@ -60,11 +60,11 @@ def summarise(
     write_csv(output, SUMMARY, rows)
 
 
-def _json(path: str | Path) -> dict[str, Any]:
+def _read_json(path: str | Path) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _videos(split: str | Path) -> Counter[str]:
+def _count_videos(split: str | Path) -> Counter[str]:
     """Count the videos of each part of a split."""
     return Counter(row.part for row in read_split(Path(split)))
 
@@ -90,7 +90,10 @@ def _row(
 
 
 def _over_splits(
-    experiment: str, rows: Sequence[Mapping[str, Any]], name: str, function: Any
+    experiment: str,
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    function: Callable[[Iterable[float]], float],
 ) -> dict[str, Any]:
     figures = {
         key: round(function([row[key] for row in rows]), 3) for key in ("accuracy", "m_accuracy")
@@ -110,27 +113,26 @@ def write_report(
     output: str | Path,
 ) -> None:
     """Write report.html: one page that holds all it shows and opens from disk."""
-    from jinja2 import Environment, StrictUndefined
-
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        Path(template).read_text(encoding="utf-8")
-    )
     sections = [
-        _section(run, _json(metric), read_csv(history), prediction)
+        _section(run, _read_json(metric), read_csv(history), prediction)
         for run, metric, history, prediction in zip(
             runs, metrics, histories, predictions, strict=True
         )
     ]
-    html = page.render(
-        dataset=_json(dataset), columns=SUMMARY, rows=read_csv(summary), sections=sections
+    write_page(
+        template,
+        output,
+        dataset=_read_json(dataset),
+        columns=SUMMARY,
+        rows=read_csv(summary),
+        sections=sections,
     )
-    write_text(output, html)
 
 
 def _section(
     run: Run, metrics: Mapping[str, Any], history: Sequence[Mapping[str, str]], predictions: str
 ) -> dict[str, Any]:
-    wrong = [p for p in load_predictions(predictions) if not p.correct]
+    wrong = [p for p in read_predictions(predictions) if not p.correct]
     return {
         "title": f"{run[0]}, split {run[1]}",
         "id": f"{run[0]}-split{run[1]}",

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from actionrec.utils.figures import picture
+from actionrec.utils.pages import svg_url
 
 
 def plot_history(history: Sequence[Mapping[str, str]]) -> str:
-    """Draw loss and accuracy over the epochs; return the picture as a data address."""
+    """Draw loss and accuracy over the epochs of history.csv; return the plot as a data URL."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 2.8), layout="constrained")
@@ -21,19 +21,20 @@ def plot_history(history: Sequence[Mapping[str, str]]) -> str:
                 axes.plot(*zip(*points, strict=True), style, marker="o", markersize=3, label=part)
                 axes.legend()
         axes.set_xlabel("epoch")
-        axes.set_ylabel({"loss": "loss", "acc": "accuracy"}[what])
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel({"loss": "loss", "acc": "accuracy (%)"}[what])
+        axes.locator_params(axis="x", integer=True)
         axes.grid(alpha=0.3)
-    return picture(figure)
+    return svg_url(figure)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
-    """Draw a confusion matrix, rows true and columns predicted; return it as a data address."""
+    """Draw a confusion matrix, rows true and columns predicted; return it as a data URL."""
     from matplotlib.figure import Figure
 
     size = min(14.0, 2.2 + 0.45 * len(labels))
     figure = Figure(figsize=(size, size), layout="constrained")
     axes = figure.subplots()
+    # Colours by row, so that a class with few videos is as readable as one with many.
     shares = [[n / max(1, sum(row)) for n in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(labels)), labels, rotation=90)
@@ -43,6 +44,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> st
     for y, row in enumerate(matrix):
         for x, count in enumerate(row):
             if count:
+                # The scale ends in dark blue.
                 color = "white" if shares[y][x] > 0.5 else "black"
-                axes.text(x, y, count, ha="center", va="center", color=color, fontsize=8)
-    return picture(figure)
+                axes.text(x, y, str(count), ha="center", va="center", color=color, fontsize=8)
+    return svg_url(figure)

@@ -1,7 +1,7 @@
-"""Encrypt and decrypt with NVIDIA's own code, and prove what was encrypted by decrypting it.
+"""Encrypt and decrypt with NVIDIA's own code; whatever is encrypted is decrypted as a proof.
 
-A program of its own, for the environment that NVIDIA's package needs (envs/encryption.lock), with
-the key in TAO_KEY:
+A program, which `encryption.py` runs in the environment of NVIDIA's package (envs/encryption.lock)
+with the key in TAO_KEY:
 
 - `eff_codec.py etlt MODEL.onnx MODEL.etlt` writes the form that nvidia-tao-deploy 7.3 reads: the
   length of the input name (0 for ONNX) in four bytes, then the encrypted model.
@@ -20,14 +20,17 @@ from eff_tao_encryption.tao_codec import decrypt_stream, encrypt_stream, get_ran
 
 
 def encrypt(plain: bytes, kind: "str | bool", key: str) -> bytes:
-    """Return the bytes encrypted; exit if they are not, or cannot be decrypted."""
+    """Return the bytes encrypted; exit if they are not, or cannot be decrypted.
+
+    NVIDIA's package can be installed without its encryption, and then copies what it is given.
+    """
     stream = io.BytesIO()
     encrypt_stream(
         input_stream=io.BytesIO(plain), output_stream=stream, passphrase=key, encryption=kind
     )
     secret = stream.getvalue()
     if decrypt(secret, kind, key) != plain:
-        sys.exit("decrypting did not give back what was encrypted")
+        sys.exit("what was encrypted could not be decrypted again")
     if plain[:4096] in secret:
         sys.exit("the encryption package wrote plain text")
     return secret
@@ -43,7 +46,7 @@ def decrypt(secret: bytes, kind: "str | bool", key: str) -> bytes:
 
 
 def main(task: str, *arguments: str) -> None:
-    """Do one of the three things; see the module."""
+    """Do one of the three tasks that the module's docstring describes."""
     key = os.environ["TAO_KEY"]
     if task == "etlt":
         onnx, etlt = map(Path, arguments)

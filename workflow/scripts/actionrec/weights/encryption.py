@@ -1,4 +1,7 @@
-"""Encrypt models as TAO does, in an environment of the Python that NVIDIA's package needs."""
+"""Encrypt and decrypt as TAO does, with NVIDIA's package in an environment of its own.
+
+The package needs Python 3.12 or 3.10: `eff_codec.py` runs there, and this module talks to it.
+"""
 
 import os
 import subprocess
@@ -15,7 +18,7 @@ ENVIRONMENT = environments.ENCRYPTION
 
 
 def wanted(mode: str) -> bool:
-    """Tell whether `.etlt` files are part of the plan: always, never, or where all is ready."""
+    """Tell whether the plan makes `.etlt` files; `mode` is always, never, or auto: where it can."""
     return mode == "always" or (mode == "auto" and is_ready())
 
 
@@ -68,17 +71,20 @@ def encrypt(plain: bytes) -> tuple[str, bytes]:
 
 
 def decrypt(secret: bytes, kind: str) -> bytes:
-    """Return the bytes decrypted; with a wrong key they are noise, and nothing says so."""
+    """Return the bytes decrypted; with a wrong key they are noise, and no error tells."""
     return _codec(["decrypt", kind], secret)
 
 
 def _codec(
     arguments: Sequence[str | Path], given: bytes = b"", where: Path | str | None = None
 ) -> bytes:
-    """Run NVIDIA's code; what passes through the pipes touches no disk."""
+    """Return what NVIDIA's code prints; checkpoints pass through pipes, never over a disk.
+
+    `given` is its input, and `where` the file that an error is about.
+    """
     prepare()
     done = subprocess.run(
-        # isolated (-I): a PYTHONPATH here is meant for another Python
+        # -I, isolated: a PYTHONPATH set here is for another Python
         [ENVIRONMENT.program("python"), "-I", CODEC, *arguments],
         env={**os.environ, "TAO_KEY": key()},
         input=given,

@@ -1,8 +1,8 @@
-"""NVIDIA's model registry NGC: list the versions of a model, download a file of one.
+"""NVIDIA's model registry NGC: list the versions of a model, download a file of a version.
 
-By the `ngc` command where it is on PATH, otherwise over HTTPS with the addresses that ngcsdk 4.37
-uses. NGC_API_KEY is optional for public models; it goes to NGC's own hosts only, and into no log
-and no file. NGC_CLI_API_URL and NGC_CLI_AUTH_URL name other hosts, as for the `ngc` command.
+With the `ngc` command where it is on PATH, otherwise over HTTPS with the addresses that ngcsdk 4.37
+uses. NGC_API_KEY is optional for public models; it is sent to NGC's own hosts only, and written to
+no log and no file. NGC_CLI_API_URL and NGC_CLI_AUTH_URL name other hosts, as for the `ngc` command.
 """
 
 import base64
@@ -32,9 +32,9 @@ API = "https://api.ngc.nvidia.com"
 AUTHENTICATION = "https://authn.nvidia.com"
 CATALOG = "https://catalog.ngc.nvidia.com"
 KEY_PAGE = "https://org.ngc.nvidia.com/setup/api-key"
-SCOPED_KEY = "nvapi-"  # such a key is itself a token, an older one is exchanged for a token
-PAGE = 100
-COLUMNS = {
+SCOPED_KEY = "nvapi-"  # such a key is itself a token; an older one is exchanged for a token
+PAGE_SIZE = 100  # versions or files in one answer
+COLUMNS = {  # of the table of versions -> field of NGC's answer
     "version": "versionId",
     "files": "totalFileCount",
     "size": "totalSizeInBytes",
@@ -50,7 +50,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """A model of an organisation or of a team in it: one version, or all of them."""
+    """A model in the registry: one version of it, or with None all of them.
+
+    `owner` is an organisation, or an organisation and a team of it.
+    """
 
     owner: tuple[str, ...]
     name: str
@@ -66,8 +69,11 @@ class Model:
     def __str__(self) -> str:
         return f"{'/'.join([*self.owner, self.name])}:{self.version or '*'}"
 
-    def path(self, *, public: bool) -> str:
-        """Return the address of the model's versions below the API's."""
+    def versions_path(self, *, public: bool) -> str:
+        """Return the path of the model's versions below the API's address.
+
+        Without a token only the public path answers.
+        """
         if public:
             return "/".join(["/v2/models", *self.owner, self.name, "versions"])
         levels = [
@@ -84,19 +90,23 @@ def fetch(
     *,
     patience: Patience | None = None,
 ) -> None:
-    """Put `file` of the model version `target` at `path`; beside it, in .json, what it is.
+    """Download `file` of the model version `target` to `path`; record in <path>.json what it is.
 
     Without a SHA-256 in `checksum` the one that NGC lists must hold, or else the size. Raises
     `InputError` that says which key, model, version or file is wrong.
     """
     model = Model.parse(target)
-    by = "ngc"
-    if not _fetch_by_command(model, file, path, checksum):
-        by = "https"
+    by_command = _fetch_by_command(model, file, path, checksum)
+    if not by_command:
         _Registry(patience or Patience()).fetch(model, file, path, checksum)
-    got = {"model": target, "file": file, "bytes": path.stat().st_size, "sha256": sha256(path)}
-    record = path.with_name(f"{path.name}.json")
-    write_text(record, json.dumps({**got, "by": by}, indent=2) + "\n")
+    record = {
+        "model": target,
+        "file": file,
+        "bytes": path.stat().st_size,
+        "sha256": sha256(path),
+        "by": "ngc" if by_command else "https",
+    }
+    write_text(path.with_name(f"{path.name}.json"), json.dumps(record, indent=2) + "\n")
 
 
 def versions_table(targets: Sequence[str], *, patience: Patience | None = None) -> str:
@@ -113,43 +123,49 @@ def versions_table(targets: Sequence[str], *, patience: Patience | None = None) 
     return "\n\n".join(parts)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    cells = [list(COLUMNS), *([_cell(row.get(key)) for key in COLUMNS.values()] for row in rows)]
-    for row, source in zip(cells[1:], rows, strict=True):
-        row[list(COLUMNS).index("size")] = f"{source.get('totalSizeInBytes', 0) / 1e6:.1f} MB"
+def _table(versions: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        [_cell(field, version.get(field)) for field in COLUMNS.values()] for version in versions
+    ]
+    cells = [list(COLUMNS), *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).partition("T")[0]
+def _cell(field: str, value: Any) -> str:
+    if field == "totalSizeInBytes":
+        return f"{(value or 0) / 1e6:.1f} MB"
+    if field == "createdDate":
+        return str(value or "").partition("T")[0]  # the day
+    return "" if value is None else str(value)
 
 
 # The ngc command
 
 
 def _fetch_by_command(model: Model, file: str, path: Path, checksum: str | None) -> bool:
-    """Tell whether the `ngc` command is there and got the file that is wanted."""
+    """Download with the `ngc` command; return whether it is there and got the right file."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The command makes folders of its own names: the file is looked for below a temporary one.
     with tempfile.TemporaryDirectory(prefix=".ngc.", dir=path.parent) as folder:
         command = ["download-version", str(model), "--dest", folder, "--file", file]
         done = _run_command(command)
         if done is None:
             return False
-        got = next((found for found in Path(folder).rglob(file) if found.is_file()), None)
-        if done.returncode != 0 or got is None:
-            log.warning("The ngc command did not get %s; trying without it.", file)
+        downloaded = next((found for found in Path(folder).rglob(file) if found.is_file()), None)
+        if done.returncode != 0 or downloaded is None:
+            log.warning("The ngc command did not download %s; trying without it.", file)
             return False
-        if checksum and sha256(got) != checksum.lower():
-            log.warning("The ngc command got %s with a wrong checksum; trying without it.", file)
+        if checksum and sha256(downloaded) != checksum.lower():
+            log.warning("The ngc command's %s has a wrong checksum; trying without it.", file)
             return False
-        got.replace(path)
+        downloaded.replace(path)
     return True
 
 
 def _run_command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str] | None:
-    """Run `ngc registry model ...`, if there is an `ngc`; log what it says without the key."""
+    """Run `ngc registry model ...`, if there is an `ngc`; log what it prints without the key."""
     if shutil.which("ngc") is None:
         return None
     key = _key()
@@ -163,8 +179,8 @@ def _run_command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str] |
         errors="replace",
         check=False,
     )
-    said = done.stdout.replace(key, "***") if key else done.stdout
-    log.info("ngc registry model %s: exit code %d\n%s", arguments[0], done.returncode, said)
+    printed = done.stdout.replace(key, "***") if key else done.stdout
+    log.info("ngc registry model %s: exit code %d\n%s", arguments[0], done.returncode, printed)
     return done
 
 
@@ -176,7 +192,7 @@ def _key() -> str | None:
 
 
 class _Registry:
-    """A connection to NGC: retried, signed if there is a key."""
+    """NGC over HTTPS; requests are repeated on failure, and carry a token if there is a key."""
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
@@ -193,14 +209,16 @@ class _Registry:
             self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     def versions(self, model: Model) -> list[dict[str, Any]]:
-        """Return what NGC tells of each version of a model."""
-        auth = self._sign(model)
-        return list(self._pages(model, model.path(public=auth is None), "modelVersions", auth))
+        """Return what NGC says of each version of a model."""
+        auth = self._auth(model)
+        return list(
+            self._pages(model, model.versions_path(public=auth is None), "modelVersions", auth)
+        )
 
     def fetch(self, model: Model, file: str, path: Path, checksum: str | None) -> None:
         """Download a file of a model version; see the module's `fetch`."""
-        auth = self._sign(model)
-        address = f"{model.path(public=auth is None)}/{model.version}/files"
+        auth = self._auth(model)
+        address = f"{model.versions_path(public=auth is None)}/{model.version}/files"
         files = {
             entry.get("path"): entry for entry in self._pages(model, address, "modelFiles", auth)
         }
@@ -210,12 +228,12 @@ class _Registry:
                 where=f"pretrained, ngc: {model}",
                 found=file,
                 allowed=sorted(filter(None, files)),
-                fix="correct the key `file` beside `ngc`",
+                fix="correct the key `file` next to `ngc`",
             )
         download(
             [f"{self._api}{address}/{quote(file)}"],
             path,
-            checksum or _checksum(files[file]),
+            checksum or _listed_checksum(files[file]),
             size=files[file].get("sizeInBytes"),
             auth=auth,
             patience=self._patience,
@@ -224,16 +242,21 @@ class _Registry:
     def _pages(
         self, model: Model, address: str, key: str, auth: Auth | None
     ) -> Iterator[dict[str, Any]]:
+        """Yield the entries under `key` in all pages of an answer."""
         page, pages = 0, 1
         while page < pages:
-            params = {"page-size": PAGE, "page-number": page}
+            params = {"page-size": PAGE_SIZE, "page-number": page}
             answer = self._get(model, f"{self._api}{address}", auth, params)
             yield from answer.get(key) or []
             pages = (answer.get("paginationInfo") or {}).get("totalPages", 1)
             page += 1
 
-    def _sign(self, model: Model) -> Auth | None:
-        """Return what adds the token to a request, or None without a key."""
+    def _auth(self, model: Model) -> Auth | None:
+        """Return what adds a token to a request, or None without a key.
+
+        It is no header of the session, since `download` must not send it to the storage that NGC
+        redirects to.
+        """
         key = _key()
         if key is None:
             return None
@@ -246,6 +269,8 @@ class _Registry:
         return sign
 
     def _exchange(self, key: str, model: Model) -> str:
+        """Return a token for a model's owner, in exchange for a key of the older kind."""
+        # The user name is literally $oauthtoken; scopes are the organisation and its team.
         host = os.environ.get("NGC_CLI_AUTH_URL", AUTHENTICATION).rstrip("/")
         scopes = ["/".join(model.owner[: depth + 1]) for depth in range(len(model.owner))]
         params = {"service": "ngc", "scope": [f"group/ngc:{scope}" for scope in scopes]}
@@ -262,7 +287,7 @@ class _Registry:
             answer = response.json()
             return answer if isinstance(answer, dict) else {}
         except requests.HTTPError as error:
-            raise _refused(error, model) from None
+            raise _refused(error, model) from None  # its traceback might show the token
         except requests.RequestException as error:
             raise InputError(
                 "NGC does not answer.",
@@ -288,7 +313,8 @@ def _refused(error: requests.HTTPError, model: Model) -> InputError:
     return InputError(problem, where=f"pretrained, ngc: {model}", found=reason(error), fix=fix)
 
 
-def _checksum(entry: Mapping[str, Any]) -> str | None:
+def _listed_checksum(entry: Mapping[str, Any]) -> str | None:
+    """Return the SHA-256 that NGC lists of a file, in hexadecimal digits, if it does."""
     try:
         digest = base64.b64decode(entry.get("sha256_base64") or "", validate=True)
     except ValueError:

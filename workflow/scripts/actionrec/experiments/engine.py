@@ -1,0 +1,100 @@
+"""Execute a TAO task for a rule, and return its outcome."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actionrec import runners
+from actionrec.experiments import status_json
+from actionrec.experiments.task_outcome import (
+    PREDICTIONS,
+    Ended,
+    Expected,
+    TaskOutcome,
+    read_outcome,
+)
+from actionrec.runners import Container, TaskRequest, mounts
+from actionrec.spec import toolkits
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What executes a task: the runner, and the resources that the job has.
+
+    `version` is all that results depend on: runner, toolkit, and image or code. `toolkit` is the
+    TAO version whose command line and results are to be expected, `scratch` a folder on the node's
+    own disk to train from, or "".
+    """
+
+    runner: str
+    version: str
+    threads: int
+    log: Path
+    toolkit: str = toolkits.TOOLKITS[-1]
+    gpus: int = 1
+    container: Container = field(default_factory=Container)
+    scratch: str = ""
+
+    @classmethod
+    def of_rule(cls, snakemake: Any) -> "Engine":
+        """Return the engine that a rule asks for in its params and resources.
+
+        The container's settings are no params: the image is part of the version, and nothing else
+        of them changes results, so a larger /dev/shm retrains nothing.
+        """
+        return cls(
+            runner=snakemake.params.runner,
+            version=snakemake.params.engine,
+            threads=snakemake.threads,
+            log=Path(snakemake.log[0]),
+            toolkit=snakemake.params.toolkit,
+            gpus=snakemake.resources.get("gpu", 1),
+            container=runners.container(snakemake.config["tao"]),
+            scratch=snakemake.resources.get("scratch", ""),
+        )
+
+
+def run_folder(spec: Path) -> Path:
+    """Return the folder of an experiment on a split, in which `spec` is specs/<task>.yaml."""
+    return spec.parents[1]
+
+
+def execute(
+    task: str,
+    spec: Path,
+    engine: Engine,
+    expected: Expected,
+    *,
+    folder: Path | None = None,
+    reads: Sequence[Path] = (),
+) -> TaskOutcome:
+    """Execute a task and return its outcome; raise `InputError` unless it succeeded.
+
+    Results are in `folder`, by default the task's own in the experiment's folder. `reads` are
+    files that the spec names outside of that folder, which a container must see too.
+    """
+    run = run_folder(spec).absolute()
+    folder = folder or run / task
+    folder.mkdir(parents=True, exist_ok=True)
+    if task != "train":  # which resumes from what it finds
+        for leftover in (status_json.NAME, PREDICTIONS):
+            (folder / leftover).unlink(missing_ok=True)
+    # Among the paths are the places that the links of the split lead to: a container mounts them.
+    request = TaskRequest(
+        program=toolkits.program(engine.toolkit),
+        arguments=toolkits.arguments(engine.toolkit, task, spec, folder),
+        work_folder=run / "runner" / folder.name,
+        log=engine.log,
+        paths=[run, *reads, *sorted(mounts.of_links(run / "data"))],
+        threads=engine.threads,
+        gpus=engine.gpus,
+        container=engine.container,
+    )
+    ended = Ended(*runners.execute(engine.runner, request))
+    outcome = read_outcome(task, folder, engine.toolkit, ended, expected)
+    # An old toolkit's exit code is evidence that a later job no longer has: it is written down.
+    if task == "train" and outcome.finished and not (folder / status_json.NAME).exists():
+        status_json.write_finished_training(folder, outcome.history)
+    outcome.require_success()
+    return outcome

@@ -1,0 +1,112 @@
+"""Resume a training only where nothing that it depends on has changed.
+
+A training's folder holds fingerprint.txt, a hash of the engine, the spec, the split and the initial
+weights. A training with another fingerprint sets the folder aside as <folder>.previous, and removes
+it only once it has succeeded itself: until then the configuration can be changed back.
+"""
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from actionrec.experiments.checkpoints import choose, find_checkpoints, remove_failed_start
+from actionrec.experiments.status_json import NAME as STATUS
+from actionrec.experiments.task_outcome import TaskOutcome, read_outcome
+from actionrec.spec import toolkits
+from actionrec.utils.files import same_file_system_link, sha256, write_text
+
+_FINGERPRINT = "fingerprint.txt"
+
+
+def fingerprint(version: str, files: Sequence[Path]) -> str:
+    """Return what tells a training from another: the engine's version and its files' content."""
+    parts = [version, *(sha256(file) for file in files)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def prepare(folder: Path, fingerprint: str, toolkit: str) -> None:
+    """Leave in `folder` only what a training with this fingerprint may resume from.
+
+    The results of another training are set aside until this one has succeeded.
+    """
+    previous = _previous(folder)
+    for kept in (folder, previous):
+        if _fingerprint_of(kept) == fingerprint:
+            if kept == previous:  # the configuration was changed back before the new one succeeded
+                shutil.rmtree(folder, ignore_errors=True)
+                previous.rename(folder)
+            remove_failed_start(folder)
+            return
+    # Only a complete training is worth its space while another one runs.
+    if read_outcome("train", folder, toolkit).finished:
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
+    shutil.rmtree(folder, ignore_errors=True)
+    write_text(folder / _FINGERPRINT, fingerprint + "\n")
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.previous")
+
+
+def _fingerprint_of(folder: Path) -> str | None:
+    file = folder / _FINGERPRINT
+    return file.read_text(encoding="utf-8").strip() if file.exists() else None
+
+
+def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
+    """Let a training that has not begun resume from its trial, if there is one as fingerprinted.
+
+    `trial` is the folder of the trial. The latest checkpoint is linked last: with it the training
+    has begun.
+    """
+    latest = next(trial.glob("*_latest.pth"), None)
+    if latest is None or _fingerprint_of(trial) != fingerprint or (folder / latest.name).exists():
+        return
+    # Links, not moves: the trial's folder stays as it is, for its own fingerprint and the ranking.
+    for checkpoint in find_checkpoints(trial):
+        same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
+    *lines, _ = (trial / STATUS).read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(folder / STATUS, "".join(lines))  # all but the last, which says that it finished
+    same_file_system_link(latest.resolve(), folder / latest.name)
+
+
+def spec_to_train(spec: Path, folder: Path, toolkit: str) -> Path:
+    """Return the spec to train with: TAO 5.0 to 5.3 need the checkpoint to resume from in theirs.
+
+    Newer toolkits find it themselves. Older ones, of which that is not known, start from the
+    beginning. A checkpoint that a kill cut short is removed.
+    """
+    if toolkits.resumes(toolkit):
+        return spec
+    found = [checkpoint.path for checkpoint in find_checkpoints(folder)]
+    # PyTorch writes ZIP files, whose directory is at the end: a file that was cut short has none.
+    whole = [] if toolkits.is_old(toolkit) else [path for path in found if zipfile.is_zipfile(path)]
+    for leftover in set(found) - set(whole):
+        leftover.unlink()
+    if not whole:
+        (folder / STATUS).unlink(missing_ok=True)
+        return spec
+    values = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    values["train"]["resume_training_checkpoint_path"] = str(whole[-1])
+    resuming = folder / "resume.yaml"
+    write_text(resuming, yaml.safe_dump(values, sort_keys=False))
+    return resuming
+
+
+def clean_up(outcome: TaskOutcome) -> None:
+    """Remove what a training that succeeded no longer needs.
+
+    TAO keeps every checkpoint, 265 MB each: only the best and the last stay. The results of the
+    training before it go.
+    """
+    choices = [choose(outcome.checkpoints, outcome.history, how) for how in ("best", "last")]
+    kept = {choice.checkpoint.path for choice in choices}
+    for checkpoint in outcome.checkpoints:
+        if checkpoint.path not in kept:
+            checkpoint.path.unlink()
+    shutil.rmtree(_previous(outcome.folder), ignore_errors=True)

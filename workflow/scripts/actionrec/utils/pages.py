@@ -1,0 +1,49 @@
+"""HTML pages that hold all they show, and open from disk: templates, plots and pictures."""
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actionrec.utils.files import write_text
+from actionrec.utils.text import count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+
+def write_page(template: Path | str, output: Path | str, **content: Any) -> None:
+    """Render a Jinja template to one file; a name that it uses and `content` lacks is an error.
+
+    Text is escaped, so that a video's name never becomes markup; bytes of a file name that are no
+    UTF-8 are shown as `?`.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["count"] = count
+    text = Path(template).read_text(encoding="utf-8")
+    html = environment.from_string(text).render(**content)
+    write_text(output, html.encode("utf-8", "replace").decode())
+
+
+def svg_url(figure: "Figure") -> str:
+    """Return a plot as the data URL of an SVG; without a date, so that equal plots are equal."""
+    import matplotlib
+
+    buffer = BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "actionrec"}):  # else identifiers are random
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _data_url("image/svg+xml", buffer)
+
+
+def jpeg_url(image: "Image") -> str:
+    """Return a picture as the data URL of a small JPEG."""
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=75)
+    return _data_url("image/jpeg", buffer)
+
+
+def _data_url(media_type: str, buffer: BytesIO) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(buffer.getvalue()).decode()}"
