@@ -13,7 +13,7 @@ from actionrec.experiments import successive_halving as budgets
 from actionrec.frames import staleness
 from actionrec.spec import native_keys as native_spec
 from actionrec.spec import toolkits
-from actionrec.spec.render import check_overrides, relevant_keys
+from actionrec.spec.render import check_overrides, keys_of_task
 from actionrec.spec.schema import STREAMS
 from actionrec.spec.toolkits import TASKS
 from actionrec.weights import encryption
@@ -217,12 +217,12 @@ def gpus_of(task):
 
 def spec_keys(wildcards):
     """Return the user's TAO keys that the spec of {task} depends on."""
-    return relevant_keys(queries.overrides(config, wildcards.exp), wildcards.task)
+    return keys_of_task(queries.overrides(config, wildcards.exp), wildcards.task)
 
 
 def native_keys(wildcards):
     """Return the native engine's own settings that the spec of {task} depends on."""
-    return native_spec.relevant(queries.native(config, wildcards.exp), wildcards.task)
+    return native_spec.keys_of_task(queries.native(config, wildcards.exp), wildcards.task)
 
 
 def pretrained_source(wildcards):

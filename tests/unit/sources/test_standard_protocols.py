@@ -19,7 +19,8 @@ from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, read_manifest, write_manifest
 from actionrec.sources.archives import unpack_class, unpack_splits
 from actionrec.sources.split_files import read_class_file
-from actionrec.spec.render import render_spec
+from actionrec.spec.render import Run, render_spec
+from actionrec.spec.toolkits import NEWEST
 from helpers import REPOSITORY, write_video
 from helpers.stored_rar import Entry, write_rar
 
@@ -103,10 +104,7 @@ def test_hmdb51_whole(files, tmp_path):
             run / "train.yaml",
             "train",
             {},
-            labels=HMDB51,
-            run=run,
-            validation="test",
-            pretrained={},
+            Run(run, HMDB51, "test", {}, toolkit=NEWEST, encrypt=False),
         )
         labels = yaml.safe_load((run / "train.yaml").read_text())["dataset"]["label_map"]
         assert list(labels.items()) == [(cls, index) for index, cls in enumerate(sorted(HMDB51))]

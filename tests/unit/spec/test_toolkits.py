@@ -12,7 +12,7 @@ from actionrec.config import checks as settings
 from actionrec.config import queries
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
-from actionrec.spec.render import check_overrides, relevant_keys, render_spec
+from actionrec.spec.render import Run, check_overrides, keys_of_task, render_spec
 from actionrec.spec.toolkits import TASKS
 from helpers import DATA, REPOSITORY
 
@@ -23,20 +23,12 @@ OLD = ("3.21.11", "3.22.05", "4.0.1")
 NEW = ("5.0.0", "5.3.0", "5.5.0", "6.0.0", "6.25.10", "6.26.3", "7.3.0")
 
 
-def render(folder: Path, toolkit: str, task: str, overrides: dict, **changes) -> dict:
+def render(folder: Path, toolkit: str, task: str, overrides: dict, encrypt: bool = False) -> dict:
     """Render a spec of the two-class experiment and return it as it is in the file."""
     target = folder / toolkit / f"{task}.yaml"
-    render_spec(
-        target,
-        task,
-        relevant_keys(overrides, task),
-        labels=["fall_floor", "ride_bike"],
-        run=RUN,
-        validation="test",
-        pretrained={"rgb": (WEIGHTS, 5)} if task == "train" else {},
-        toolkit=toolkit,
-        **changes,
-    )
+    pretrained = {"rgb": (WEIGHTS, 5)} if task == "train" else {}
+    run = Run(RUN, ["fall_floor", "ride_bike"], "test", pretrained, toolkit, encrypt)
+    render_spec(target, task, keys_of_task(overrides, task), run)
     return yaml.safe_load(target.read_text())
 
 
@@ -190,7 +182,7 @@ def test_an_old_joint_network_is_told_both_streams_weights():
         },
         "results_dir": "run",
     }
-    model = toolkits.express(values, "4.0.1", "train", ())["model_config"]
+    model = toolkits.to_schema(values, "4.0.1", "train", ())["model_config"]
     assert model == {
         "backbone": "resnet18",
         "of_pretrained_model_path": "of.tlt",

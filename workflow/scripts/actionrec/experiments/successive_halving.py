@@ -20,6 +20,7 @@ import yaml
 from actionrec.config import sweeps
 from actionrec.errors import InputError
 from actionrec.spec.native_keys import NativeConfig
+from actionrec.spec.render import write_generated
 from actionrec.utils import tables
 from actionrec.utils.files import replacing, same_file_system_link, write_text
 
@@ -124,7 +125,7 @@ def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
         **(spec.get("native") or {}),
         "stop_after": epochs,
     }
-    write_text(trial, yaml.safe_dump(spec, sort_keys=False))
+    write_generated(trial, yaml.safe_dump(spec, sort_keys=False))
 
 
 def rank(trials: Mapping[str, Path | str], keep: int, table: Path | str) -> None:
