@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 import yaml
 
-from actionrec.config import checks as settings
 from actionrec.config import sweeps
+from actionrec.config.load import checked
 from actionrec.errors import InputError
 from actionrec.experiments import successive_halving
 from actionrec.spec.load import load_spec, results_dir
@@ -125,7 +125,7 @@ def test_a_budget_that_cannot_be_kept_to_is_refused(repository, changes, said):
     for section, values in changes.items():
         config.setdefault(section, {}).update(values)
     with pytest.raises(InputError) as error:
-        settings.check(config, repository / "workflow/schemas/config.schema.yaml", "mine.yaml")
+        checked(config, [])
     assert said in str(error.value)
     assert "experiments.x" in str(error.value)
 

@@ -1,6 +1,7 @@
 """Toolkits: the specs and command lines of each, against the tutorial and NVIDIA's own keys."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from actionrec.config import checks as settings
 from actionrec.config import queries
+from actionrec.config.load import checked
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
 from actionrec.spec.render import Run, check_overrides, keys_of_task, render_spec
@@ -37,8 +38,8 @@ def keys(spec: dict) -> set[str]:
 
 
 def test_the_toolkits_are_those_of_the_configuration():
-    schema = yaml.safe_load((CONFIGS.parent / "workflow/schemas/config.schema.yaml").read_text())
-    offered = schema["properties"]["tao"]["properties"]["toolkit"]
+    schema = json.loads((CONFIGS.parent / "workflow/schemas/config.schema.json").read_text())
+    offered = schema["$defs"]["TaoConfig"]["properties"]["toolkit"]
     assert tuple(offered["enum"]) == toolkits.TOOLKITS == OLD + NEW
     assert offered["default"] == toolkits.TOOLKITS[-1]
 
@@ -76,7 +77,7 @@ OUR_ROLES = {
 @pytest.mark.parametrize("task", TASKS)
 def test_the_tutorials_specs_come_out_value_by_value(tmp_path, monkeypatch, task):
     monkeypatch.delenv("TAO_KEY", raising=False)
-    config = yaml.safe_load((CONFIGS / "tutorial.yaml").read_text())
+    config, _ = checked(yaml.safe_load((CONFIGS / "tutorial.yaml").read_text()), [])
     overrides = queries.overrides(config, "rgb_3d_ptm")
     rendered = OmegaConf.create(render(tmp_path, config["tao"]["toolkit"], task, overrides))
     resolved = OmegaConf.to_container(rendered, resolve=True)
@@ -86,7 +87,9 @@ def test_the_tutorials_specs_come_out_value_by_value(tmp_path, monkeypatch, task
 def test_the_tutorials_training_is_the_one_of_the_configuration_for_the_native_engine():
     """hmdb51_2class.yaml says of itself that it is the tutorial's experiment."""
     ours, native = (
-        queries.overrides(yaml.safe_load((CONFIGS / name).read_text()), "rgb_3d_ptm")
+        queries.overrides(
+            checked(yaml.safe_load((CONFIGS / name).read_text()), [])[0], "rgb_3d_ptm"
+        )
         for name in ("tutorial.yaml", "hmdb51_2class.yaml")
     )
     del ours["dataset"]["augmentation_config"]["val_center_crop"]  # false is TAO's default
@@ -302,6 +305,5 @@ def test_the_last_checkpoint_to_expect_is_known_from_the_spec(train, last):
 )
 def test_toolkits_that_cannot_be_had_are_refused(repository, tao, message):
     config = yaml.safe_load((repository / "config/config.yaml").read_text()) | {"tao": tao}
-    schema = repository / "workflow/schemas/config.schema.yaml"
     with pytest.raises(InputError, match=re.compile(message)):
-        settings.check(config, schema, "mine.yaml")
+        checked(config, [])

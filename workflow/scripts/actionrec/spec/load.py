@@ -14,7 +14,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from actionrec.errors import InputError
 from actionrec.spec import native_keys
 from actionrec.spec.errors import SpecError
-from actionrec.spec.schema import Spec
+from actionrec.spec.schema import Spec, type_of
 
 # How the values of a key are called in messages.
 TYPE_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text"}
@@ -49,6 +49,7 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def make_spec(values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Lay `values` (nested, TAO's keys) over the defaults; refuse unknown keys and wrong types."""
+    _refuse_values_for_sections(values, Spec, where, "")
     return _merged(_defaults(), dict(values), where)
 
 
@@ -166,23 +167,38 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
             allowed=list(known) if isinstance(known, DictConfig) else None,
         ) from error
     except OmegaConfBaseException as error:
-        key = error.full_key or ""
+        key, problem = error.full_key or "", str(error.msg or error).splitlines()[0]
+        if "could not be converted" not in problem:  # OmegaConf speaks of its own classes
+            problem = "The value has the wrong type."
+        found = _nested_value(values, key)
+        allowed = _type_names(key)
+        raise SpecError(problem, key=key, where=where, found=found, allowed=allowed) from error
+
+
+def _refuse_values_for_sections(values: Any, schema: Any, where: Path | str, prefix: str) -> None:
+    """Raise `SpecError` where a section of the spec is not a mapping of keys to values."""
+    if not isinstance(values, Mapping):
         raise SpecError(
-            str(error.msg or error).splitlines()[0],
-            key=key,
-            where=where,
-            allowed=_type_names(key),
-        ) from error
+            "A section must be a mapping of keys to values.", key=prefix, where=where, found=values
+        )
+    for item in fields(schema):
+        if is_dataclass(item.type) and item.name in values:
+            key = f"{prefix}.{item.name}" if prefix else item.name
+            _refuse_values_for_sections(values[item.name], item.type, where, key)
+
+
+def _nested_value(values: Any, key: str) -> Any:
+    for name in key.split("."):
+        if not isinstance(values, Mapping) or name not in values:
+            return None
+        values = values[name]
+    return values
 
 
 def _type_names(key: str) -> list[str] | None:
     """Return how the values that a key may take are called; None for a section or no key."""
-    annotation: Any = Spec
-    for name in key.split("."):
-        if not is_dataclass(annotation):
-            return None
-        annotation = {item.name: item.type for item in fields(annotation)}.get(name)
-    members = get_args(annotation) if isinstance(annotation, UnionType) else [annotation]
+    found = type_of(key)
+    members = get_args(found) if isinstance(found, UnionType) else [found]
     if any(member is None or is_dataclass(member) for member in members):
         return None
     return [_type_name(member) for member in members]
@@ -246,7 +262,9 @@ def _check_value(value: Any, key: str, metadata: Mapping[str, Any], where: Path 
 
 def range_text(low: float, high: float) -> str:
     """Return a range of numbers in words."""
-    return f"{low:g} or more" if high == float("inf") else f"{low:g} to {high:g}"
+    if high < float("inf"):
+        return f"{low:g} to {high:g}"
+    return "more than 0" if 0 < low < 1e-3 else f"{low:g} or more"
 
 
 def _check_labels(labels: Mapping[str, int] | None, where: Path | str) -> None:

@@ -63,6 +63,7 @@ class NativeConfig:
         "Record the GPU kernels of a training step once, and launch them together.\n\n"
         "The GPU then need not wait for Python, which matters for clips of few frames. Results do "
         "not change. Graphs are not used where memory is short, nor with `mixup_alpha`.",
+        changes_results=False,
     )
     ema_decay: float = key(
         0.0,

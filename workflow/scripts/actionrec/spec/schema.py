@@ -4,14 +4,14 @@ Names, types, defaults and order of the keys are those of NVIDIA's `action_recog
 `toolkits` knows what other versions call them, `load` reads and checks a spec, `render` writes one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
 from omegaconf import MISSING
 
-from actionrec.spec.constraints import key
+from actionrec.spec.constraints import CHANGES_NO_RESULT, key
 from actionrec.spec.native_keys import NativeConfig
 
 STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both with their fusion
@@ -70,7 +70,7 @@ class ModelConfig:
     joint_pretrained_model_path: str | None = key(None, "Weights that a whole `joint` starts from.")
     sample_strategy: str = key(
         "random_interval",
-        "`random_interval`: frames spread over the video. `consecutive`: frames `sample_rate` apart.",
+        "`random_interval`: spread over the video. `consecutive`: `sample_rate` frames apart.",
         allowed=("random_interval", "consecutive"),
     )
     sample_rate: int = key(
@@ -146,6 +146,7 @@ class DatasetConfig:
         "The native engine starts no more than there are cores. Evaluation and inference on a CPU "
         "start none, as each core reads the clips that it scores.",
         low=0,
+        changes_results=False,
     )
     clips_per_video: int = key(1, "Clips that each training video gives in an epoch.", low=1)
     augmentation_config: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -259,6 +260,7 @@ class EvaluateConfig:
         "No result depends on it. The native engine takes up to 64 clips, or as many as you set if "
         "that is more, and fewer where memory is short or where a CPU is slower with more.",
         low=1,
+        changes_results=False,
     )
     test_dataset_dir: str = key(MISSING, "Folder of the test videos.")
     video_eval_mode: str = key(
@@ -276,7 +278,7 @@ class ExportConfig:
     checkpoint: str = key(MISSING, "Checkpoint that is exported.")
     results_dir: str | None = key(None, "Folder of the results; by default results_dir/export.")
     onnx_file: str | None = key(None, "The exported file.")
-    gpu_id: int = key(0, "GPU that exports.")
+    gpu_id: int = key(0, "GPU that exports.", changes_results=False)
     batch_size: int = key(1, "Not used: the exported model takes batches of any size.")
 
 
@@ -294,7 +296,7 @@ class InferenceConfig:
     checkpoint: str = key(MISSING, "Checkpoint that predicts.")
     trt_engine: str | None = key(None, "TensorRT engine in place of a checkpoint.")
     results_dir: str | None = key(None, "Folder of the results; by default results_dir/inference.")
-    batch_size: int = key(1, "Clips in a batch, as for `evaluate`.", low=1)
+    batch_size: int = key(1, "Clips in a batch, as for `evaluate`.", low=1, changes_results=False)
     inference_dataset_dir: str = key(MISSING, "Folder of the videos to predict.")
     video_inf_mode: str = key(
         "center",
@@ -313,7 +315,7 @@ class Spec:
     )
     encryption_key: str | None = key(None, "Key that checkpoints are encrypted with.")
     results_dir: str | None = key("", "Folder of all results.")
-    wandb: WandbConfig = field(default_factory=WandbConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig, metadata=CHANGES_NO_RESULT)
     model: ModelConfig = field(default_factory=ModelConfig)
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -331,3 +333,12 @@ def _defaults() -> Spec:
 def default_of(name: str) -> Any:
     """Return the default of a key by its dotted name, such as model.backbone."""
     return attrgetter(name)(_defaults())
+
+
+def type_of(name: str) -> Any:
+    """Return the type of a key by its dotted name, such as str or list[int]; None if unknown."""
+    found: Any = Spec
+    for part in name.split("."):
+        types = {item.name: item.type for item in fields(found)} if is_dataclass(found) else {}
+        found = types.get(part)
+    return found
