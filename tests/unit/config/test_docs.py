@@ -1,11 +1,13 @@
 """What `make docs` writes: it is up to date, complete and readable."""
 
+import copy
 import json
 import re
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from snakemake.utils import validate
 
 from actionrec.config import docs
 from actionrec.config.load import checked
@@ -52,6 +54,14 @@ def test_the_schema_accepts_what_the_models_accept(path):
     written = yaml.safe_load(path.read_text())
     for config in (written, checked(written, [])[0]):
         Draft202012Validator(schema).validate(json.loads(json.dumps(config)))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_snakemake_adds_nothing_to_a_complete_configuration(path):
+    config, _ = checked(yaml.safe_load(path.read_text()), [])
+    before = copy.deepcopy(config)
+    validate(config, str(docs.SCHEMA))
+    assert config == before
 
 
 def test_the_schema_explains_every_key():

@@ -7,9 +7,10 @@ import pytest
 import yte
 
 from actionrec.config import messages
-from actionrec.config.files import ConfigFiles, dotted
+from actionrec.config.files import ConfigFiles
 from actionrec.config.load import checked
 from actionrec.config.models.section import Section
+from actionrec.config.yaml_traps import dotted
 from actionrec.errors import InputError
 from helpers import REPOSITORY
 
@@ -80,6 +81,7 @@ def refusal(tmp_path, monkeypatch):
         ("numbers: [1]", "seed: 1e3", "7, splits.seed", "write 1000 without quotes"),
         ("numbers: [1]", "seed: 010", "7, splits.seed", "a leading zero means base 8"),
         ("numbers: [1]", "seed: 1:30", "7, splits.seed", "colons mean base 60"),
+        ("numbers: [1]", "seed: 1:30.5", "7, splits.seed", "as the number 90.5"),
         ("numbers: [1]", "validation: tset", "7, splits.validation", "between 0 and 1, or test"),
         ("numbers: [1]", 'test_fraction: "half"', "7, splits.test_fraction", "a number"),
         ("spec:", "tao: {encrypt: 'yes'}\nspec:", "8, tao.encrypt", "write true without quotes"),

@@ -9,8 +9,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from actionrec.config import queries
-from actionrec.config.files import ConfigFiles, Key
+from actionrec.config.files import ConfigFiles
 from actionrec.config.messages import ADD_KEY, DRY_RUN
+from actionrec.config.yaml_traps import Key
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
 from actionrec.spec.toolkits import IMAGES
@@ -43,8 +44,8 @@ def check_specs(config: Config, specs: Mapping[str, DictConfig], files: ConfigFi
     _check_frames(config, specs, files)
     for name in config["experiments"]:
         _check_streams(config, name, files)
-        for stream, base in queries.base_experiments(config, name).items():
-            _check_base(config, specs, name, (stream, base), files)
+        for stream in queries.base_experiments(config, name):
+            _check_base(config, specs, name, stream, files)
     _check_cycles(config, files)
 
 
@@ -333,11 +334,11 @@ def _check_base(
     config: Config,
     specs: Mapping[str, DictConfig],
     name: str,
-    start: tuple[str, str],
+    stream: str,
     files: ConfigFiles,
 ) -> None:
     """Refuse to start an experiment's stream from an experiment that is not there or not alike."""
-    stream, base = start
+    base = queries.base_experiments(config, name)[stream]
     whole = stream == specs[name].model.model_type
     key: tuple[Key, ...] = ("experiment",) if whole else (stream, "experiment")
     where = files.where("experiments", name, "pretrained", *key)
@@ -350,7 +351,14 @@ def _check_base(
             allowed=[other for other in specs if other != name],
             fix=DRY_RUN,
         )
-    _check_same_network(specs[name].model, specs[base].model, start, where)
+    if found := _differences(specs[name].model, specs[base].model, stream):
+        raise InputError(
+            "The pretrained weights are to come from an experiment with another network.",
+            where=where,
+            found=f"{base}: {', '.join(found)}",
+            allowed=[_network(specs[name].model, stream)],
+            fix="name an experiment with that network, or make the networks equal",
+        )
     counts = len(queries.classes(config, base)), len(queries.classes(config, name))
     is_native = config["tao"]["runner"] == "native"
     own_head = specs[name].model.model_type != "joint" or (stream != "joint" and is_native)
@@ -363,28 +371,26 @@ def _check_base(
         )
 
 
-def _check_same_network(
-    own: DictConfig, other: DictConfig, start: tuple[str, str], where: str
-) -> None:
-    """Raise `InputError` if a base trains another network than the stream that starts from it.
+def _differences(own: DictConfig, other: DictConfig, stream: str) -> list[str]:
+    """Return in what a base's network differs from the one of the stream that starts from it."""
+    found = [f"{key} {other[key]}" for key in ("input_type", "backbone") if own[key] != other[key]]
+    if other.model_type not in _fitting_types(own, stream):
+        found.append(f"model_type {other.model_type}")
+    return found
+
+
+def _network(own: DictConfig, stream: str) -> str:
+    types = " or ".join(_fitting_types(own, stream))
+    return f"input_type {own.input_type}, backbone {own.backbone}, model_type {types}"
+
+
+def _fitting_types(own: DictConfig, stream: str) -> list[str]:
+    """Return the types of networks whose weights fit a stream.
 
     The first layer of a 2D network adapts to another number of channels, so that frames and flow
     can start from each other; no other layer does.
     """
-    stream, base = start
-    types = {"rgb", "of"} if own.input_type == "2d" and stream != "joint" else {stream}
-    found = [f"{key} {other[key]}" for key in ("input_type", "backbone") if own[key] != other[key]]
-    if other.model_type not in types:
-        found.append(f"model_type {other.model_type}")
-    if found:
-        wanted = f"input_type {own.input_type}, backbone {own.backbone}"
-        raise InputError(
-            "The pretrained weights are to come from an experiment with another network.",
-            where=where,
-            found=f"{base}: {', '.join(found)}",
-            allowed=[f"{wanted}, model_type {' or '.join(sorted(types))}"],
-            fix="name an experiment with that network, or make the networks equal",
-        )
+    return ["of", "rgb"] if own.input_type == "2d" and stream != "joint" else [stream]
 
 
 def _check_cycles(config: Config, files: ConfigFiles) -> None:

@@ -88,7 +88,7 @@ def _section_of_spec(name: str) -> str:
 
 
 def _table(rows: Iterable[Row]) -> str:
-    """Return a table of keys, and below it the paragraphs that need more room."""
+    """Return a table of keys, and below it the paragraphs that need more space."""
     rows = list(rows)
     cells = ((f"`{row.key}`", row.meaning, row.values, row.default) for row in rows)
     details = [_item(row.key, " ".join(row.details)) for row in rows if row.details]

@@ -4,8 +4,6 @@ Snakemake reads and merges the files; only the merged values reach the workflow.
 can name file and line, the files are read a second time, by a parser that keeps the text.
 """
 
-import datetime
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +11,11 @@ from typing import Any
 
 import yaml
 
-from actionrec.errors import InputError
+from actionrec.config.yaml_traps import MERGE, Key, dotted, refuse_misread
 
-Key = str | int | bool | float | None
 _ANY = object()
 # libyaml's parser takes a tenth of the time, at every start; it is in all wheels of PyYAML.
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_MERGE = "tag:yaml.org,2002:merge"
-_ODD_NUMBER = re.compile("0[0-7]+|[0-9]+(:[0-9]+)+")
-_ODD_NUMBER_REASON = {False: "a leading zero means base 8", True: "colons mean base 60"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,7 @@ class ConfigFiles:
             document = _composed(Path(path))
             if document is not None and _child(document, "__use_yte__") is None:
                 documents[name] = document
-                _refuse_misread(document, name, ())
+                refuse_misread(document, name)
         return cls(names, documents)
 
     def __str__(self) -> str:
@@ -101,33 +95,6 @@ class ConfigFiles:
         return child[0].value if child else str(path[-1])
 
 
-def dotted(path: Sequence[Key]) -> str:
-    """Return the way to a key as it is written in messages: dataset.classes[0]."""
-    text = ""
-    for part in path:
-        is_index = isinstance(part, int) and not isinstance(part, bool)
-        text += f"[{part}]" if is_index and text else f".{part}" if text else str(part)
-    return text
-
-
-def as_read(text: str, value: Any) -> str:
-    """Say what YAML made of an unquoted text."""
-    return f"YAML reads {text} as {_kind(value, text)}"
-
-
-def _kind(value: Any, text: str) -> str:
-    match value:
-        case None:
-            return "no value"
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return "a number" if str(value) == text else f"the number {value}"
-        case datetime.date():
-            return "a date"
-    return type(value).__name__
-
-
 def _shown(path: Path) -> str:
     """Return a path as short as a user would type it."""
     cwd = Path.cwd()
@@ -150,14 +117,14 @@ def _child(node: yaml.Node, key: Key) -> tuple[yaml.Node, yaml.Node] | None:
     if not isinstance(node, yaml.MappingNode):
         return None
     for name, value in reversed(node.value):
-        if name.tag != _MERGE and (_has_value(name, key) or name.value == key):
+        if name.tag != MERGE and (_has_value(name, key) or name.value == key):
             return name, value
     return next(filter(None, (_child(merged, key) for merged in _merged(node))), None)
 
 
 def _merged(node: yaml.MappingNode) -> Iterator[yaml.Node]:
     for name, value in node.value:
-        if name.tag == _MERGE:
+        if name.tag == MERGE:
             yield from value.value if isinstance(value, yaml.SequenceNode) else [value]
 
 
@@ -170,46 +137,3 @@ def _has_value(node: yaml.Node, value: Any) -> bool:
     except (ValueError, yaml.YAMLError):
         return False
     return type(read) is type(value) and read == value
-
-
-def _refuse_misread(node: yaml.Node, file: str, path: tuple[Key, ...]) -> None:
-    """Raise `InputError` for the first thing in a document that is not what its writer sees."""
-    if isinstance(node, yaml.ScalarNode):
-        _refuse_odd_number(node, file, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, item in enumerate(node.value):
-            _refuse_misread(item, file, (*path, index))
-    else:
-        _refuse_duplicates(node, file, path)
-        for name, value in node.value:
-            _refuse_misread(value, file, (*path, name.value))
-
-
-def _refuse_duplicates(node: yaml.Node, file: str, path: tuple[Key, ...]) -> None:
-    lines: dict[str, int] = {}
-    for name, _ in node.value:
-        if not isinstance(name, yaml.ScalarNode) or name.tag == _MERGE:
-            continue
-        line = name.start_mark.line + 1
-        if name.value in lines:
-            raise InputError(
-                "A key stands twice in one mapping; YAML would silently take the last.",
-                where=f"{file}:{line}, {dotted((*path, name.value))}",
-                found=f"lines {lines[name.value]} and {line}",
-                fix="remove one of them, or put what is below them under one key",
-            )
-        lines[name.value] = line
-
-
-def _refuse_odd_number(node: yaml.ScalarNode, file: str, path: tuple[Key, ...]) -> None:
-    if node.tag != "tag:yaml.org,2002:int" or not _ODD_NUMBER.fullmatch(node.value):
-        return
-    number = yaml.SafeLoader("").construct_object(node)
-    if str(number) == node.value.lstrip("0"):
-        return
-    raise InputError(
-        f"YAML reads {node.value} as the number {number}: {_ODD_NUMBER_REASON[':' in node.value]}.",
-        where=f"{file}:{node.start_mark.line + 1}, {dotted(path)}",
-        found=node.value,
-        fix=f'write "{node.value}" for the text, or the number without a zero or colon',
-    )

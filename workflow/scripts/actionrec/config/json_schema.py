@@ -14,15 +14,26 @@ from actionrec.spec.schema import Spec
 COMMENT = "Generated from actionrec.config.models by `make docs`; do not edit."
 
 
-class _WithoutTitles(GenerateJsonSchema):
+class _Plain(GenerateJsonSchema):
+    """Without titles, which repeat the keys, and without defaults of null.
+
+    Snakemake fills defaults in wherever it looks, also into the forms of `pretrained` that a value
+    does not have.
+    """
+
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Leave out titles: they only repeat the keys."""
         return False
+
+    def default_schema(self, schema: Any) -> Any:
+        found = super().default_schema(schema)
+        if found.get("default", ...) is None:
+            del found["default"]
+        return found
 
 
 def schema() -> dict[str, Any]:
     """Return the schema that Snakemake validates, and that editors complete keys by."""
-    found = Config.model_json_schema(schema_generator=_WithoutTitles)
+    found = Config.model_json_schema(schema_generator=_Plain)
     for model in _models(Config):
         part = found if model is Config else found["$defs"][model.__name__]
         texts = model.explanations()

@@ -1,6 +1,6 @@
 """Check a configuration, and return it with every default filled in."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,11 @@ from omegaconf import DictConfig
 from pydantic import ValidationError
 
 from actionrec.config import checks, messages, queries, sweeps
-from actionrec.config.files import ConfigFiles, Key
+from actionrec.config.files import ConfigFiles
 from actionrec.config.models import Config
 from actionrec.config.models.splits import default_method
 from actionrec.config.models.tao import default_encrypt
+from actionrec.config.yaml_traps import Key
 from actionrec.errors import InputError
 from actionrec.spec.errors import SpecError
 from actionrec.spec.render import check_overrides
@@ -84,10 +85,8 @@ def _checked_spec(
     try:
         return check_overrides(own, str(source), native, config["tao"]["toolkit"])
     except SpecError as error:
-        path = next(
-            (path for path in _places(error.key, origin) if source.find(path)),
-            ("spec", *error.key.split(".")),
-        )
+        *places, shared = _places(error.key, origin)
+        path = next((place for place in places if source.find(place)), shared)
         raise InputError(
             error.problem,
             where=source.where(*path) + ("" if path[0] == "experiments" else f" (of {name})"),
@@ -106,10 +105,12 @@ def _spelling(path: Sequence[Key], error: SpecError, source: ConfigFiles) -> str
     return messages.spelling(path, place.read(), kind, source, options)
 
 
-def _places(key: str, experiment: str) -> Iterator[tuple[Key, ...]]:
-    """Yield where a spec's key may stand in the configuration; the first counts most."""
-    parts = key.split(".")
-    section = parts if parts[0] == "native" else ["spec", *parts]
-    yield "experiments", experiment, "sweep", key
-    yield "experiments", experiment, *section
-    yield tuple(section)
+def _places(key: str, experiment: str) -> list[tuple[Key, ...]]:
+    """Return where a spec's key may stand in the configuration; the first counts most."""
+    parts = key.split(".") if key else []
+    section = parts if parts[:1] == ["native"] else ["spec", *parts]
+    return [
+        ("experiments", experiment, "sweep", key),
+        ("experiments", experiment, *section),
+        tuple(section),
+    ]

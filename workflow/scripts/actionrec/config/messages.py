@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from actionrec.config.files import ConfigFiles, Key, as_read
+from actionrec.config.files import ConfigFiles
+from actionrec.config.yaml_traps import Key, as_read
 from actionrec.errors import InputError
 
 DRY_RUN = "correct it, then look at the plan: snakemake -n"

@@ -15,7 +15,7 @@ def expand(experiments: Mapping[str, Any], files: ConfigFiles | None = None) -> 
     """Return the experiments with each sweep replaced by its combinations, in their order.
 
     A sweep maps dotted spec keys to lists of values, {train.optim.lr: [0.001, 0.01]}, and the names
-    tell the values, rgb_3d-lr_0.001. Plain experiments are returned as they are. `files` name the
+    hold the values, rgb_3d-lr_0.001. Plain experiments are returned as they are. `files` name the
     place in messages. Raises `InputError` for two experiments of one name.
     """
     files = files or ConfigFiles.read([])
@@ -70,7 +70,7 @@ def _with_value(mapping: Mapping[str, Any], path: Sequence[str], value: Any) -> 
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return for each dotted key as few of its last parts as tell it from the others."""
+    """Return for each dotted key as few of its last parts as make it unique."""
     short = {}
     for key in keys:
         parts = key.split(".")

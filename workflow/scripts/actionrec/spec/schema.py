@@ -107,7 +107,7 @@ class AugmentationConfig:
     horizontal_flip_prob: float = key(
         0.5,
         "Probability that a training clip is mirrored left to right, all of its frames alike.\n\n"
-        "Set it to 0 where left and right tell classes apart. Flow keeps its signs, as in TAO.",
+        "Set it to 0 where classes differ in left and right. Flow keeps its signs, as in TAO.",
         low=0,
         high=1,
     )

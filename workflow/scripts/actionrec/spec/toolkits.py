@@ -26,8 +26,9 @@ Toolkit = Literal[
 TOOLKITS: tuple[Toolkit, ...] = get_args(Toolkit)
 NEWEST: Toolkit = TOOLKITS[-1]
 TASKS = ("train", "evaluate", "inference", "export")
+PUBLIC_KEY = "nvidia_tao"  # which NVIDIA encrypts its own models with
 # How a spec refers to the encryption key: by its variable, so that the key is in no file.
-KEY_REFERENCE = "${oc.env:TAO_KEY,nvidia_tao}"
+KEY_REFERENCE = f"${{oc.env:TAO_KEY,{PUBLIC_KEY}}}"
 
 # The toolkit that a key, or a section, came with; all others are in every toolkit.
 SINCE = {
@@ -155,7 +156,7 @@ def program(toolkit: str) -> list[str]:
     """
     if not is_old(toolkit):
         return ["action_recognition"]
-    script = 'exec action_recognition "$@" -k "${TAO_KEY:-nvidia_tao}"'
+    script = f'exec action_recognition "$@" -k "${{TAO_KEY:-{PUBLIC_KEY}}}"'
     return ["sh", "-c", script, "action_recognition"]
 
 

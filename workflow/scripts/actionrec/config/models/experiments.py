@@ -99,7 +99,7 @@ class ExperimentConfig(Section):
         Field(min_length=2, json_schema_extra={"uniqueItems": True}),
         Shown("a list of the dataset's classes", "all"),
     ] = None
-    """The classes to tell apart; label ids follow this order."""
+    """The classes to recognise; label ids follow this order."""
     pretrained: Annotated[
         Pretrained, one_of_forms(PRETRAINED_FORMS), Shown("see below", "random weights")
     ] = None

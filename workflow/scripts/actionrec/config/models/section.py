@@ -64,14 +64,14 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Shown:
-    """What the reference shows of a key where its type does not tell."""
+    """What the reference shows of a key where its type does not say it."""
 
     values: str = ""
     default: str = ""
 
 
 def one_of_forms(forms: str) -> WrapValidator:
-    """Return a validator of a union that tells all its forms in place of an error for each."""
+    """Return a validator of a union that names all its forms in place of an error for each."""
 
     def validate(value: Any, members: Callable[[Any], T]) -> T:
         try:

@@ -14,7 +14,7 @@ AbsolutePath = Annotated[str, Field(pattern="^/")]
 class ContainerConfig(Section):
     """How containers are run; nothing of it changes results."""
 
-    shm_size: Annotated[str, Field(pattern="^[0-9]+[kmgKMG]?$"), Shown("a size, such as `16g`")] = (
+    shm_size: Annotated[str, Field(pattern="^[0-9]+[kmgKMG]?$"), Shown("a size, such as `8g`")] = (
         "16g"
     )
     """Shared memory of a container, through which data loaders pass clips.
@@ -47,7 +47,7 @@ class TaoConfig(Section):
     toolkit: Toolkit = NEWEST
     """The TAO version that runs, or that `native` replaces (from `5.5.0` on). Quote it.
 
-    [Toolkits](../docs/toolkits.md) tells what differs between them.
+    [Toolkits](../docs/toolkits.md) describes how they differ.
     """
     image: Annotated[
         str | None,
@@ -70,9 +70,8 @@ class TaoConfig(Section):
     encrypt: Annotated[bool | None, Shown("`true`, `false`", "`false`; `true` before 5.0.0")] = None
     """Encrypt the checkpoints as TAO does. Toolkits before 5.0 always do.
 
-    The key is in the environment variable `TAO_KEY`, by default `nvidia_tao`. A spec names the
-    variable, never the key. The native engine needs the [environment](#export) of NVIDIA's
-    encryption for it.
+    The key is in the environment variable `TAO_KEY`, as for [export](#export). A spec names the
+    variable, never the key. The native engine needs the environment of NVIDIA's encryption for it.
     """
 
 
