@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from actionrec.config.models.section import Section, Shown, Text
+from actionrec.runners.request import SHM_SIZE, ULIMITS
 from actionrec.spec.toolkits import NEWEST, Toolkit, is_old
 
 Runner = Literal["native", "docker", "apptainer", "launcher", "direct"]
@@ -15,15 +16,13 @@ class ContainerConfig(Section):
     """How containers are run; nothing of it changes results."""
 
     shm_size: Annotated[str, Field(pattern="^[0-9]+[kmgKMG]?$"), Shown("a size, such as `8g`")] = (
-        "16g"
+        SHM_SIZE
     )
     """Shared memory of a container, through which data loaders pass clips.
 
     The default is that of NVIDIA's tutorial. Apptainer has the host's.
     """
-    ulimits: Annotated[dict[str, int], Shown("a mapping")] = Field(
-        default={"memlock": -1, "stack": 67108864}
-    )
+    ulimits: Annotated[dict[str, int], Shown("a mapping")] = Field(default=dict(ULIMITS))
     """Limits of a container's processes. Apptainer has the host's."""
     mounts: Annotated[list[AbsolutePath], Shown("absolute paths")] = Field(default=[])
     """Folders that a container sees in addition.
