@@ -169,8 +169,10 @@ def test_a_value_of_the_command_line_is_known_as_one(tmp_path, monkeypatch):
     path = tmp_path / "my.yaml"
     path.write_text(TEXT)
     config = yte.process_yaml(TEXT, require_use_yte=True) | {"frames": {"quality": "90"}}
-    with pytest.raises(InputError, match="a value of --config is text: write 90 into a file"):
+    with pytest.raises(InputError) as caught:
         checked(config, [path])
+    assert "in:      outside of my.yaml, frames.quality" in str(caught.value)
+    assert "a value of --config is text: write 90 into a file" in str(caught.value)
 
 
 def test_anchors_and_merged_mappings_are_followed(tmp_path, monkeypatch):

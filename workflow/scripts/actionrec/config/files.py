@@ -58,15 +58,19 @@ class ConfigFiles:
         return ", ".join(self.names) or "configuration"
 
     def where(self, *path: Key, value: Any = _ANY) -> str:
-        """Return file, line and key for a message; without the key, where its parent stands.
+        """Return file, line and key for a message; where the key is missing, its parent's line.
 
-        With `value` a file in which the key has another value does not count.
+        With `value` a file in which the key has another value does not count: what is in no file
+        comes from the command line, or from a workflow that uses this one as a module.
         """
         key = dotted(path)
-        for end in range(len(path), 0, -1):
-            place = self.find(path[:end], value if end == len(path) else _ANY)
-            if place is not None:
-                return f"{place.file}:{place.line}, {key}"
+        place = self.find(path, value)
+        if value is not _ANY and self.names and place is None:
+            return f"outside of {self}, {key}"
+        for end in range(len(path) - 1, 0, -1):
+            place = place or self.find(path[:end])
+        if path and place is not None:
+            return f"{place.file}:{place.line}, {key}"
         return f"{self}, {key}" if key else str(self)
 
     def find(self, path: Sequence[Key], value: Any = _ANY) -> Place | None:
