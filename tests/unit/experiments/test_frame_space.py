@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from actionrec.experiments.frame_space import estimate, frames_table
+from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.videos import list_videos, write_files_table
@@ -14,6 +15,7 @@ from helpers import write_video
 BLOCK = 4096
 PNG = {"format": "png", "size": None, "encoder": "fpng", "quality": 95}
 SMALL_JPEG = {"format": "jpg", "size": (224, 224), "encoder": "fpng", "quality": 95}
+FORMAT_KEYS = ("format", "encoder", "quality", "size")
 CLASSES = ("wave", "clap")
 
 
@@ -40,9 +42,9 @@ def test_it_is_measured_on_the_videos_at_hand(dataset, tmp_path, wide, frames):
     for cls in CLASSES:
         videos, table = Path(dataset["path"], cls), tmp_path / f"{cls}.files.tsv"
         write_files_table(table, list_videos(videos))
-        options = {"fmt": frames["format"], "size": frames["size"]}
+        image_format = ImageFormat(*(frames[key] for key in FORMAT_KEYS))
         manifest = tmp_path / frames_table(dataset, cls)
-        extract_class(videos, table, tmp_path / "frames" / cls, manifest, **options)
+        extract_class(videos, table, tmp_path / "frames" / cls, manifest, image_format=image_format)
     images = [path.stat() for path in (tmp_path / "frames").rglob("0*")]
     assert len(images) == 80
     blocks = sum(-(-image.st_size // BLOCK) for image in images)

@@ -110,7 +110,7 @@ def render_spec(
     write_generated(output, OmegaConf.to_yaml(OmegaConf.create(own)))
 
 
-def write_generated(path: Path, text: str) -> None:
+def write_generated(path: Path | str, text: str) -> None:
     """Write the YAML `text` of a spec below a first line by which `is_edited` knows it again."""
     write_text(path, f"{_header(text.encode())}\n{text}")
 
