@@ -20,7 +20,6 @@ import yaml
 from actionrec.config import sweeps
 from actionrec.errors import InputError
 from actionrec.spec.native_keys import NativeConfig
-from actionrec.spec.render import write_generated
 from actionrec.utils import tables
 from actionrec.utils.files import replacing, same_file_system_link, write_text
 
@@ -117,6 +116,8 @@ def refuse_unfit(budget: Budget, spec: Any, where: str) -> None:
 
 def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
     """Write the spec of a trial: the training's, but for where it ends and leaves its results."""
+    from actionrec.spec.render import write_generated  # loads OmegaConf
+
     spec = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
     spec["train"]["results_dir"] = str(Path(spec["results_dir"]) / Path(trial).stem)
     # Complete, as all specs are, though the training's may name no key of the native engine.

@@ -9,11 +9,10 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from omegaconf import MISSING
-
 from actionrec.spec.constraints import CHANGES_NO_RESULT, key
 from actionrec.spec.native_keys import NativeConfig
 
+MISSING: Any = "???"  # OmegaConf's mark of a key that must be given; jobs need no OmegaConf here
 STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both with their fusion
 
 
