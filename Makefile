@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint env lock clean
+.PHONY: help run test lint docs env lock clean
 
 ifeq ($(filter oneshell,$(.FEATURES)),)
 $(error This is make $(MAKE_VERSION); GNU make 3.82 or newer is needed: apt install make)
@@ -35,6 +35,9 @@ lint: env  ## check the style of code and rules
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --lint
+
+docs: env  ## write the configuration's JSON schema and reference tables from its models
+	@$(VENV)/bin/python -m actionrec.config.docs
 
 env: $(VENV)/.installed  ## make the environment: .venv, from the pinned envs/requirements.lock
 

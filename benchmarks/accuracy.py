@@ -35,9 +35,9 @@ CLASSES = ("fall_floor", "ride_bike", "walk", "run", "push")
 SIZE = (112, 112)
 SOURCE = "lossless PNG, source size"
 FORMS = {
-    SOURCE: ImageFormat("png", "cv2"),
-    "JPEG 95, source size": ImageFormat("jpg", "cv2"),
-    "JPEG 95, model size": ImageFormat("jpg", "cv2", size=SIZE),
+    SOURCE: ImageFormat("png", "cv2", 95),
+    "JPEG 95, source size": ImageFormat("jpg", "cv2", 95),
+    "JPEG 95, model size": ImageFormat("jpg", "cv2", 95, size=SIZE),
 }
 
 

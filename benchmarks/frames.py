@@ -36,7 +36,7 @@ from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 videos, table, frames, manifest = map(Path, sys.argv[1:5])
 fmt, encoder, workers = sys.argv[5:]
-image_format = ImageFormat(fmt, encoder)
+image_format = ImageFormat(fmt, encoder, 95)
 extract_class(videos, table, frames, manifest, image_format=image_format, workers=int(workers))
 """
 

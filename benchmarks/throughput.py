@@ -45,9 +45,9 @@ OURS = [sys.executable, "-m", "actionrec.native"]
 LABELS = {"across": 0, "down": 1}
 PNG = "PNG"
 FORMS = {
-    PNG: ImageFormat("png", "cv2"),
-    "JPEG 95": ImageFormat("jpg"),
-    "JPEG 95 at 224x224": ImageFormat("jpg", size=(224, 224)),
+    PNG: ImageFormat("png", "cv2", 95),
+    "JPEG 95": ImageFormat("jpg", "cv2", 95),
+    "JPEG 95 at 224x224": ImageFormat("jpg", "cv2", 95, size=(224, 224)),
 }
 FAST = {
     "native": {"precision": "fp16", "channels_last": True},

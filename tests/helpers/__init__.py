@@ -11,8 +11,13 @@ import cv2
 import numpy as np
 import yaml
 
+from actionrec.frames.encoders import ImageFormat
+from actionrec.frames.flow import FlowSettings
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = REPOSITORY / "tests/data"
+PNG = ImageFormat("png", "fpng", 95)
+DIS = FlowSettings("dis", "medium", "max_rad")
 PARTS = ("Snakefile", "workflow", "config", "envs", "profiles")
 
 

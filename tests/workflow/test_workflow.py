@@ -45,7 +45,7 @@ def test_every_configuration_dry_runs(plan, config):
             (plan / weights).parent.mkdir(parents=True, exist_ok=True)
             (plan / weights).touch()
     jobs = planned(plan, "--configfile", f"config/{config}")
-    experiments = sweeps.expand(content["experiments"], config)
+    experiments = sweeps.expand(content["experiments"])
     runs = len(experiments) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_model"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])

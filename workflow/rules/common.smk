@@ -8,12 +8,12 @@ WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).pare
 sys.path.insert(0, str(WORKFLOW / "scripts"))
 
 from actionrec import __version__, native, runners
-from actionrec.config import checks, queries, sweeps
+from actionrec.config import load, queries
 from actionrec.experiments import successive_halving as budgets
 from actionrec.frames import staleness
 from actionrec.spec import native_keys as native_spec
 from actionrec.spec import toolkits
-from actionrec.spec.render import check_overrides, relevant_keys
+from actionrec.spec.render import keys_of_task
 from actionrec.spec.schema import STREAMS
 from actionrec.spec.toolkits import TASKS
 from actionrec.weights import encryption
@@ -29,18 +29,16 @@ def explained(function, *arguments):
 
 
 CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
-explained(checks.check, config, WORKFLOW / "schemas" / "config.schema.yaml", CONFIG_FILES)
-validate(config, schema="../schemas/config.schema.yaml")
+complete, SPECS = explained(load.checked, config, workflow.configfiles)
+BUDGETS = budgets.of_experiments(config["experiments"])  # as they are written, with their sweeps
+config.update(complete)
+validate(config, schema="../schemas/config.schema.json")
 TOOLKIT = config["tao"]["toolkit"]
-BUDGETS = budgets.of_experiments(config["experiments"])
-config["experiments"] = sweeps.expand(config["experiments"], CONFIG_FILES)
-for name in config["experiments"]:
+for name, spec in SPECS.items():
     where = f"{CONFIG_FILES}, experiments.{name} or what all share"
-    own, beyond_tao = queries.overrides(config, name), queries.native(config, name)
-    experiment_spec = explained(check_overrides, own, where, beyond_tao, TOOLKIT)
-    explained(native.refuse_unknown, experiment_spec.model, where)
+    explained(native.refuse_unknown, spec.model, where)
     if name in BUDGETS:
-        explained(budgets.refuse_unfit, BUDGETS[name], experiment_spec, where)
+        explained(budgets.refuse_unfit, BUDGETS[name], spec, where)
 
 DATASET = config["dataset"]["name"]
 CLASSES = config["dataset"]["classes"]
@@ -209,20 +207,19 @@ def gpus_of(task):
     """Return a resources function: how many GPUs a task of {exp} uses, by its spec."""
 
     def count(wildcards):
-        section = queries.overrides(config, wildcards.exp).get(task, {})
-        return max(section.get("num_gpus", 1), len(section.get("gpu_ids", [0])))
+        return queries.gpus(config, wildcards.exp, task)
 
     return count
 
 
 def spec_keys(wildcards):
     """Return the user's TAO keys that the spec of {task} depends on."""
-    return relevant_keys(queries.overrides(config, wildcards.exp), wildcards.task)
+    return keys_of_task(queries.overrides(config, wildcards.exp), wildcards.task)
 
 
 def native_keys(wildcards):
     """Return the native engine's own settings that the spec of {task} depends on."""
-    return native_spec.relevant(queries.native(config, wildcards.exp), wildcards.task)
+    return native_spec.keys_of_task(queries.native(config, wildcards.exp), wildcards.task)
 
 
 def pretrained_source(wildcards):

@@ -50,7 +50,7 @@ rule extract_flow:
         method=lookup("flow/method", within=config),
         preset=lookup("flow/preset", within=config),
         mapping=lookup("flow/mapping", within=config),
-        path=lookup("flow/path", within=config, default=None),
+        path=lookup("flow/path", within=config),
     script:
         "../scripts/extract_flow.py"
 

@@ -22,6 +22,6 @@ rule list_shad:
     params:
         root=config["dataset"]["path"],
         classes=CLASSES,
-        sequences=lookup("dataset/sequences", within=config, default="track"),
+        sequences=lookup("dataset/sequences", within=config),
     script:
         "../scripts/list_shad.py"

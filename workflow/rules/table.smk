@@ -12,10 +12,10 @@ rule list_table:
         "../../envs/data.yaml"
     params:
         lists=queries.lists(config),
-        labels=lookup("dataset/labels", within=config, default=None),
+        labels=lookup("dataset/labels", within=config),
         classes=CLASSES,
-        videos=lookup("dataset/videos", within=config, default=None),
-        skip=lookup("dataset/skip", within=config, default=[]),
+        videos=lookup("dataset/videos", within=config),
+        skip=lookup("dataset/skip", within=config),
         given=SPLITS["method"] == "given",
     script:
         "../scripts/list_table.py"

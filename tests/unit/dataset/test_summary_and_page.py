@@ -15,7 +15,7 @@ from actionrec.dataset.summary import summarise
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, write_manifest
 from actionrec.frames.videos import list_videos, write_files_table
-from helpers import REPOSITORY
+from helpers import PNG, REPOSITORY
 
 CLIP = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
 SETTINGS = SplitSettings("fraction", test_fraction=0.3, validation=0.3, seed=1)
@@ -94,9 +94,8 @@ class Dataset:
             videos, table = self.root / "videos" / cls, self.root / f"{cls}.files.tsv"
             write_files_table(table, list_videos(videos))
             self.manifests[cls] = self.root / f"{cls}.tsv"
-            extract_class(
-                videos, table, self.root / "frames" / cls, self.manifests[cls], tolerate=1
-            )
+            folders = videos, table, self.root / "frames" / cls, self.manifests[cls]
+            extract_class(*folders, image_format=PNG, tolerate=1)
 
     def summarise(self, settings=SETTINGS, numbers=(1, 2), given=None):
         files, output = ClassFiles(self.manifests, given=given or {}), self.root / "dataset.json"

@@ -15,6 +15,7 @@ from helpers import write_video
 BLOCK = 4096
 PNG = {"format": "png", "size": None, "encoder": "fpng", "quality": 95}
 SMALL_JPEG = {"format": "jpg", "size": (224, 224), "encoder": "fpng", "quality": 95}
+FORMAT_KEYS = ("format", "encoder", "quality", "size")
 CLASSES = ("wave", "clap")
 
 
@@ -41,7 +42,7 @@ def test_it_is_measured_on_the_videos_at_hand(dataset, tmp_path, wide, frames):
     for cls in CLASSES:
         videos, table = Path(dataset["path"], cls), tmp_path / f"{cls}.files.tsv"
         write_files_table(table, list_videos(videos))
-        image_format = ImageFormat(frames["format"], size=frames["size"])
+        image_format = ImageFormat(*(frames[key] for key in FORMAT_KEYS))
         manifest = tmp_path / frames_table(dataset, cls)
         extract_class(videos, table, tmp_path / "frames" / cls, manifest, image_format=image_format)
     images = [path.stat() for path in (tmp_path / "frames").rglob("0*")]

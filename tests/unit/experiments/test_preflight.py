@@ -57,6 +57,7 @@ def machine(tmp_path, monkeypatch):
 
 def config(**changes) -> dict:
     tao = {"runner": "native", "toolkit": "7.3.0", "image": IMAGE, "encrypt": False}
+    tao |= {"docker": "docker", "container": {}}
     dataset = {"name": "mine", "source": "demo", "classes": ["wave", "clap"]}
     return {
         "dataset": {**dataset, **changes.pop("dataset", {})},

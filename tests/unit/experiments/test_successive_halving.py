@@ -7,12 +7,13 @@ from itertools import permutations
 import pytest
 import yaml
 
-from actionrec.config import checks as settings
 from actionrec.config import sweeps
+from actionrec.config.load import checked
 from actionrec.errors import InputError
 from actionrec.experiments import successive_halving
 from actionrec.spec.load import load_spec, results_dir
-from actionrec.spec.render import check_overrides, render_spec
+from actionrec.spec.render import Run, check_overrides, render_spec
+from actionrec.spec.toolkits import NEWEST
 from actionrec.utils.tables import read_csv
 
 SWEEP = {"train.optim.lr": [0.001, 0.01, 0.1]}
@@ -86,10 +87,7 @@ def test_a_trials_spec_is_its_trainings_but_for_the_end(tmp_path):
         train,
         "train",
         {"train": {"num_epochs": 6}},
-        labels=["a", "b"],
-        run=train.parents[1],
-        validation="val",
-        pretrained={},
+        Run(train.parents[1], ["a", "b"], "val", {}, toolkit=NEWEST, encrypt=False),
     )
     successive_halving.write_trial_spec(train, 2, trial)
     whole, short = load_spec(train), load_spec(trial)
@@ -127,7 +125,7 @@ def test_a_budget_that_cannot_be_kept_to_is_refused(repository, changes, said):
     for section, values in changes.items():
         config.setdefault(section, {}).update(values)
     with pytest.raises(InputError) as error:
-        settings.check(config, repository / "workflow/schemas/config.schema.yaml", "mine.yaml")
+        checked(config, [])
     assert said in str(error.value)
     assert "experiments.x" in str(error.value)
 

@@ -14,7 +14,7 @@ from actionrec.experiments import tasks, transcript
 from actionrec.experiments.checkpoints import Checkpoint, choose, find_checkpoints
 from actionrec.experiments.task_outcome import Ended, read_outcome
 from actionrec.spec import toolkits
-from actionrec.spec.render import render_spec
+from actionrec.spec.render import Run, render_spec
 from actionrec.spec.toolkits import TASKS
 from actionrec.utils import tables
 from actionrec.utils.files import write_text
@@ -56,11 +56,7 @@ def run(request, tmp_path, stand_in, monkeypatch):
             folder / f"specs/{task}.yaml",
             task,
             {"train": {"num_epochs": 3}} if task == "train" else {},
-            labels=LABELS,
-            run=folder,
-            validation="test",
-            pretrained={},
-            toolkit=toolkit,
+            Run(folder, LABELS, "test", {}, toolkit, encrypt=False),
         )
     return folder, tasks.Engine("direct", f"direct {toolkit}", 1, tmp_path / "job.log", toolkit)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,14 +15,13 @@ import pytest
 
 from actionrec.dataset.leakage import find_duplicates
 from actionrec.errors import InputError
-from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import Segment, read_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.native.data.image_io import read_image
 from actionrec.utils.tables import append_record
-from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
+from helpers import PNG, REPOSITORY, is_running, start_python, wait_for, workers_of, write_video
 
 
 class Class:
@@ -44,7 +44,7 @@ class Class:
             self.table,
             self.frames,
             self.manifest,
-            image_format=ImageFormat(**image_format),
+            image_format=replace(PNG, **image_format),
             tolerate=tolerate,
             workers=workers,
         )
@@ -400,8 +400,9 @@ def test_a_row_on_a_full_disk_leaves_the_table_as_it_was(small_disk):
 MEMORY = """
 import resource, sys
 from pathlib import Path
+from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
-extract_class(*map(Path, sys.argv[1:]))
+extract_class(*map(Path, sys.argv[1:]), image_format=ImageFormat("png", "fpng", 95))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
@@ -430,10 +431,12 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from actionrec.errors import InputError
+from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 print("script runs", flush=True)
 try:
-    extract_class(*map(Path, sys.argv[1:]), workers=2)
+    png = ImageFormat("png", "fpng", 95)
+    extract_class(*map(Path, sys.argv[1:]), image_format=png, workers=2)
 except InputError as error:
     sys.exit(f"InputError: {error}")
 """

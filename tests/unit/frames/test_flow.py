@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,6 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames.flow import (
-    FlowSettings,
     extract_flow,
     fixed,
     make_method,
@@ -22,7 +21,7 @@ from actionrec.frames.flow import (
 from actionrec.frames.flow_manifest import FlowRecord, flow_faults, read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, read_manifest, write_manifest
 from actionrec.frames.staleness import stale_flow
-from helpers import REPOSITORY, is_running, start_python, wait_for, workers_of
+from helpers import DIS, REPOSITORY, is_running, start_python, wait_for, workers_of
 
 RIGHT, DOWN = 3, -2  # what the drawn picture moves by from frame to frame, in pixels
 
@@ -82,7 +81,7 @@ class Class:
             self.frames,
             self.frame_manifest,
             self.manifest,
-            FlowSettings(**settings),
+            replace(DIS, **settings),
             flo=self.flo if settings.get("method") == "flo" else None,
             workers=workers,
         )
@@ -144,11 +143,13 @@ def test_fixed_range_is_20_pixels():
 
 HAS_TVL1 = hasattr(cv2, "optflow")
 METHODS = [
-    FlowSettings("dis", "ultrafast"),
-    FlowSettings("dis", "fast"),
-    FlowSettings("dis", "medium"),
-    FlowSettings("farneback"),
-    pytest.param(FlowSettings("tvl1"), marks=pytest.mark.skipif(not HAS_TVL1, reason="no contrib")),
+    replace(DIS, preset="ultrafast"),
+    replace(DIS, preset="fast"),
+    DIS,
+    replace(DIS, method="farneback"),
+    pytest.param(
+        replace(DIS, method="tvl1"), marks=pytest.mark.skipif(not HAS_TVL1, reason="no contrib")
+    ),
 ]
 
 
@@ -411,10 +412,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from actionrec.errors import InputError
-from actionrec.frames.flow import extract_flow
+from actionrec.frames.flow import FlowSettings, extract_flow
 print("script runs", flush=True)
 try:
-    extract_flow(*map(Path, sys.argv[1:]), workers=2)
+    extract_flow(*map(Path, sys.argv[1:]), FlowSettings("dis", "medium", "max_rad"), workers=2)
 except InputError as error:
     sys.exit(f"InputError: {error}")
 """

@@ -11,7 +11,7 @@ from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.staleness import stale_frames, stale_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.folder import link_class
-from helpers import write_video
+from helpers import PNG, write_video
 
 
 class Walk:
@@ -38,7 +38,7 @@ class Walk:
             write_files_table(self.table, list_videos(self.videos))
 
     def extract(self):
-        extract_class(self.videos, self.table, self.frames, self.manifest)
+        extract_class(self.videos, self.table, self.frames, self.manifest, image_format=PNG)
 
     def stale(self):
         return stale_frames(self.videos, self.table, self.frames, self.manifest)
@@ -74,7 +74,8 @@ def walk(request):
 def test_a_tolerated_video_is_listed_and_not_stale(archive):
     (archive.videos / "empty.avi").touch()
     archive.list()
-    extract_class(archive.videos, archive.table, archive.frames, archive.manifest, tolerate=1)
+    folders = archive.videos, archive.table, archive.frames, archive.manifest
+    extract_class(*folders, image_format=PNG, tolerate=1)
     assert [record.video for record in read_manifest(archive.manifest)] == ["a", "b", "c", "empty"]
     usable = [record.video for record in read_manifest(archive.manifest) if record.usable]
     assert usable == list("abc")

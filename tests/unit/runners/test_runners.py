@@ -329,8 +329,11 @@ def test_without_an_image_the_message_says_what_to_set(tmp_path):
         docker_line(tmp_path, Container())
 
 
+TAO = {"toolkit": "5.5.0", "image": None, "docker": "docker", "container": {}}
+
+
 def test_the_configuration_gives_image_and_version():
-    tao = {"runner": "docker", "toolkit": "5.5.0", "container": {"shm_size": "1g"}}
+    tao = TAO | {"runner": "docker", "container": {"shm_size": "1g"}}
     assert runners.container(tao) == Container(
         "nvcr.io/nvidia/tao/tao-toolkit:5.5.0-pyt", shm_size="1g"
     )
@@ -342,7 +345,7 @@ def test_the_configuration_gives_image_and_version():
 
 def test_apptainer_runs_an_image_from_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tao = {"runner": "apptainer", "toolkit": "5.5.0"}
+    tao = TAO | {"runner": "apptainer"}
     (pulled,) = runners.images(tao)
     assert pulled == "resources/images/nvcr.io_nvidia_tao_tao-toolkit_5.5.0-pyt.sif"
     assert (

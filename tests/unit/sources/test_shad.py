@@ -8,12 +8,12 @@ import yaml
 from actionrec.errors import InputError
 from actionrec.frames.decoding import open_video
 from actionrec.frames.extraction import extract_segments
-from actionrec.frames.flow import FlowSettings, extract_flow, make_method, max_rad
+from actionrec.frames.flow import extract_flow, make_method, max_rad
 from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import read_frame_sources, read_segments
 from actionrec.sources.shad import Span, interpolate, list_shad, read_spans, require_classes, widen
-from helpers import clone, snakemake, write_video
+from helpers import DIS, PNG, clone, snakemake, write_video
 
 WIDTH, HEIGHT = 160, 120
 ACTIONS = ("walk", "fall", "sits", "squa", "bend")
@@ -228,10 +228,10 @@ def test_folders_that_are_no_shad(shad):
 def extract(shad, cls, flow=False):
     table, crops = shad.root / f"videos/{cls}.tsv", shad.root / f"crops/{cls}.tsv"
     frames, manifest = shad.root / f"frames/{cls}", shad.root / f"manifests/{cls}.tsv"
-    extract_segments(table, crops, frames, manifest)
+    extract_segments(table, crops, frames, manifest, image_format=PNG)
     if flow:
         sources = read_frame_sources(table, crops)
-        extract_flow(frames, manifest, shad.root / f"flow/{cls}.tsv", cropped=sources)
+        extract_flow(frames, manifest, shad.root / f"flow/{cls}.tsv", DIS, cropped=sources)
     return {record.video: record for record in read_manifest(manifest)}, frames
 
 
@@ -256,7 +256,7 @@ def test_flow_is_that_of_whole_frames_cropped_alike(shad, sequences):
     number = 26 + (20 if sequences == "glued" else 0)  # frame 25 of person 2
     assert not list(flow_faults(folder / name, records[name].frames - 1))
     video = [cv2.cvtColor(f, cv2.COLOR_BGR2GRAY) for f in read_video(shad)]
-    u = max_rad(make_method(FlowSettings())(video[25], video[26]))[17:83, 87:123, 0]
+    u = max_rad(make_method(DIS)(video[25], video[26]))[17:83, 87:123, 0]
     stored = cv2.imread(str(folder / name / f"u/{number:06d}.jpg"), cv2.IMREAD_GRAYSCALE)
     assert stored.shape == u.shape
     assert np.abs(stored.astype(int) - u).mean() < 2, "JPEG loses a little"

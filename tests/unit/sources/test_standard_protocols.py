@@ -19,8 +19,9 @@ from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, read_manifest, write_manifest
 from actionrec.sources.archives import unpack_class, unpack_splits
 from actionrec.sources.split_files import read_class_file
-from actionrec.spec.render import render_spec
-from helpers import REPOSITORY, write_video
+from actionrec.spec.render import Run, render_spec
+from actionrec.spec.toolkits import NEWEST
+from helpers import PNG, REPOSITORY, write_video
 from helpers.stored_rar import Entry, write_rar
 
 OFFICIAL = REPOSITORY / "tests/data/splits/hmdb51_splits.tar.xz"
@@ -80,7 +81,7 @@ def test_hmdb51_whole(files, tmp_path):
     for cls in HMDB51:
         table = tables / f"videos/{cls}.tsv"
         unpack_class(archive, cls, videos / cls, table, others=HMDB51)
-        extract_class(videos / cls, table, frames / cls, manifests[cls])
+        extract_class(videos / cls, table, frames / cls, manifests[cls], image_format=PNG)
         clips = read_manifest(manifests[cls])
         assert {clip.video for clip in clips} == set(names_of(files, cls))
         assert {(clip.status, clip.frames) for clip in clips} == {("ok", 2)}
@@ -103,10 +104,7 @@ def test_hmdb51_whole(files, tmp_path):
             run / "train.yaml",
             "train",
             {},
-            labels=HMDB51,
-            run=run,
-            validation="test",
-            pretrained={},
+            Run(run, HMDB51, "test", {}, toolkit=NEWEST, encrypt=False),
         )
         labels = yaml.safe_load((run / "train.yaml").read_text())["dataset"]["label_map"]
         assert list(labels.items()) == [(cls, index) for index, cls in enumerate(sorted(HMDB51))]

@@ -19,7 +19,7 @@ from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import Segment, read_segments
 from actionrec.frames.staleness import stale_segments
 from actionrec.sources.table import VideoList, list_table, read_parts
-from helpers import clone, snakemake, write_video
+from helpers import PNG, clone, snakemake, write_video
 
 CLASSES = ("walk", "run")
 
@@ -264,6 +264,7 @@ def extract(project, classes=CLASSES, **options):
             None,
             project.root / f"frames/{cls}",
             project.root / f"manifests/{cls}.tsv",
+            image_format=PNG,
             **options,
         )
     return {

@@ -1,6 +1,7 @@
 """Toolkits: the specs and command lines of each, against the tutorial and NVIDIA's own keys."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from actionrec.config import checks as settings
 from actionrec.config import queries
+from actionrec.config.load import checked
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
-from actionrec.spec.render import check_overrides, relevant_keys, render_spec
+from actionrec.spec.render import Run, check_overrides, keys_of_task, render_spec
 from actionrec.spec.toolkits import TASKS
 from helpers import DATA, REPOSITORY
 
@@ -23,20 +24,12 @@ OLD = ("3.21.11", "3.22.05", "4.0.1")
 NEW = ("5.0.0", "5.3.0", "5.5.0", "6.0.0", "6.25.10", "6.26.3", "7.3.0")
 
 
-def render(folder: Path, toolkit: str, task: str, overrides: dict, **changes) -> dict:
+def render(folder: Path, toolkit: str, task: str, overrides: dict, encrypt: bool = False) -> dict:
     """Render a spec of the two-class experiment and return it as it is in the file."""
     target = folder / toolkit / f"{task}.yaml"
-    render_spec(
-        target,
-        task,
-        relevant_keys(overrides, task),
-        labels=["fall_floor", "ride_bike"],
-        run=RUN,
-        validation="test",
-        pretrained={"rgb": (WEIGHTS, 5)} if task == "train" else {},
-        toolkit=toolkit,
-        **changes,
-    )
+    pretrained = {"rgb": (WEIGHTS, 5)} if task == "train" else {}
+    run = Run(RUN, ["fall_floor", "ride_bike"], "test", pretrained, toolkit, encrypt)
+    render_spec(target, task, keys_of_task(overrides, task), run)
     return yaml.safe_load(target.read_text())
 
 
@@ -45,8 +38,8 @@ def keys(spec: dict) -> set[str]:
 
 
 def test_the_toolkits_are_those_of_the_configuration():
-    schema = yaml.safe_load((CONFIGS.parent / "workflow/schemas/config.schema.yaml").read_text())
-    offered = schema["properties"]["tao"]["properties"]["toolkit"]
+    schema = json.loads((CONFIGS.parent / "workflow/schemas/config.schema.json").read_text())
+    offered = schema["$defs"]["TaoConfig"]["properties"]["toolkit"]
     assert tuple(offered["enum"]) == toolkits.TOOLKITS == OLD + NEW
     assert offered["default"] == toolkits.TOOLKITS[-1]
 
@@ -84,7 +77,7 @@ OUR_ROLES = {
 @pytest.mark.parametrize("task", TASKS)
 def test_the_tutorials_specs_come_out_value_by_value(tmp_path, monkeypatch, task):
     monkeypatch.delenv("TAO_KEY", raising=False)
-    config = yaml.safe_load((CONFIGS / "tutorial.yaml").read_text())
+    config, _ = checked(yaml.safe_load((CONFIGS / "tutorial.yaml").read_text()), [])
     overrides = queries.overrides(config, "rgb_3d_ptm")
     rendered = OmegaConf.create(render(tmp_path, config["tao"]["toolkit"], task, overrides))
     resolved = OmegaConf.to_container(rendered, resolve=True)
@@ -94,7 +87,9 @@ def test_the_tutorials_specs_come_out_value_by_value(tmp_path, monkeypatch, task
 def test_the_tutorials_training_is_the_one_of_the_configuration_for_the_native_engine():
     """hmdb51_2class.yaml says of itself that it is the tutorial's experiment."""
     ours, native = (
-        queries.overrides(yaml.safe_load((CONFIGS / name).read_text()), "rgb_3d_ptm")
+        queries.overrides(
+            checked(yaml.safe_load((CONFIGS / name).read_text()), [])[0], "rgb_3d_ptm"
+        )
         for name in ("tutorial.yaml", "hmdb51_2class.yaml")
     )
     del ours["dataset"]["augmentation_config"]["val_center_crop"]  # false is TAO's default
@@ -190,7 +185,7 @@ def test_an_old_joint_network_is_told_both_streams_weights():
         },
         "results_dir": "run",
     }
-    model = toolkits.express(values, "4.0.1", "train", ())["model_config"]
+    model = toolkits.to_schema(values, "4.0.1", "train", ())["model_config"]
     assert model == {
         "backbone": "resnet18",
         "of_pretrained_model_path": "of.tlt",
@@ -310,6 +305,5 @@ def test_the_last_checkpoint_to_expect_is_known_from_the_spec(train, last):
 )
 def test_toolkits_that_cannot_be_had_are_refused(repository, tao, message):
     config = yaml.safe_load((repository / "config/config.yaml").read_text()) | {"tao": tao}
-    schema = repository / "workflow/schemas/config.schema.yaml"
     with pytest.raises(InputError, match=re.compile(message)):
-        settings.check(config, schema, "mine.yaml")
+        checked(config, [])

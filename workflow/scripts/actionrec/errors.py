@@ -29,8 +29,10 @@ class InputError(Exception):
         if allowed is not None:
             values = [str(value) for value in allowed]
             lines.append(f"  allowed: {', '.join(values)}")
-            alike = [value for value in values if value.casefold() == str(found).casefold()]
-            close = alike or get_close_matches(str(found), values, n=1)
+            text = str(found).casefold()
+            equal = [value for value in values if value.casefold() == text]
+            longer = [value for value in values if value.casefold().startswith(text)]
+            close = equal or longer or get_close_matches(str(found), values, n=1)
             if close:
                 lines.append(f"  did you mean {close[0]!r}?")
         if fix is not None:

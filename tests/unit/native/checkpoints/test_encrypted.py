@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from actionrec.errors import InputError
 from actionrec.experiments import pretrained
 from actionrec.native.checkpoints import encrypted, lightning
-from actionrec.spec.toolkits import KEY
+from actionrec.spec.toolkits import KEY_REFERENCE
 from actionrec.weights import encryption
 from helpers.engine import command, curve, environment, read_golden, run, statuses, write_spec
 
@@ -122,7 +122,7 @@ def files_with(text: str, folder: Path) -> list[str]:
 def trained(drawn, tmp_path_factory) -> Path:
     """Return the spec of a whole training with a key."""
     root = tmp_path_factory.mktemp("encrypted")
-    spec = write_spec(root / "spec.yaml", drawn, root / "results", encryption_key=KEY)
+    spec = write_spec(root / "spec.yaml", drawn, root / "results", encryption_key=KEY_REFERENCE)
     done = run("train", spec, TAO_KEY=SECRET)
     assert done.returncode == 0, done.stderr
     return spec
@@ -134,7 +134,7 @@ def test_training_encrypts_its_checkpoints_and_writes_the_key_nowhere(trained):
     for path in folder.glob("model_*.pth"):
         assert isinstance(torch.load(path, weights_only=True)["state_dict"], bytes)
     written = OmegaConf.load(folder / "experiment.yaml")
-    assert OmegaConf.to_container(written)["encryption_key"] == KEY
+    assert OmegaConf.to_container(written)["encryption_key"] == KEY_REFERENCE
     assert files_with(SECRET, trained.parent) == []
 
 
@@ -159,7 +159,9 @@ def test_a_wrong_or_empty_key_fails_the_task(trained):
 
 @pytest.mark.slow
 def test_a_killed_encrypted_training_goes_on(trained, drawn, tmp_path):
-    spec = write_spec(tmp_path / "spec.yaml", drawn, tmp_path / "results", encryption_key=KEY)
+    spec = write_spec(
+        tmp_path / "spec.yaml", drawn, tmp_path / "results", encryption_key=KEY_REFERENCE
+    )
     folder = tmp_path / "results" / "train"
     variables = {**environment(), "TAO_KEY": SECRET}
     with subprocess.Popen(command("train", spec), env=variables) as process:

@@ -15,7 +15,7 @@ import torch
 from actionrec.native.__main__ import main
 from actionrec.native.data.datasets import TrainingBatches
 from actionrec.native.distributed import launch
-from actionrec.spec.load import count_gpus, make_spec
+from actionrec.spec.load import make_spec, reconcile_gpus
 from helpers import is_running, wait_for
 from helpers.engine import (
     LABELS,
@@ -270,5 +270,5 @@ def test_the_batches_of_all_are_those_of_pytorchs_sampler(size, monkeypatch):
 )
 def test_gpus_are_counted_as_tao_counts_them(given, found):
     spec = make_spec({"train": dict(zip(("num_gpus", "gpu_ids"), given, strict=True))}, "test")
-    count_gpus(spec.train)
+    reconcile_gpus(spec.train)
     assert (spec.train.num_gpus, list(spec.train.gpu_ids)) == found

@@ -1,298 +1,284 @@
-"""Check the configuration beyond its types, and answer the questions that rules ask of it.
-
-Used by the Snakefile at every start: standard library and jsonschema only.
-"""
+"""Check what the types of a configuration's keys cannot say: keys that depend on each other."""
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from omegaconf import DictConfig
 
-from actionrec.config import sweeps
-from actionrec.config.queries import (
-    _archive,
-    _crops,
-    _input_size,
-    _is_native,
-    _model,
-    base_experiments,
-    classes,
-    native,
-    needs_flow,
-    splits,
-)
+from actionrec.config import queries
+from actionrec.config.files import ConfigFiles
+from actionrec.config.messages import ADD_KEY, DRY_RUN
+from actionrec.config.yaml_traps import Key
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
 from actionrec.spec.toolkits import IMAGES
 
-DRY_RUN = "correct it, then look at the plan: snakemake -n"
+Config = Mapping[str, Any]
+# Folders of resources/ that belong to no dataset.
+RESERVED_NAMES = ("images", "pretrained")
 
 
-def check(config: Mapping[str, Any], schema: Path, source: str) -> None:
-    """Refuse a configuration that no run could finish with.
+def check(config: Config, files: ConfigFiles) -> None:
+    """Refuse a configuration whose keys contradict each other, but for its experiments' specs.
 
-    `source` names the configuration file in messages. Raises `InputError` for unknown or
-    missing keys, wrong types, classes and experiments that do not exist.
+    `config` is complete, its sweeps are expanded; `files` name the places in messages.
     """
-    _check_schema(config, schema, source)
-    _check_budgets(config, source)
-    config = {**config, "experiments": sweeps.expand(config["experiments"], source)}
-    _check_schema(config, schema, source)
-    _check_source(config["dataset"], source)
-    _check_splits(config, source)
-    _check_tao(config.get("tao") or {}, source)
-    _check_flow(config, source)
-    _check_frames(config, source)
-    _check_toolkit(config.get("tao") or {}, source)
-    for name, experiment in config["experiments"].items():
-        _check_native(config, name, source)
-        _check_experiment(name, experiment, config, f"{source}, experiments.{name}")
-    _check_cycles(config, source)
+    _check_source(config["dataset"], files)
+    _check_name(config["dataset"], files)
+    _check_archives(config["dataset"], files)
+    _check_class_names(config["dataset"]["classes"], files)
+    _check_splits(config, files)
+    _check_image(config["tao"], files)
+    _check_toolkit(config["tao"], files)
+    _check_flow(config, files)
+    for name in config["experiments"]:
+        _check_native(config, name, files)
+        _check_classes(config, name, files)
 
 
-def _check_schema(config: Mapping[str, Any], schema: Path, source: str) -> None:
-    validator = Draft202012Validator(yaml.safe_load(Path(schema).read_text(encoding="utf-8")))
-    for error in sorted(validator.iter_errors(_plain(config)), key=lambda e: list(e.path)):
-        raise _explained(error, source)
+def check_specs(config: Config, specs: Mapping[str, DictConfig], files: ConfigFiles) -> None:
+    """Refuse experiments whose specs fit neither each other nor the rest of the configuration."""
+    _check_frames(config, specs, files)
+    for name in config["experiments"]:
+        _check_streams(config, name, files)
+        for stream in queries.base_experiments(config, name):
+            _check_base(config, specs, name, stream, files)
+    _check_cycles(config, files)
 
 
-def _plain(config: Mapping[str, Any]) -> Any:
-    return json.loads(json.dumps(config, default=str))
-
-
-def _explained(error: ValidationError, source: str) -> InputError:
-    """Turn the first schema violation into a message with the key, the value and the choices."""
-    key = ".".join(str(part) for part in error.absolute_path)
-    where = f"{source}, {key}" if key else source
-    known = list(error.schema.get("properties", ()))
-    if error.validator == "additionalProperties" and known:
-        extra = next(name for name in error.instance if name not in known)
-        return InputError(
-            f"Unknown configuration key {extra!r}.",
-            where=where,
-            found=extra,
-            allowed=known,
-            fix=DRY_RUN,
-        )
-    if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        return InputError(
-            f"Missing configuration key {missing[0]!r}.",
-            where=where,
-            allowed=known or None,
-            fix="add it; config/README.md explains every key",
-        )
-    if error.validator in ("oneOf", "anyOf") and error.context:
-        meant = error.schema.get("description")
-        return InputError(
-            f"{meant or error.message}", where=where, found=json.dumps(error.instance), fix=DRY_RUN
-        )
-    return InputError(
-        f"Configuration value not accepted: {error.message}.",
-        where=where,
-        found=json.dumps(error.instance),
-        allowed=error.validator_value if error.validator == "enum" else None,
-        fix=DRY_RUN,
-    )
-
-
-def _check_source(dataset: Mapping[str, Any], source: str) -> None:
-    needed = {"demo": (), "archives": ("archives",)}.get(dataset["source"], ("path",))
+def _check_source(dataset: Config, files: ConfigFiles) -> None:
+    needed = {"demo": (), "archives": ()}.get(dataset["source"], ("path",))
     for key in needed:
-        if not dataset.get(key):
+        if not dataset[key]:
             raise InputError(
                 f"A dataset with `source: {dataset['source']}` needs dataset.{key}.",
-                where=f"{source}, dataset",
-                fix="add it; config/README.md explains every key",
+                where=files.where("dataset", "source"),
+                fix=ADD_KEY,
             )
-    if isinstance(dataset.get("path"), Mapping) and dataset["source"] != "table":
+    if isinstance(dataset["path"], Mapping) and dataset["source"] != "table":
         raise InputError(
             "Only a dataset with `source: table` has a path for each part.",
-            where=f"{source}, dataset.path",
+            where=files.where("dataset", "path"),
             found=json.dumps(dataset["path"]),
             fix="name one folder",
         )
+    if isinstance(dataset["path"], Mapping) and not any(dataset["path"].values()):
+        raise InputError(
+            "The list of no part is named.",
+            where=files.where("dataset", "path"),
+            allowed=list(dataset["path"]),
+            fix="name a list, or one for each part",
+        )
+
+
+def _check_name(dataset: Config, files: ConfigFiles) -> None:
+    where = files.where("dataset", "name")
     if (dataset["source"] == "demo") != (dataset["name"] == "demo"):
         raise InputError(
             "The name `demo` belongs to the generated demo set, and to no other.",
-            where=f"{source}, dataset.name",
+            where=where,
             found=f"name: {dataset['name']}, source: {dataset['source']}",
             fix="give your dataset a name of its own",
         )
-    _check_archives(dataset, f"{source}, dataset.archives")
-    _check_classes(dataset["classes"], f"{source}, dataset.classes")
+    if dataset["name"] in RESERVED_NAMES:
+        raise InputError(
+            f"resources/{dataset['name']} is a folder that all datasets share.",
+            where=where,
+            found=dataset["name"],
+            fix="give your dataset another name",
+        )
 
 
-def _check_archives(dataset: Mapping[str, Any], where: str) -> None:
-    entries = dataset.get("archives") or {}
-    if dataset["source"] == "archives" and "videos" not in entries:
+def _check_archives(dataset: Config, files: ConfigFiles) -> None:
+    archives = dataset["archives"]
+    if dataset["source"] == "archives" and not archives["videos"]:
         raise InputError(
             "A dataset with `source: archives` needs dataset.archives.videos.",
-            where=where,
-            fix="add it; config/README.md explains every key",
+            where=files.where("dataset", "archives", "videos"),
+            fix=ADD_KEY,
         )
-    for role, entry in entries.items():
-        missing = [key for key in ("file", "urls") if not entry.get(key)]
-        if missing and not entry.get("path"):
-            raise InputError(
-                f"An archive needs `file` and `urls`, or `path`: it has no `{missing[0]}`.",
-                where=f"{where}.{role}",
-                found=dict(entry),
-                allowed=["file", "urls", "sha256", "path"],
-                fix="add it; config/README.md explains every key",
-            )
-        own = Path("resources", dataset["name"], "archives", _archive(role, entry).get("file", ""))
-        if entry.get("path") and Path(entry["path"]).expanduser().absolute() == own.absolute():
-            raise InputError(
-                "An archive is named by the path where the workflow puts it.",
-                where=f"{where}.{role}.path",
-                found=entry["path"],
-                fix="leave `path` out: a file that is there is used; or move the file elsewhere",
-            )
-    if entries.get("videos") and Path(entries["videos"].get("path") or "-").is_dir():
+    for role, entry in archives.items():
+        if entry:
+            _check_archive(dataset["name"], role, entry, files)
+    if archives["videos"] and _is_folder(archives["videos"]["path"]):
         raise InputError(
             "dataset.archives.videos.path is a folder, not an archive.",
-            where=f"{where}.videos.path",
-            found=entries["videos"]["path"],
+            where=files.where("dataset", "archives", "videos", "path"),
+            found=archives["videos"]["path"],
             fix="set dataset.source: folder, and dataset.path to what holds <class>/<video>",
         )
 
 
-def _check_classes(names: Sequence[str], where: str) -> None:
+def _is_folder(path: str | None) -> bool:
+    return path is not None and Path(path).expanduser().is_dir()
+
+
+def _check_archive(dataset: str, role: str, entry: Config, files: ConfigFiles) -> None:
+    missing = [key for key in ("file", "urls") if not entry[key]]
+    if missing and not entry["path"]:
+        raise InputError(
+            f"An archive needs `file` and `urls`, or `path`: it has no `{missing[0]}`.",
+            where=files.where("dataset", "archives", role),
+            found=json.dumps({key: value for key, value in entry.items() if value}),
+            allowed=list(entry),
+            fix=ADD_KEY,
+        )
+    found = queries.archive(role, entry)
+    own = Path("resources", dataset, "archives", found.get("file", ""))
+    if entry["path"] and Path(entry["path"]).expanduser().absolute() == own.absolute():
+        raise InputError(
+            "An archive is named by the path where the workflow puts it.",
+            where=files.where("dataset", "archives", role, "path"),
+            found=entry["path"],
+            fix="leave `path` out: a file that is there is used; or move the file elsewhere",
+        )
+
+
+def _check_class_names(names: list[str], files: ConfigFiles) -> None:
     """Refuse classes that a reader, or another file system, takes for one."""
     first: dict[str, str] = {}
-    for name in names:
+    for index, name in enumerate(names):
         alike = first.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if alike is not name:
             raise InputError(
                 "Two classes differ in capitals or in how accents are stored, and in nothing else.",
-                where=where,
+                where=files.where("dataset", "classes", index),
                 found=f"{alike!r} and {name!r}",
                 fix="rename the folder of one of them, and correct dataset.classes",
             )
 
 
-def _check_splits(config: Mapping[str, Any], source: str) -> None:
-    dataset, chosen = config["dataset"], splits(config)
-    method = chosen["method"]
-    if method == "given" and dataset["source"] != "table":
-        problem = "Only a table gives a split of its own."
-    elif method == "given" and chosen["numbers"] != [1]:
-        problem = "A table gives one split, number 1."
-    elif method != "official" or dataset["source"] == "demo":
-        return
-    elif dataset["source"] in ("archives", "folder"):
-        if "splits" in (dataset.get("archives") or {}):
-            return
-        problem = "The official splits need their split files."
-    else:
-        has = {"table": "A table", "shad": "SHAD"}
-        problem = f"{has[dataset['source']]} has no official split files."
-    raise InputError(
-        problem,
-        where=f"{source}, splits",
-        found=f"method: {method}, numbers: {chosen['numbers']}",
-        allowed=["fraction", "given (of a table)", "official (with archives.splits)"],
-        fix="set splits.method: fraction, or add dataset.archives.splits",
-    )
+def _check_splits(config: Config, files: ConfigFiles) -> None:
+    if problem := _split_problem(config["dataset"], config["splits"]):
+        method, numbers = config["splits"]["method"], config["splits"]["numbers"]
+        raise InputError(
+            problem,
+            where=files.where("splits", "method"),
+            found=f"method: {method}, numbers: {numbers}",
+            allowed=["fraction", "given (of a table)", "official (with archives.splits)"],
+            fix="set splits.method: fraction, or add dataset.archives.splits",
+        )
 
 
-def _check_tao(tao: Mapping[str, Any], source: str) -> None:
-    in_container = tao.get("runner", "native") not in ("native", "direct")
-    if in_container and not tao.get("image") and tao.get("toolkit") not in IMAGES:
+def _split_problem(dataset: Config, splits: Config) -> str | None:
+    """Return why the dataset cannot be split as the configuration says, None if it can."""
+    source = dataset["source"]
+    if splits["method"] == "given":
+        if source != "table":
+            return "Only a table gives a split of its own."
+        return None if splits["numbers"] == [1] else "A table gives one split, number 1."
+    if splits["method"] == "fraction" or source == "demo":
+        return None
+    if source in ("table", "shad"):
+        name = {"table": "A table", "shad": "SHAD"}[source]
+        return f"{name} has no official split files."
+    return None if dataset["archives"]["splits"] else "The official splits need their split files."
+
+
+def _check_image(tao: Config, files: ConfigFiles) -> None:
+    in_container = tao["runner"] not in ("native", "direct")
+    if in_container and not tao["image"] and tao["toolkit"] not in IMAGES:
         raise InputError(
             "This toolkit is not known to have an image.",
-            where=f"{source}, tao.toolkit",
-            found=tao.get("toolkit"),
+            where=files.where("tao", "toolkit"),
+            found=tao["toolkit"],
             allowed=IMAGES,
             fix="name an image in tao.image, or choose another toolkit",
         )
-    container = tao.get("container") or {}
-    if tao.get("runner") == "launcher" and container.get("options"):
+    if tao["runner"] == "launcher" and tao["container"]["options"]:
         raise InputError(
             "NVIDIA's launcher takes no options for its containers.",
-            where=f"{source}, tao.container.options",
-            found=container["options"],
+            where=files.where("tao", "container", "options"),
+            found=tao["container"]["options"],
             fix="remove them, or set tao.runner: docker",
         )
 
 
-def _check_flow(config: Mapping[str, Any], source: str) -> None:
-    flow = config.get("flow") or {}
-    if flow.get("method") == "flo" and config["dataset"]["source"] == "shad":
+def _check_toolkit(tao: Config, files: ConfigFiles) -> None:
+    toolkit = tao["toolkit"]
+    if tao["runner"] == "native" and not toolkits.resumes(toolkit):
+        raise InputError(
+            "The native engine takes the place of TAO 5.5 and newer.",
+            where=files.where("tao", "toolkit"),
+            found=toolkit,
+            allowed=[name for name in toolkits.TOOLKITS if toolkits.resumes(name)],
+            fix="choose one of these, or a tao.runner that runs NVIDIA's own code",
+        )
+    if toolkits.is_old(toolkit) and not tao["encrypt"]:
+        raise InputError(
+            f"TAO {toolkit} encrypts all that it writes.",
+            where=files.where("tao", "encrypt"),
+            found="false",
+            fix="remove the key",
+        )
+
+
+def _check_flow(config: Config, files: ConfigFiles) -> None:
+    if config["flow"]["method"] != "flo":
+        return
+    if config["dataset"]["source"] == "shad":
         raise InputError(
             "SHAD's clips are cropped out of videos, whose flow cannot be read from files.",
-            where=f"{source}, flow.method",
+            where=files.where("flow", "method"),
             found="flo",
             allowed=["dis", "farneback", "tvl1"],
             fix=DRY_RUN,
         )
-    if flow.get("method") == "flo" and not flow.get("path"):
+    if not config["flow"]["path"]:
         raise InputError(
             "Flow that is read from .flo files needs flow.path.",
-            where=f"{source}, flow",
+            where=files.where("flow", "path"),
             fix="add flow.path, the folder of <class>/<video>/*.flo, or set flow.method to dis",
         )
 
 
-def _check_frames(config: Mapping[str, Any], source: str) -> None:
-    """Refuse to store frames at the networks' input size if a network wants others."""
-    if (config.get("frames") or {}).get("size", "source") != "model":
-        return
-    where, names = f"{source}, frames.size", list(config["experiments"])
-    sizes = {name: _input_size(config, name) for name in names}
-    if len(set(sizes.values())) > 1:
-        raise InputError(
-            "Frames are to be stored at the input size, and the experiments have several.",
-            where=where,
-            found=", ".join(f"{name}: {w} x {h}" for name, (w, h) in sizes.items()),
-            fix="give all experiments one input_width and input_height, or set frames.size: source",
-        )
-    if cropping := [name for name in names if needs_flow(config, name) or _crops(config, name)]:
-        raise InputError(
-            "Experiments that crop frames, or see flow, need the frames as the videos have them.",
-            where=where,
-            found=f"model, with {', '.join(cropping)}",
-            fix="set dataset.augmentation_config.train_crop_type: no_crop in the spec, or set "
-            "frames.size: source",
-        )
-
-
-def _check_native(config: Mapping[str, Any], name: str, source: str) -> None:
-    runner = (config.get("tao") or {}).get("runner", "native")
-    if runner != "native" and (own := native(config, name)):
+def _check_native(config: Config, name: str, files: ConfigFiles) -> None:
+    runner, own = config["tao"]["runner"], queries.native(config, name)
+    if runner != "native" and own:
         raise InputError(
             "Settings that only the native engine has, but another runner is to train.",
-            where=f"{source}, native or experiments.{name}.native",
+            where=f"{files.where('tao', 'runner')}, native or experiments.{name}.native",
             found=f"{', '.join(own)} with tao.runner: {runner}",
             fix="remove `native`, or set tao.runner: native",
         )
 
 
-def _check_budgets(config: Mapping[str, Any], source: str) -> None:
+def _check_classes(config: Config, name: str, files: ConfigFiles) -> None:
+    known = config["dataset"]["classes"]
+    for label in queries.classes(config, name):
+        if label not in known:
+            raise InputError(
+                f"The experiment asks for a class that the dataset does not have: {label!r}.",
+                where=files.where("experiments", name, "classes"),
+                found=label,
+                allowed=known,
+                fix="correct the class, or add it to dataset.classes",
+            )
+
+
+def check_budgets(config: Config, files: ConfigFiles) -> None:
+    """Refuse a budget that could stop nothing; `config` still has its sweeps."""
     for name, experiment in config["experiments"].items():
-        if not (experiment or {}).get("budget"):
+        if not experiment["budget"]:
             continue
-        where = f"{source}, experiments.{name}.budget"
-        if "sweep" not in experiment:
+        where = files.where("experiments", name, "budget")
+        if not experiment["sweep"]:
             raise InputError(
                 "A budget is for a sweep, whose experiments it compares.",
                 where=where,
                 fix="add `sweep`, or remove `budget`; to end one training, set native.stop_after",
             )
-        if not _is_native(config):
+        if config["tao"]["runner"] != "native":
             raise InputError(
-                "Only the native engine can stop a training before its last epoch and go on later.",
+                "Only the native engine can stop a training before its last epoch and resume it.",
                 where=where,
                 found=f"tao.runner: {config['tao']['runner']}",
                 fix="remove `budget`, or set tao.runner: native",
             )
-        if splits(config)["validation"] == "test":
+        if config["splits"]["validation"] == "test":
             raise InputError(
                 "A budget stops experiments by their validation, and that is the test side.",
                 where=where,
@@ -301,107 +287,81 @@ def _check_budgets(config: Mapping[str, Any], source: str) -> None:
             )
 
 
-def _check_toolkit(tao: Mapping[str, Any], source: str) -> None:
-    toolkit = tao.get("toolkit", toolkits.TOOLKITS[-1])
-    if tao.get("runner", "native") == "native" and not toolkits.resumes(toolkit):
+def _check_frames(config: Config, specs: Mapping[str, DictConfig], files: ConfigFiles) -> None:
+    """Refuse to store frames at the networks' input size if a network wants others."""
+    if config["frames"]["size"] != "model":
+        return
+    where = files.where("frames", "size")
+    sizes = {name: (s.model.input_width, s.model.input_height) for name, s in specs.items()}
+    if len(set(sizes.values())) > 1:
         raise InputError(
-            "The native engine takes the place of TAO 5.5 and newer.",
-            where=f"{source}, tao.toolkit",
-            found=toolkit,
-            allowed=[name for name in toolkits.TOOLKITS if toolkits.resumes(name)],
-            fix="choose one of these, or a tao.runner that runs NVIDIA's own code",
-        )
-    if tao.get("encrypt") is False and toolkits.is_old(toolkit):
-        raise InputError(
-            f"TAO {toolkit} encrypts all that it writes.",
-            where=f"{source}, tao.encrypt",
-            found="false",
-            fix="remove the key",
-        )
-
-
-def _check_experiment(
-    name: str, experiment: Mapping[str, Any] | None, config: Mapping[str, Any], where: str
-) -> None:
-    if name == config["dataset"]["name"]:
-        raise InputError(
-            "An experiment may not have the dataset's name: both own a folder of results.",
+            "Frames are to be stored at the input size, and the experiments have several.",
             where=where,
-            found=name,
-            fix="rename the experiment",
+            found=", ".join(f"{name}: {w} x {h}" for name, (w, h) in sizes.items()),
+            fix="give all experiments one input_width and input_height, or set frames.size: source",
         )
-    labels = classes(config, name)
-    for label in labels:
-        if label not in config["dataset"]["classes"]:
-            raise InputError(
-                f"The experiment asks for a class that the dataset does not have: {label!r}.",
-                where=f"{where}.classes",
-                found=label,
-                allowed=config["dataset"]["classes"],
-                fix="correct the class, or add it to dataset.classes",
-            )
-    if len(labels) < 2:
+    unfit = [name for name in specs if queries.needs_flow(config, name) or _crops(specs[name])]
+    if unfit:
         raise InputError(
-            "TAO needs two classes or more.",
-            where=f"{where}.classes",
-            found=list(labels),
-            fix="add a class",
+            "Experiments that crop frames, or see flow, need the frames as the videos have them.",
+            where=where,
+            found=f"model, with {', '.join(unfit)}",
+            fix="set dataset.augmentation_config.train_crop_type: no_crop in the spec, or set "
+            "frames.size: source",
         )
-    _check_pretrained(name, config, where)
 
 
-def _check_pretrained(name: str, config: Mapping[str, Any], where: str) -> None:
-    model_type = _model(config, name)["model_type"]
-    chosen = (config["experiments"][name] or {}).get("pretrained") or {}
+def _crops(spec: DictConfig) -> bool:
+    augmentation = spec.dataset.augmentation_config
+    return augmentation.train_crop_type != "no_crop" or augmentation.val_center_crop
+
+
+def _check_streams(config: Config, name: str, files: ConfigFiles) -> None:
+    model_type = queries.spec_value(config, name, "model.model_type")
+    chosen = [
+        key for key, value in (config["experiments"][name]["pretrained"] or {}).items() if value
+    ]
     if model_type != "joint" and set(chosen) & {"rgb", "of"}:
         raise InputError(
             "Only a joint network takes weights for each of its streams.",
-            where=f"{where}.pretrained",
+            where=files.where("experiments", name, "pretrained"),
             found=f"model_type {model_type}, pretrained for {' and '.join(chosen)}",
             fix="give the source itself: pretrained: {experiment: NAME}",
         )
-    for stream, base in base_experiments(config, name).items():
-        key = f"{where}.pretrained.experiment"
-        if stream != model_type:
-            key = f"{where}.pretrained.{stream}.experiment"
-        if base not in config["experiments"]:
-            raise InputError(
-                "The pretrained weights are to come from an experiment that does not exist; "
-                "a sweep's experiments have names of their own.",
-                where=key,
-                found=base,
-                allowed=[other for other in config["experiments"] if other != name],
-                fix=DRY_RUN,
-            )
-        _refuse_unfit_base(name, stream, base, config, key)
 
 
-def _refuse_unfit_base(
-    name: str, stream: str, base: str, config: Mapping[str, Any], where: str
+def _check_base(
+    config: Config,
+    specs: Mapping[str, DictConfig],
+    name: str,
+    stream: str,
+    files: ConfigFiles,
 ) -> None:
-    """Raise `InputError` if `base` trains another network than the stream that starts from it.
-
-    The first layer of a 2D network adapts to another number of channels, so that frames and flow
-    can start from each other; no other layer does.
-    """
-    own, other = _model(config, name), _model(config, base)
-    types = {stream}
-    if own["input_type"] == "2d" and stream != "joint":
-        types = {"rgb", "of"}
-    found = [f"{key} {other[key]}" for key in ("input_type", "backbone") if own[key] != other[key]]
-    if other["model_type"] not in types:
-        found.append(f"model_type {other['model_type']}")
-    if found:
-        wanted = f"input_type {own['input_type']}, backbone {own['backbone']}"
+    """Refuse to start an experiment's stream from an experiment that is not there or not alike."""
+    base = queries.base_experiments(config, name)[stream]
+    whole = stream == specs[name].model.model_type
+    key: tuple[Key, ...] = ("experiment",) if whole else (stream, "experiment")
+    where = files.where("experiments", name, "pretrained", *key)
+    if base not in specs:
+        raise InputError(
+            "The pretrained weights are to come from an experiment that does not exist; "
+            "a sweep's experiments have names of their own.",
+            where=where,
+            found=base,
+            allowed=[other for other in specs if other != name],
+            fix=DRY_RUN,
+        )
+    if found := _differences(specs[name].model, specs[base].model, stream):
         raise InputError(
             "The pretrained weights are to come from an experiment with another network.",
             where=where,
             found=f"{base}: {', '.join(found)}",
-            allowed=[f"{wanted}, model_type {' or '.join(sorted(types))}"],
+            allowed=[_network(specs[name].model, stream)],
             fix="name an experiment with that network, or make the networks equal",
         )
-    counts = len(classes(config, base)), len(classes(config, name))
-    own_head = own["model_type"] != "joint" or (stream != "joint" and _is_native(config))
+    counts = len(queries.classes(config, base)), len(queries.classes(config, name))
+    is_native = config["tao"]["runner"] == "native"
+    own_head = specs[name].model.model_type != "joint" or (stream != "joint" and is_native)
     if counts[0] != counts[1] and not own_head:
         raise InputError(
             "A joint network takes weights of its own number of classes only.",
@@ -411,13 +371,35 @@ def _refuse_unfit_base(
         )
 
 
-def _check_cycles(config: Mapping[str, Any], source: str) -> None:
+def _differences(own: DictConfig, other: DictConfig, stream: str) -> list[str]:
+    """Return in what a base's network differs from the one of the stream that starts from it."""
+    found = [f"{key} {other[key]}" for key in ("input_type", "backbone") if own[key] != other[key]]
+    if other.model_type not in _fitting_types(own, stream):
+        found.append(f"model_type {other.model_type}")
+    return found
+
+
+def _network(own: DictConfig, stream: str) -> str:
+    types = " or ".join(_fitting_types(own, stream))
+    return f"input_type {own.input_type}, backbone {own.backbone}, model_type {types}"
+
+
+def _fitting_types(own: DictConfig, stream: str) -> list[str]:
+    """Return the types of networks whose weights fit a stream.
+
+    The first layer of a 2D network adapts to another number of channels, so that frames and flow
+    can start from each other; no other layer does.
+    """
+    return ["of", "rgb"] if own.input_type == "2d" and stream != "joint" else [stream]
+
+
+def _check_cycles(config: Config, files: ConfigFiles) -> None:
     def follow(chain: list[str]) -> None:
-        for base in base_experiments(config, chain[-1]).values():
+        for base in queries.base_experiments(config, chain[-1]).values():
             if base in chain:
                 raise InputError(
                     "Experiments start from each other's weights in a circle.",
-                    where=f"{source}, experiments",
+                    where=files.where("experiments"),
                     found=" <- ".join([*chain, base]),
                     fix="let one of them start from `pretrained: null`",
                 )

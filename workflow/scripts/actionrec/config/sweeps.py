@@ -5,25 +5,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
+from actionrec.config.files import ConfigFiles
 from actionrec.errors import InputError
 
 OWN = ("sweep", "budget")  # keys of a sweep that its experiments do not have
 
 
-def expand(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
+def expand(experiments: Mapping[str, Any], files: ConfigFiles | None = None) -> dict[str, Any]:
     """Return the experiments with each sweep replaced by its combinations, in their order.
 
     A sweep maps dotted spec keys to lists of values, {train.optim.lr: [0.001, 0.01]}, and the names
-    tell the values, rgb_3d-lr_0.001. Plain experiments are returned as they are. `source` names
-    the configuration file in messages. Raises `InputError` for two experiments of one name.
+    hold the values, rgb_3d-lr_0.001. Plain experiments are returned as they are. `files` name the
+    place in messages. Raises `InputError` for two experiments of one name.
     """
+    files = files or ConfigFiles.read([])
     plain: dict[str, Any] = {}
     for name, experiment in experiments.items():
         for member, content in _combinations(name, experiment):
             if member in plain:
                 raise InputError(
                     "Two experiments get the same name.",
-                    where=f"{source}, experiments.{name}",
+                    where=files.where("experiments", name),
                     found=member,
                     fix="rename one of them, or take out a value that the sweep holds twice",
                 )
@@ -53,22 +55,22 @@ def _combinations(
         parts = [name]
         for key, value in zip(sweep, values, strict=True):
             path = key.split(".")
-            content = _laid(content, path if path[0] == "native" else ["spec", *path], value)
+            content = _with_value(content, path if path[0] == "native" else ["spec", *path], value)
             parts.append(f"{short[key]}_{_readable(value)}")
         yield "-".join(parts), content
 
 
-def _laid(mapping: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+def _with_value(mapping: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
     """Return a copy of nested mappings with `value` at `path`."""
     if len(path) == 1:
         return {**mapping, path[0]: value}
     below = mapping.get(path[0])
     nested = below if isinstance(below, Mapping) else {}
-    return {**mapping, path[0]: _laid(nested, path[1:], value)}
+    return {**mapping, path[0]: _with_value(nested, path[1:], value)}
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return for each dotted key as few of its last parts as tell it from the others."""
+    """Return for each dotted key as few of its last parts as make it unique."""
     short = {}
     for key in keys:
         parts = key.split(".")

@@ -116,6 +116,8 @@ def refuse_unfit(budget: Budget, spec: Any, where: str) -> None:
 
 def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
     """Write the spec of a trial: the training's, but for where it ends and leaves its results."""
+    from actionrec.spec.render import write_generated  # loads OmegaConf
+
     spec = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
     spec["train"]["results_dir"] = str(Path(spec["results_dir"]) / Path(trial).stem)
     # Complete, as all specs are, though the training's may name no key of the native engine.
@@ -124,7 +126,7 @@ def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
         **(spec.get("native") or {}),
         "stop_after": epochs,
     }
-    write_text(trial, yaml.safe_dump(spec, sort_keys=False))
+    write_generated(trial, yaml.safe_dump(spec, sort_keys=False))
 
 
 def rank(trials: Mapping[str, Path | str], keep: int, table: Path | str) -> None:

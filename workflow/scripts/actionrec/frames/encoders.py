@@ -18,9 +18,9 @@ class ImageFormat:
     `size` is the (width, height) that they are resized to, if any.
     """
 
-    suffix: str = "png"
-    encoder: str = "fpng"
-    quality: int = 95
+    suffix: str
+    encoder: str
+    quality: int
     size: tuple[int, int] | None = None
 
     @property

@@ -39,7 +39,7 @@ def extract_class(
     frames: Path,
     manifest: Path,
     *,
-    image_format: ImageFormat | None = None,
+    image_format: ImageFormat,
     tolerate: int = 0,
     workers: int = 1,
 ) -> None:
@@ -54,7 +54,7 @@ def extract_class(
     paths = _all_videos(videos, table)
     names = video_names(path.name for path in paths)
     sources = {names[path.name]: FrameSource(path, path.name) for path in paths}
-    records = _extract(sources, frames, image_format or ImageFormat(), workers)
+    records = _extract(sources, frames, image_format, workers)
     _write_manifest(manifest, records, videos, tolerate)
 
 
@@ -64,7 +64,7 @@ def extract_segments(
     frames: Path,
     manifest: Path,
     *,
-    image_format: ImageFormat | None = None,
+    image_format: ImageFormat,
     tolerate: int = 0,
     workers: int = 1,
 ) -> None:
@@ -73,7 +73,7 @@ def extract_segments(
     Otherwise as `extract_class`.
     """
     sources = read_frame_sources(table, crops)
-    records = _extract(sources, frames, image_format or ImageFormat(), workers)
+    records = _extract(sources, frames, image_format, workers)
     _write_manifest(manifest, records, table, tolerate)
 
 

@@ -46,9 +46,9 @@ log = logging.getLogger(__name__)
 class FlowSettings:
     """How flow is made: `method` dis, farneback, tvl1 or flo, `preset` of DIS, and `mapping`."""
 
-    method: str = "dis"
-    preset: str = "medium"
-    mapping: str = "max_rad"
+    method: str
+    preset: str
+    mapping: str
 
     @property
     def full_method(self) -> str:
@@ -78,7 +78,7 @@ def extract_flow(
     frames: Path,
     frame_manifest: Path,
     manifest: Path,
-    settings: FlowSettings | None = None,
+    settings: FlowSettings,
     *,
     flo: Path | None = None,
     cropped: Mapping[str, FrameSource] | None = None,
@@ -92,7 +92,6 @@ def extract_flow(
     not what their manifest says, .flo files are missing or damaged, no video has flow, the method
     is not in this OpenCV, a worker dies or the disk is full.
     """
-    settings = settings or FlowSettings()
     _require_method(settings)
     videos = [record for record in read_manifest(frame_manifest) if record.usable]
     _require_frames(videos, frames, frame_manifest)

@@ -21,9 +21,9 @@ from actionrec.errors import InputError
 from actionrec.native import startup
 from actionrec.native.distributed import launch
 from actionrec.native.status import StatusLog
-from actionrec.spec.load import count_gpus, load_spec, require_key, results_dir
-from actionrec.spec.render import as_yaml
-from actionrec.spec.toolkits import KEY, TASKS
+from actionrec.spec.load import load_spec, reconcile_gpus, require_key, results_dir
+from actionrec.spec.render import to_yaml
+from actionrec.spec.toolkits import KEY_REFERENCE, TASKS
 from actionrec.utils.files import write_text
 from actionrec.weights import encryption
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
         where = Path(known.experiment_spec_file)
         spec = load_spec(where, overrides)
-        count_gpus(spec[known.task])
+        reconcile_gpus(spec[known.task])
         folder = results_dir(spec, known.task, where)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -94,7 +94,7 @@ def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> Stat
         launch.hush()
         return StatusLog(Path(os.devnull))
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "experiment.yaml", as_yaml(_without_key(spec)))
+    write_text(folder / "experiment.yaml", to_yaml(_without_key(spec)))
     status.write(f"Starting Action Recognition {task}.", status="STARTED")
     return status
 
@@ -121,7 +121,7 @@ def _without_key(spec: DictConfig) -> DictConfig:
     """Return the spec with a reference in place of the key, which belongs into no file."""
     shown = spec.copy()
     if shown.encryption_key:
-        shown.encryption_key = KEY
+        shown.encryption_key = KEY_REFERENCE
     return shown
 
 

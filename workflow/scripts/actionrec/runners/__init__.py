@@ -47,8 +47,8 @@ __all__ = [
 
 def container(tao: Mapping[str, Any]) -> Container:
     """Return the container that the configuration's `tao` asks for."""
-    image = tao.get("image") or IMAGES.get(tao["toolkit"], "")
-    return Container(image, tao.get("docker", "docker"), **(tao.get("container") or {}))
+    image = tao["image"] or IMAGES.get(tao["toolkit"], "")
+    return Container(image, tao["docker"], **tao["container"])
 
 
 def version(tao: Mapping[str, Any], engine: str) -> str:

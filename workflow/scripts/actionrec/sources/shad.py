@@ -78,7 +78,7 @@ def list_shad(
     root: Path,
     tables: Mapping[str, Path],
     crops: Mapping[str, Path],
-    sequences: str = "track",
+    sequences: str,
 ) -> None:
     """Write each class's segments to `tables` and the pictures they consist of to `crops`.
 

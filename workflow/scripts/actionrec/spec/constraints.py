@@ -1,19 +1,36 @@
-"""Dataclass fields that know which values they may take, as metadata."""
+"""Fields of the spec's dataclasses: what a key means and which values it may take."""
 
+from collections.abc import Sequence
 from dataclasses import field
+from math import inf
 from typing import Any
 
-
-def one_of(*allowed: str, default: str | None) -> Any:
-    """Return a field whose value is one of `allowed`."""
-    return field(default=default, metadata={"allowed": allowed})
+# The metadata of a key whose value changes how a task runs, and nothing in what it leaves.
+CHANGES_NO_RESULT = {"changes_results": False}
 
 
-def span(low: float, high: float = float("inf")) -> dict[str, Any]:
-    """Return the metadata of a field whose value, or each of its list, is in [low, high]."""
-    return {"range": (low, high)}
+def key(
+    default: Any,
+    help: str,
+    *,
+    allowed: Sequence[str] = (),
+    low: float | None = None,
+    high: float = inf,
+    changes_results: bool = True,
+) -> Any:
+    """Return a dataclass field that knows its explanation and the values it may take.
 
-
-def within(low: float, high: float = float("inf"), *, default: float | None) -> Any:
-    """Return a field whose value is in [low, high]."""
-    return field(default=default, metadata=span(low, high))
+    The first paragraph of `help` stands in the tables of config/README.md, others below them.
+    `allowed` are the options of a string; `low` and `high` bound a number, or each of a list.
+    `changes_results` is whether a result depends on the key, and not only how a task runs.
+    """
+    metadata: dict[str, Any] = {"help": help}
+    if not changes_results:
+        metadata |= CHANGES_NO_RESULT
+    if allowed:
+        metadata["allowed"] = tuple(allowed)
+    if low is not None:
+        metadata["range"] = (low, high)
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)

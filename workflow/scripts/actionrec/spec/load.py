@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, cast, get_args, get_origin
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -12,7 +13,11 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from actionrec.errors import InputError
 from actionrec.spec import native_keys
-from actionrec.spec.schema import Spec
+from actionrec.spec.errors import SpecError
+from actionrec.spec.schema import Spec, type_of
+
+# How the values of a key are called in messages.
+TYPE_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text"}
 
 
 def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -44,7 +49,8 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def make_spec(values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Lay `values` (nested, TAO's keys) over the defaults; refuse unknown keys and wrong types."""
-    return _merged(_defaults(), OmegaConf.create(dict(values)), where)
+    _refuse_values_for_sections(values, Spec, where, "")
+    return _merged(_defaults(), dict(values), where)
 
 
 @cache
@@ -56,30 +62,40 @@ def _defaults() -> DictConfig:
 def check_spec(spec: DictConfig, where: Path | str) -> None:
     """Refuse values outside their key's options or range, and values that contradict each other.
 
-    Raises `InputError`; `where` names the file in its message.
+    Raises `SpecError`; `where` names the file in its message.
     """
-    for key, metadata in _constraints(Spec):
+    for key, metadata in _constraints():
         if not OmegaConf.is_missing(*_parent(spec, key)):
             _check_value(OmegaConf.select(spec, key), key, metadata, where)
     _check_labels(spec.dataset.label_map, where)
-    for key, sizes in (("rgb", (1, 3)), ("of", (1, 2))):
+    _check_channels(spec, where)
+    native_keys.check(spec, where)
+    _check_interval(spec, where)
+
+
+def _check_channels(spec: DictConfig, where: Path | str) -> None:
+    for stream, sizes in (("rgb", (1, 3)), ("of", (1, 2))):
         for part in ("mean", "std"):
-            name = f"dataset.augmentation_config.{key}_input_{part}"
-            values = OmegaConf.select(spec, name)
+            key = f"dataset.augmentation_config.{stream}_input_{part}"
+            values = OmegaConf.select(spec, key)
             if len(values) not in sizes:
-                raise InputError(
+                raise SpecError(
                     "There must be one value, or one for each channel.",
-                    where=f"{where}: {name}",
+                    key=key,
+                    where=where,
                     found=f"{len(values)} values",
                     allowed=[f"{size} values" for size in sizes],
                 )
-    native_keys.check(spec, where)
+
+
+def _check_interval(spec: DictConfig, where: Path | str) -> None:
     train, epochs = spec.train, native_keys.epochs(spec)
     if train.checkpoint_interval_unit == "epoch" and train.checkpoint_interval > epochs:
         key = "train.num_epochs" if epochs == train.num_epochs else "native.stop_after"
-        raise InputError(
+        raise SpecError(
             "Checkpoints would never be saved: the interval is longer than the training.",
-            where=f"{where}: train.checkpoint_interval",
+            key="train.checkpoint_interval",
+            where=where,
             found=train.checkpoint_interval,
             allowed=[f"1 to {epochs} ({key})"],
         )
@@ -88,16 +104,17 @@ def check_spec(spec: DictConfig, where: Path | str) -> None:
 def require_key(spec: DictConfig, key: str, where: Path | str) -> Any:
     """Return the value of `key`, which the task at hand cannot do without."""
     if OmegaConf.is_missing(*_parent(spec, key)) or OmegaConf.select(spec, key) in (None, ""):
-        raise InputError(
+        raise SpecError(
             "A key that this task needs has no value.",
-            where=f"{where}: {key}",
+            key=key,
+            where=where,
             fix=f"set {key} in the spec",
         )
     return OmegaConf.select(spec, key)
 
 
-def count_gpus(section: DictConfig) -> None:
-    """Make the numbers of a task's GPUs as many as they are said to be, as TAO does.
+def reconcile_gpus(section: DictConfig) -> None:
+    """Make a task's `num_gpus` and `gpu_ids` agree, as TAO does.
 
     The larger of `num_gpus` and the length of `gpu_ids` counts; too few ids are replaced.
     """
@@ -113,9 +130,10 @@ def results_dir(spec: DictConfig, task: str, where: Path | str) -> Path:
     if own:
         return Path(own)
     if not spec.results_dir:
-        raise InputError(
+        raise SpecError(
             "The spec says nowhere to put results.",
-            where=f"{where}: results_dir",
+            key="results_dir",
+            where=where,
             fix=f"set results_dir (or {task}.results_dir)",
         )
     return Path(spec.results_dir) / task
@@ -128,27 +146,70 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError("The spec is not valid YAML.", where=path, found=error) from error
     if not isinstance(values, dict):
         raise InputError("A spec must be a mapping of keys to values.", where=path)
-    return values
+    return cast(dict[str, Any], values)
 
 
 def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
     try:
-        return OmegaConf.merge(base, values)
+        return cast(DictConfig, OmegaConf.merge(base, values))
     except ConfigKeyError as error:
-        parent, _, name = error.full_key.rpartition(".")
+        key = error.full_key or str(error.key)
+        parent, _, name = key.rpartition(".")
         known = OmegaConf.select(base, parent) if parent else base
-        own = error.full_key.startswith("native.")
-        raise InputError(
+        own = key.startswith("native.")
+        raise SpecError(
             "The native engine has no such key."
             if own
             else "There is no such key in TAO's schema.",
-            where=f"{where}: {error.full_key}",
+            key=key,
+            where=where,
             found=name,
             allowed=list(known) if isinstance(known, DictConfig) else None,
         ) from error
     except OmegaConfBaseException as error:
-        key = f": {error.full_key}" if error.full_key else ""
-        raise InputError(str(error.msg or error).splitlines()[0], where=f"{where}{key}") from error
+        key, problem = error.full_key or "", str(error.msg or error).splitlines()[0]
+        if "could not be converted" not in problem:  # OmegaConf speaks of its own classes
+            problem = "The value has the wrong type."
+        found = _nested_value(values, key)
+        allowed = _type_names(key)
+        raise SpecError(problem, key=key, where=where, found=found, allowed=allowed) from error
+
+
+def _refuse_values_for_sections(values: Any, schema: Any, where: Path | str, prefix: str) -> None:
+    """Raise `SpecError` where a section of the spec is not a mapping of keys to values."""
+    if not isinstance(values, Mapping):
+        raise SpecError(
+            "A section must be a mapping of keys to values.", key=prefix, where=where, found=values
+        )
+    for item in fields(schema):
+        if is_dataclass(item.type) and item.name in values:
+            key = f"{prefix}.{item.name}" if prefix else item.name
+            _refuse_values_for_sections(values[item.name], item.type, where, key)
+
+
+def _nested_value(values: Any, key: str) -> Any:
+    for name in key.split("."):
+        if not isinstance(values, Mapping) or name not in values:
+            return None
+        values = values[name]
+    return values
+
+
+def _type_names(key: str) -> list[str] | None:
+    """Return how the values that a key may take are called; None for a section or no key."""
+    found = type_of(key)
+    members = get_args(found) if isinstance(found, UnionType) else [found]
+    if any(member is None or is_dataclass(member) for member in members):
+        return None
+    return [_type_name(member) for member in members]
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is type(None):
+        return "null"
+    if get_origin(annotation) is list:
+        return f"list of {_type_name(get_args(annotation)[0])}s, such as [1, 2]"
+    return TYPE_NAMES.get(annotation, "mapping")
 
 
 def _parent(spec: DictConfig, key: str) -> tuple[DictConfig, str]:
@@ -156,12 +217,22 @@ def _parent(spec: DictConfig, key: str) -> tuple[DictConfig, str]:
     return (OmegaConf.select(spec, parent) if parent else spec), name
 
 
-def _constraints(schema: type, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the dotted name and constraints of each constrained key."""
+@cache
+def _constraints() -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """Return the dotted name and metadata of each key with options or a range."""
+    return tuple(
+        (key, metadata)
+        for key, metadata in _described(Spec)
+        if metadata.keys() & {"allowed", "range"}
+    )
+
+
+def _described(schema: Any, prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the dotted name and metadata of each key of a dataclass and those in it."""
     for item in fields(schema):
         if is_dataclass(item.type):
-            yield from _constraints(item.type, f"{prefix}{item.name}.")
-        elif item.metadata:
+            yield from _described(item.type, f"{prefix}{item.name}.")
+        else:
             yield prefix + item.name, item.metadata
 
 
@@ -169,40 +240,48 @@ def _check_value(value: Any, key: str, metadata: Mapping[str, Any], where: Path 
     if value is None:
         return
     if "allowed" in metadata and value not in metadata["allowed"]:
-        raise InputError(
+        raise SpecError(
             "The value is none of the key's options.",
-            where=f"{where}: {key}",
+            key=key,
+            where=where,
             found=value,
             allowed=metadata["allowed"],
         )
     if "range" in metadata:
         low, high = metadata["range"]
-        values = value if OmegaConf.is_list(value) else [value]
-        for number in values:
+        for number in value if OmegaConf.is_list(value) else [value]:
             if not low <= number <= high:
-                allowed = f"{low:g} or more" if high == float("inf") else f"{low:g} to {high:g}"
-                raise InputError(
+                raise SpecError(
                     "The value is out of range.",
-                    where=f"{where}: {key}",
+                    key=key,
+                    where=where,
                     found=number,
-                    allowed=[allowed],
+                    allowed=[range_text(low, high)],
                 )
+
+
+def range_text(low: float, high: float) -> str:
+    """Return a range of numbers in words."""
+    if high < float("inf"):
+        return f"{low:g} to {high:g}"
+    return "more than 0" if 0 < low < 1e-3 else f"{low:g} or more"
 
 
 def _check_labels(labels: Mapping[str, int] | None, where: Path | str) -> None:
     if labels is None:
         return
-    where = f"{where}: dataset.label_map"
     if len(labels) < 2:
-        raise InputError(
+        raise SpecError(
             "The number of classes must be larger than 1.",
+            key="dataset.label_map",
             where=where,
             found=", ".join(labels) or "no class",
             fix="name at least two classes",
         )
     if sorted(labels.values()) != list(range(len(labels))):
-        raise InputError(
+        raise SpecError(
             "The ids of the classes must be 0, 1, 2, ... each once.",
+            key="dataset.label_map",
             where=where,
             found=", ".join(f"{label}: {index}" for label, index in labels.items()),
             allowed=[f"0 to {len(labels) - 1}"],

@@ -7,39 +7,119 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from actionrec.errors import InputError
-from actionrec.spec.constraints import one_of, within
+from actionrec.spec.constraints import key
+from actionrec.spec.errors import SpecError
 
 METRICS = ("train_loss", "train_acc_1", "val_loss", "val_acc_1")
-AT_TEST = ("test_segments",)  # what evaluation and inference depend on; the rest is training's
-# What a training that goes on may have otherwise than before.
-UNBOUND = (*AT_TEST, "cuda_graphs", "stop_after")
+TEST_KEYS = ("test_segments",)  # what evaluation and inference depend on; the rest is training's
+# What may differ between a training and the one that resumes it.
+CHANGEABLE_ON_RESUME = (*TEST_KEYS, "cuda_graphs", "stop_after")
 
 
 @dataclass
 class EarlyStopping:
-    """End the training after `patience` epochs in which `monitor` was no better; null: never."""
+    """End a training that no longer improves.
 
-    patience: int | None = within(1, default=None)
-    monitor: str = one_of(*METRICS, default="val_loss")
+    Saves time when the number of epochs is a guess. A resumed training keeps its count.
+    """
+
+    patience: int | None = key(
+        None, "End after so many epochs in which `monitor` did not improve; `null`: never.", low=1
+    )
+    monitor: str = key(
+        "val_loss",
+        "Metric to watch: a loss should fall, an accuracy (`acc_1`) rise.",
+        allowed=METRICS,
+    )
 
 
 @dataclass
 class NativeConfig:
-    """Precision, regularisation, schedules and sampling that TAO does not have."""
+    """Precision, regularisation, schedules and sampling that TAO does not have.
 
-    precision: str = one_of("tao", "fp32", "tf32", "bf16", "fp16", default="tao")
-    channels_last: bool | None = None
-    cuda_graphs: bool = True
-    ema_decay: float = within(0, 0.999999, default=0.0)
-    label_smoothing: float = within(0, 0.999999, default=0.0)
-    mixup_alpha: float = within(0, default=0.0)
-    class_balanced: bool = False
-    lr_schedule: str = one_of("tao", "cosine", default="tao")
-    warmup_epochs: float = within(0, default=0.0)
+    Every key that changes a result by more than rounding is off by default, so that a training is
+    TAO's. The keys reach the spec file, as its section `native`, only if one of them is set. With
+    any other `tao.runner` they are refused. A killed training resumes exactly with each of them,
+    and the checkpoints stay TAO's.
+    """
+
+    precision: str = key(
+        "tao",
+        "Precision of training; `bf16` or `fp16` are the fastest on GPUs since Ampere.\n\n"
+        "`tao`: float32 with PyTorch's defaults, as TAO trains; convolutions on NVIDIA GPUs then "
+        "use TF32. `fp32`: no TF32, to compare with a CPU. `tf32`: TF32 in all products. `bf16`, "
+        "`fp16`: mixed precision. `fp16` scales the loss and also suits older GPUs. On CPUs with "
+        "AVX512_BF16 or AMX `bf16` is about one and a half times as fast as float32; `fp16` is "
+        "slow there.",
+        allowed=("tao", "fp32", "tf32", "bf16", "fp16"),
+    )
+    channels_last: bool | None = key(
+        None,
+        "Memory layout of the network; `null`: channels last on CPUs only.\n\n"
+        "It is faster on CPUs, and on GPUs with `bf16` or `fp16`.",
+    )
+    cuda_graphs: bool = key(
+        True,
+        "Record the GPU kernels of a training step once, and launch them together.\n\n"
+        "The GPU then need not wait for Python, which matters for clips of few frames. Results do "
+        "not change. Graphs are not used where memory is short, nor with `mixup_alpha`.",
+        changes_results=False,
+    )
+    ema_decay: float = key(
+        0.0,
+        "Use a moving average of the weights; 0: off, usual values are 0.9 to 0.9999.\n\n"
+        "Validation, the choice of the checkpoint and the published model all use the average. "
+        "It averages about the last 1 / (1 - decay) steps. It helps where validation jumps from "
+        "epoch to epoch, but not in trainings of a few dozen steps.",
+        low=0,
+        high=0.999999,
+    )
+    label_smoothing: float = key(
+        0.0,
+        "Share of the target that is spread over all classes.\n\n"
+        "It helps against overconfidence and wrong labels, with ten classes or more.",
+        low=0,
+        high=0.999999,
+    )
+    mixup_alpha: float = key(
+        0.0,
+        "Mix each clip with another of its batch; 0: off, usual values are 0.1 to 1.\n\n"
+        "The share is drawn from Beta(alpha, alpha). It helps when a training on few videos "
+        "overfits, and needs more epochs.",
+        low=0,
+    )
+    class_balanced: bool = key(
+        False,
+        "Let every class give equally many clips in an epoch.\n\n"
+        "It helps when classes differ in size and the mean accuracy over classes matters.",
+    )
+    lr_schedule: str = key(
+        "tao",
+        "`tao`: `train.optim.lr_scheduler`. `cosine`: fall step by step to 0 at the last step.\n\n"
+        "`cosine` starts from `train.optim.lr` and needs no milestones.",
+        allowed=("tao", "cosine"),
+    )
+    warmup_epochs: float = key(
+        0.0,
+        "With `cosine`: epochs, or parts of one, in which the rate first rises from 0.\n\n"
+        "It helps with high learning rates, large batches and random weights.",
+        low=0,
+    )
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
-    stop_after: int | None = within(1, default=None)
-    test_segments: int = within(0, default=0)
+    stop_after: int | None = key(
+        None,
+        "End after so many epochs, while schedules follow `train.num_epochs`; `null`: off.\n\n"
+        "With the key removed, `python -m actionrec.native` resumes as if it had never stopped. "
+        "The workflow retrains when a spec changes.",
+        low=1,
+    )
+    test_segments: int = key(
+        0,
+        "Evaluation and inference average the scores of so many clips of a video; 0: off.\n\n"
+        "The clips are spread evenly over the video. It helps for long videos, at as many times "
+        "the cost; usual values are 3 to 25.",
+        low=0,
+    )
 
 
 def epochs(spec: Any) -> int:
@@ -47,20 +127,20 @@ def epochs(spec: Any) -> int:
     return min(spec.train.num_epochs, spec.native.stop_after or spec.train.num_epochs)
 
 
-def relevant(native: Mapping[str, Any], task: str) -> dict[str, Any]:
+def keys_of_task(native: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return the keys that one task depends on; export depends on none."""
     if task == "train":
-        return {key: value for key, value in native.items() if key not in AT_TEST}
+        return {key: value for key, value in native.items() if key not in TEST_KEYS}
     if task in ("evaluate", "inference"):
-        return {key: value for key, value in native.items() if key in AT_TEST}
+        return {key: value for key, value in native.items() if key in TEST_KEYS}
     return {}
 
 
 def check(spec: Any, where: Any) -> None:
     """Refuse settings that contradict each other or TAO's; `where` names the file."""
-    for key, found, fix in _contradictions(spec):
-        raise InputError(
-            "Two settings contradict each other.", where=f"{where}: {key}", found=found, fix=fix
+    for name, found, fix in _contradictions(spec):
+        raise SpecError(
+            "Two settings contradict each other.", key=name, where=where, found=found, fix=fix
         )
 
 

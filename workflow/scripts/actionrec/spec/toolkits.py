@@ -7,11 +7,11 @@ specs of that time.
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from actionrec.errors import InputError
+from actionrec.spec.errors import SpecError
 
-TOOLKITS = (
+Toolkit = Literal[
     "3.21.11",
     "3.22.05",
     "4.0.1",
@@ -22,9 +22,13 @@ TOOLKITS = (
     "6.25.10",
     "6.26.3",
     "7.3.0",
-)
+]
+TOOLKITS: tuple[Toolkit, ...] = get_args(Toolkit)
+NEWEST: Toolkit = TOOLKITS[-1]
 TASKS = ("train", "evaluate", "inference", "export")
-KEY = "${oc.env:TAO_KEY,nvidia_tao}"
+PUBLIC_KEY = "nvidia_tao"  # which NVIDIA encrypts its own models with
+# How a spec refers to the encryption key: by its variable, so that the key is in no file.
+KEY_REFERENCE = f"${{oc.env:TAO_KEY,{PUBLIC_KEY}}}"
 
 # The toolkit that a key, or a section, came with; all others are in every toolkit.
 SINCE = {
@@ -47,7 +51,8 @@ SINCE = {
     "wandb.group": "6.26.3",
     "train.checkpointer": "7.3.0",
 }
-INSTEAD = {
+# What to do where a toolkit lacks a key, if there is more to say than to remove it.
+ALTERNATIVES = {
     "train.num_gpus": "name the GPUs in train.gpu_ids",
     "train.validation_interval": "set train.checkpoint_interval, which is the interval of the "
     "validation too in this toolkit",
@@ -69,8 +74,8 @@ OLD_NAMES = {
     "export.checkpoint": "model",
     "export.onnx_file": "output_file",
 }
-# What these toolkits are always told, as their defaults are not known: the keys of NVIDIA's
-# specs of that time. They are told other keys only where a user sets them.
+# What the specs of these toolkits always name, as their defaults are not known: the keys of
+# NVIDIA's specs of that time. Other keys are in them only where a user sets them.
 OLD_TRAIN = frozenset(
     [
         "results_dir",
@@ -118,24 +123,24 @@ OLD_ALWAYS = frozenset(
 FLIP = "dataset.augmentation_config.horizontal_flip_prob"
 
 
-def number(toolkit: str) -> tuple[int, ...]:
+def version(toolkit: str) -> tuple[int, ...]:
     """Return a version as numbers, to be compared."""
     return tuple(int(part) for part in toolkit.split("."))
 
 
 def is_old(toolkit: str) -> bool:
     """Tell whether a toolkit has the first schema and command line (3.21.11 to 4.0.1)."""
-    return number(toolkit) < (5,)
+    return version(toolkit) < (5,)
 
 
 def resumes(toolkit: str) -> bool:
-    """Tell whether a training goes on by itself from what it finds in its folder (since 5.5)."""
-    return number(toolkit) >= (5, 5)
+    """Tell whether a training resumes from the checkpoints in its folder (since 5.5)."""
+    return version(toolkit) >= (5, 5)
 
 
 def model_file(toolkit: str) -> str:
     """Return the name of a chosen checkpoint: TAO calls them .tlt until 5.3."""
-    return "model.pth" if number(toolkit) >= (5, 5) else "model.tlt"
+    return "model.pth" if version(toolkit) >= (5, 5) else "model.tlt"
 
 
 def exported_file(toolkit: str) -> str:
@@ -146,12 +151,12 @@ def exported_file(toolkit: str) -> str:
 def program(toolkit: str) -> list[str]:
     """Return what `arguments` are given to where TAO is installed, in a container or not.
 
-    Before 5.0 the encryption key is an argument: a shell beside TAO adds it from the environment,
+    Before 5.0 the encryption key is an argument: a shell next to TAO adds it from the environment,
     so that it is in no file and on no command line of ours.
     """
     if not is_old(toolkit):
         return ["action_recognition"]
-    script = 'exec action_recognition "$@" -k "${TAO_KEY:-nvidia_tao}"'
+    script = f'exec action_recognition "$@" -k "${{TAO_KEY:-{PUBLIC_KEY}}}"'
     return ["sh", "-c", script, "action_recognition"]
 
 
@@ -164,20 +169,22 @@ def arguments(toolkit: str, task: str, spec: Path, results_dir: Path) -> list[st
 
 
 def refuse_unknown(overrides: Mapping[str, Any], toolkit: str, where: Path | str) -> None:
-    """Raise `InputError` for a key set by the user that a toolkit cannot be told."""
+    """Raise `SpecError` for a key set by the user that a toolkit does not have."""
     for key, value in leaves(overrides):
-        if number(toolkit) < number(since(key)):
-            raise InputError(
+        if version(toolkit) < version(since(key)):
+            raise SpecError(
                 f"TAO {toolkit} does not have this key.",
-                where=f"{where}: {key}",
+                key=key,
+                where=where,
                 found=value,
-                fix=f"{INSTEAD.get(key, 'remove the key')}; or set tao.toolkit to "
-                f"{', '.join(t for t in TOOLKITS if number(t) >= number(since(key)))}",
+                fix=f"{ALTERNATIVES.get(key, 'remove the key')}; or set tao.toolkit to "
+                f"{', '.join(t for t in TOOLKITS if version(t) >= version(since(key)))}",
             )
-        if key in ONE_GPU and (5,) <= number(toolkit) < (5, 5) and len(value) != 1:
-            raise InputError(
+        if key in ONE_GPU and (5,) <= version(toolkit) < (5, 5) and len(value) != 1:
+            raise SpecError(
                 f"TAO {toolkit} evaluates and predicts on one GPU only.",
-                where=f"{where}: {key}",
+                key=key,
+                where=where,
                 found=value,
                 fix="name one GPU",
             )
@@ -187,7 +194,7 @@ def since(key: str) -> str:
     """Return the first toolkit that has a key, by its name in 7.3."""
     parts = key.split(".")
     prefixes = (".".join(parts[: end + 1]) for end in range(len(parts)))
-    return max((SINCE[p] for p in prefixes if p in SINCE), key=number, default=TOOLKITS[0])
+    return max((SINCE[p] for p in prefixes if p in SINCE), key=version, default=TOOLKITS[0])
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -200,7 +207,7 @@ def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield key, value
 
 
-def express(
+def to_schema(
     spec: Mapping[str, Any], toolkit: str, task: str, chosen: Collection[str]
 ) -> dict[str, Any]:
     """Return a complete 7.3 spec, nested, as the spec of one task in a toolkit's own schema.
@@ -212,7 +219,7 @@ def express(
     values = {
         key: value
         for key, value in leaves(spec)
-        if number(since(key)) <= number(toolkit)
+        if version(since(key)) <= version(toolkit)
         and (key.partition(".")[0] == task or key.partition(".")[0] not in TASKS)
     }
     if is_old(toolkit):
@@ -227,9 +234,13 @@ def express(
 
 def _old(values: Mapping[str, Any], task: str, chosen: Collection[str]) -> dict[str, Any]:
     """Return the spec of a task before 5.0, by dotted names."""
-    told = OLD_ALWAYS.union(chosen)
-    told = told | OLD_TRAIN if task == "train" else told - OLD_TRAIN
-    values = {key: value for key, value in values.items() if key in told or _is_start(key, values)}
+    named = OLD_ALWAYS.union(chosen)
+    named = named | OLD_TRAIN if task == "train" else named - OLD_TRAIN
+    values = {
+        key: value
+        for key, value in values.items()
+        if key in named or _describes_pretrained(key, values)
+    }
     values["model.backbone"] = values["model.backbone"].replace("_", "")
     if task == "train":
         values["results_dir"] += f"/{task}"
@@ -240,7 +251,7 @@ def _old(values: Mapping[str, Any], task: str, chosen: Collection[str]) -> dict[
     return {**old, "dataset_config.output_shape": [height, width]}
 
 
-def _is_start(key: str, values: Mapping[str, Any]) -> bool:
+def _describes_pretrained(key: str, values: Mapping[str, Any]) -> bool:
     """Tell whether a key describes weights that a training starts from."""
     return bool("_pretrained_" in key and values[key.replace("num_classes", "model_path")])
 

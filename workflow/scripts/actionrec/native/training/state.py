@@ -216,7 +216,7 @@ def _binding(spec: DictConfig) -> dict[str, Any]:
     keys += [f"dataset.augmentation_config.{key}" for key in spec.dataset.augmentation_config]
     keys += [f"train.optim.{key}" for key in spec.train.optim]
     keys += [f"train.{key}" for key in ("num_gpus", "num_nodes", "seed", "clip_grad_norm")]
-    keys += [f"native.{key}" for key in spec.native if key not in native_keys.UNBOUND]
+    keys += [f"native.{key}" for key in spec.native if key not in native_keys.CHANGEABLE_ON_RESUME]
     if spec.native.lr_schedule == "cosine":  # which has no end of its own
         keys.append("train.num_epochs")
     plain = OmegaConf.to_container(spec, throw_on_missing=False)

@@ -1,0 +1,124 @@
+"""The section `experiments`: what is trained, on which classes, from which weights."""
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from actionrec.config.models.section import Keys, Section, Shown, Text, one_of_forms
+
+ExperimentName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+SweepKey = Annotated[str, Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z_]+)+$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Shown("64 hexadecimal digits")]
+_NAME = "[A-Za-z0-9][A-Za-z0-9_.-]*"
+NGC_MODEL = rf"^({_NAME}/){{1,2}}{_NAME}:{_NAME}$"
+NGC_FILE = rf"^{_NAME}\.(tlt|pth)$"
+PRETRAINED_FORMS = (
+    "null, {experiment: NAME}, {path: FILE}, {url: ADDRESS, sha256: SUM}, "
+    "{ngc: ORG/TEAM/MODEL:VERSION, file: NAME.tlt or NAME.pth}, "
+    "or for a joint network {rgb: ..., of: ...} with one of these each"
+)
+
+
+class FromExperiment(Section):
+    """The model of another experiment, on the same split."""
+
+    experiment: str
+
+
+class FromFile(Section):
+    """A file."""
+
+    path: Text
+
+
+class FromUrl(Section):
+    """A download."""
+
+    url: Text
+    sha256: Sha256
+
+
+class FromNgc(Section):
+    """A file of a model on NVIDIA's NGC."""
+
+    ngc: Annotated[str, Field(pattern=NGC_MODEL)]
+    file: Annotated[str, Field(pattern=NGC_FILE)]
+    sha256: Sha256 | None = None
+
+
+def _kind(source: Any) -> str:
+    """Return the key that tells one source of weights from another."""
+    if source is None:
+        return "none"
+    keys = source if isinstance(source, dict) else vars(source)
+    return next((kind for kind in ("experiment", "path", "url", "ngc") if kind in keys), "unknown")
+
+
+WeightsSource = Annotated[
+    Annotated[None, Tag("none")]
+    | Annotated[FromExperiment, Tag("experiment")]
+    | Annotated[FromFile, Tag("path")]
+    | Annotated[FromUrl, Tag("url")]
+    | Annotated[FromNgc, Tag("ngc")],
+    Discriminator(_kind),
+]
+
+
+class FromEachStream(Section):
+    """Weights of each stream of a joint network."""
+
+    rgb: WeightsSource = None
+    of: WeightsSource = None
+
+
+def _has_streams(source: Any) -> str:
+    keys = source if isinstance(source, dict) else getattr(source, "model_fields_set", ())
+    return "streams" if {"rgb", "of"} & set(keys) else "whole"
+
+
+Pretrained = Annotated[
+    Annotated[WeightsSource, Tag("whole")] | Annotated[FromEachStream, Tag("streams")],
+    Discriminator(_has_streams),
+]
+
+
+class BudgetConfig(Section):
+    """After so many epochs only the best few experiments of a sweep train on, on each split."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    """Epochs of every experiment's trial."""
+    keep: Annotated[int, Field(ge=1)]
+    """How many experiments train on."""
+
+
+class ExperimentConfig(Section):
+    """One experiment: it runs on every split and gets a row in the summary."""
+
+    classes: Annotated[
+        list[str] | None,
+        Field(min_length=2, json_schema_extra={"uniqueItems": True}),
+        Shown("a list of the dataset's classes", "all"),
+    ] = None
+    """The classes to recognise; label ids follow this order."""
+    pretrained: Annotated[
+        Pretrained, one_of_forms(PRETRAINED_FORMS), Shown("see below", "random weights")
+    ] = None
+    """The weights to start from."""
+    spec: Annotated[Keys, Shown("keys of [spec](#spec)")] = Field(default_factory=dict)
+    """TAO's keys of this experiment, on top of the shared ones."""
+    native: Annotated[Keys, Shown("keys of [native](#native)")] = Field(default_factory=dict)
+    """Settings of the native engine for this experiment, on top of the shared ones."""
+    sweep: Annotated[
+        dict[SweepKey, Annotated[list[Any], Field(min_length=1)]] | None,
+        Field(min_length=1),
+        Shown("keys with lists of values"),
+    ] = None
+    """Dotted spec keys, each with a list of values; every combination becomes an experiment.
+
+    [Sweeps](../docs/sweeps.md) shows how they are named, compared and ended early.
+    """
+    budget: Annotated[BudgetConfig | None, Shown("`{epochs: 5, keep: 2}`")] = None
+    """Of a sweep: after so many `epochs`, only the best `keep` experiments train on.
+
+    See [budgets](../docs/sweeps.md#budgets).
+    """

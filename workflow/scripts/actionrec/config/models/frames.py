@@ -1,0 +1,29 @@
+"""The section `frames`: how videos become frames."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from actionrec.config.models.section import Section
+
+
+class FramesConfig(Section):
+    """How videos become frames."""
+
+    format: Literal["png", "jpg"] = "png"
+    """`png`: lossless, as in TAO's recipe. `jpg`: a fifth of the space, and read faster."""
+    size: Literal["source", "model"] = "source"
+    """`source`: as large as the videos. `model`: as large as the network's input.
+
+    `model` stores frames of `input_width` x `input_height`, which must be the same in all
+    experiments. It needs `train_crop_type: no_crop`, and suits neither other crops nor optical
+    flow, which need the frames as the videos have them. As PNG the network sees the same pixels;
+    as JPEG the accuracy is the same within what seeds differ by. Training and inference read less:
+    [measurements](../docs/frames.md#format-and-size).
+    """
+    encoder: Literal["fpng", "cv2"] = "fpng"
+    """Encoder of PNG: `fpng` writes several times faster; the pixels are the same."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """Quality of JPEG."""
+    tolerate: Annotated[int, Field(ge=0)] = 0
+    """Damaged videos of a class that are left out, with the reason; more of them stop the run."""
