@@ -15,7 +15,7 @@ from helpers.engine import command, environment, statuses
 
 LATER = """
 from actionrec.native import startup
-startup.load("actionrec.native.{task}")
+startup.fast_import("actionrec.native.{task}")
 import torch
 empty = torch.zeros(2, 3, device="meta")
 try:
@@ -99,7 +99,11 @@ def test_operators_that_a_task_does_not_import_can_be_imported_later(task):
 
 def test_why_pytorch_cannot_be_imported_is_told(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so is missing')")
-    words = [sys.executable, "-c", "from actionrec.native import startup; startup.load('torch')"]
+    words = [
+        sys.executable,
+        "-c",
+        "from actionrec.native import startup; startup.fast_import('torch')",
+    ]
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
     done = subprocess.run(
         words, env={**environment(), "PYTHONPATH": path}, capture_output=True, text=True

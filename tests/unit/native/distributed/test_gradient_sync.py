@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from actionrec.native.distributed.gradient_sync import groups
+from actionrec.native.distributed.gradient_sync import gradient_buckets
 
 
 def parameters(*sizes: int) -> list[nn.Parameter]:
@@ -12,15 +12,15 @@ def parameters(*sizes: int) -> list[nn.Parameter]:
 
 def test_over_slow_links_groups_go_in_the_order_of_backward():
     given = parameters(1, 1, 20, 2, 30, 10, 5)
-    found = groups(given, swift=False, most=80)  # bytes: 20 numbers
+    found = gradient_buckets(given, fast_links=False, max_bytes=80)  # bytes: 20 numbers
     assert [[len(p) for p in group] for group in found] == [[5, 10], [30], [2], [20], [1, 1]]
 
 
 def test_over_swift_links_only_the_first_layer_goes_apart():
     first, *others = given = parameters(7, 1, 20, 2)
-    found = groups(given, swift=True)
+    found = gradient_buckets(given, fast_links=True)
     assert [[id(p) for p in group] for group in found] == [
         [id(p) for p in reversed(others)],
         [id(first)],
     ]
-    assert len(groups(parameters(3), swift=True)) == 1
+    assert len(gradient_buckets(parameters(3), fast_links=True)) == 1

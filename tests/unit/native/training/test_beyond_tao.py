@@ -294,7 +294,10 @@ def test_a_first_step_that_fp16_skips_leaves_no_trace():
         torch.manual_seed(0)
         layer, clips = torch.nn.Linear(4, 2), torch.randn(3, 4)
         optim = make_spec({"train": {"optim": {"lr": 0.1}}}, "test").train.optim
-        optimizer, scaler = sgd.make(layer.parameters(), optim), precision.scaler("fp16", device)
+        optimizer, scaler = (
+            sgd.make(layer.parameters(), optim),
+            precision.grad_scaler("fp16", device),
+        )
         for factor in ([1e4] if spoilt else []) + [1, 1]:
             with precision.autocast("fp16", device):
                 loss = layer(factor * clips).float().pow(2).mean()
@@ -308,10 +311,10 @@ def test_a_first_step_that_fp16_skips_leaves_no_trace():
 
 def test_tf32_is_set_only_when_it_is_asked_for():
     before = torch.backends.cudnn.conv.fp32_precision
-    precision.choose("tao", torch.device("cpu"))
+    precision.set_float32_mode("tao", torch.device("cpu"))
     assert torch.backends.cudnn.conv.fp32_precision == before
     for name, expected in (("tf32", "tf32"), ("fp32", "ieee")):
-        precision.choose(name, torch.device("cpu"))
+        precision.set_float32_mode(name, torch.device("cpu"))
         assert torch.backends.cuda.matmul.fp32_precision == expected
         assert torch.backends.cudnn.conv.fp32_precision == expected
 

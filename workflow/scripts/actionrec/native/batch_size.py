@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actionrec.native import networks, streams
+from actionrec.native import networks
 from actionrec.native.data.dataloader import SLOTS
 from actionrec.native.data.frame_memory import spare_memory
+from actionrec.native.streams import stream_lengths
 
 MOST = 64  # clips at a time; a GPU is busy with fewer
 MARGIN = 4  # for what convolutions need beside input and output, and for shortcuts
@@ -35,7 +36,7 @@ def batches(
     have one each, if a quarter of what is spare for each of the `processes` has room for as many.
     """
     shapes = networks.input_shapes(model)
-    frames = min(streams(model).values())
+    frames = min(stream_lengths(model).values())
     clip = tuple(torch.zeros(1, *shape, device=device) for shape in shapes.values())
     room = spare_memory() // 4 // processes
     if device.type == "cpu":

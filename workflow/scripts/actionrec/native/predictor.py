@@ -24,7 +24,7 @@ from actionrec.native.data.dataloader import on_device
 from actionrec.native.data.datasets import FixedClips, equal_batches, equal_parts, load, readers
 from actionrec.native.data.frame_memory import Memory, spare_memory
 from actionrec.native.data.videos import Video
-from actionrec.native.distributed import collectives, launch
+from actionrec.native.distributed import collectives, launch, process_group
 
 
 def clips_of(spec: DictConfig, mode: str, task: DictConfig) -> tuple[str, int]:
@@ -51,9 +51,9 @@ def score_videos(
 
     Several processes divide the videos among themselves, and each has the whole result.
     """
-    own, processes = launch.share(videos), launch.local_size(len(gpu_ids))
-    device = collectives.device(gpu_ids)
-    precision.lay_out(network.to(device).eval(), spec, device)
+    own, processes = launch.shard(videos), launch.local_world_size(len(gpu_ids))
+    device = process_group.select_device(gpu_ids)
+    precision.apply_memory_format(network.to(device).eval(), spec, device)
     # A core that judges reads its own frames.
     workers = 0 if device.type == "cpu" else readers(spec)
     room = spare_memory() // processes
@@ -73,7 +73,7 @@ def score_videos(
         longest=longest,
         processes=processes,
     )
-    with progress.bar(len(clips), "clips") as bar:
+    with progress.progress_bar(len(clips), "clips") as bar:
         judge = Judge(network, device, spec, fitting, bar)
         if device.type == "cpu":
             at_a_time = max(1, fitting(longest) * len(own) // max(1, len(clips)))
@@ -81,7 +81,7 @@ def score_videos(
             scores = _by_cores(judge, lambda part: clips_of_part(part, beside), parts, beside)
         else:
             scores = judge.scores(clips, workers)
-    return collectives.assembled(scores)
+    return collectives.all_gather(scores)
 
 
 @dataclass(frozen=True)

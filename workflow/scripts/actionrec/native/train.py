@@ -36,7 +36,7 @@ from actionrec.native.data.videos import (
     warn_of_rare,
     warn_of_short,
 )
-from actionrec.native.distributed import collectives, gradient_sync, launch
+from actionrec.native.distributed import collectives, gradient_sync, launch, process_group
 from actionrec.native.status import StatusLog
 from actionrec.native.training import early_stopping, ema, lr_schedules, sgd, state, steps
 from actionrec.native.training.state import Training
@@ -85,11 +85,11 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     videos = _training_videos(spec, where)
     device = _device(spec)
     network = pretrained.start_network(spec).to(device)
-    precision.lay_out(network, spec, device)
+    precision.apply_memory_format(network, spec, device)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
     workers = readers(spec)
     holders = max(1, workers)  # of decoded frames
-    parts = launch.local_size(spec.train.num_gpus) * holders
+    parts = launch.local_world_size(spec.train.num_gpus) * holders
     share = len(videos) / (len(videos) + len(validation))
     memory = room_for_frames(share / parts)
     clips = TrainingClips(videos, spec, memory)
@@ -105,10 +105,10 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         status=status,
         device=device,
         network=network,
-        averaging=gradient_sync.Averaging(network),
+        gradient_sync=gradient_sync.GradientSync(network),
         optimizer=optimizer,
         scheduler=lr_schedules.make(optimizer, spec, len(order)),
-        scaler=precision.scaler(spec.native.precision, device),
+        scaler=precision.grad_scaler(spec.native.precision, device),
         mean=ema.start(network) if spec.native.ema_decay > 0 else None,
         order=order,
         clips=load(clips, order, workers),
@@ -124,8 +124,8 @@ def _device(spec: DictConfig) -> torch.device:
     torch.manual_seed(spec.train.seed)
     torch.backends.cudnn.benchmark = spec.train.cudnn.benchmark
     torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
-    device = collectives.device(spec.train.gpu_ids)
-    precision.choose(spec.native.precision, device)
+    device = process_group.select_device(spec.train.gpu_ids)
+    precision.set_float32_mode(spec.native.precision, device)
     if device.type == "cuda":
         torch.cuda.set_stream(torch.cuda.Stream(device))  # the default one records no graphs
     return device
@@ -142,7 +142,7 @@ def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
     root = Path(require_key(spec, key, where))
     videos = list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
     size = len(videos) * spec.dataset.clips_per_video
-    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.size())
+    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.world_size())
     warn_of_short(videos, spec)
     warn_of_rare(videos, spec)
     return videos
@@ -156,7 +156,11 @@ def _validation_videos(spec: DictConfig) -> list[Video]:
         Path(root), spec.dataset.label_map, "dataset.val_dataset_dir", spec.model.model_type
     )
     refuse_small(
-        len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size", launch.size()
+        len(videos),
+        spec.dataset.batch_size,
+        "validation",
+        "dataset.batch_size",
+        launch.world_size(),
     )
     return videos
 
@@ -164,7 +168,7 @@ def _validation_videos(spec: DictConfig) -> list[Video]:
 def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) -> Loader | None:
     if not videos:
         return None
-    clips = FixedClips(launch.share(videos), spec, memory)
+    clips = FixedClips(launch.shard(videos), spec, memory)
     batches = equal_batches(clips.lengths, lambda _: spec.dataset.batch_size)
     return load(clips, batches, readers(spec))
 
@@ -198,9 +202,9 @@ def _run(training: Training) -> None:
     epochs = native_keys.epochs(training.spec)
     patience = training.spec.native.early_stopping
     clips = training.order.clips
-    batch = training.spec.dataset.batch_size * launch.size()
+    batch = training.spec.dataset.batch_size * launch.world_size()
     seen = training.epoch * clips + training.batch * batch
-    with progress.bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
+    with progress.progress_bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
         while training.epoch < epochs and not early_stopping.is_due(training.record, patience):
             start = time.monotonic()
             bar.set_description(f"epoch {training.epoch + 1}/{epochs}", refresh=False)
@@ -219,7 +223,7 @@ def _run(training: Training) -> None:
 def _train_epoch(training: Training, bar: tqdm) -> None:
     training.order.epoch, training.order.skip = training.epoch, training.batch
     training.network.train()
-    shown, interval = time.monotonic(), progress.interval()
+    shown, interval = time.monotonic(), progress.update_interval()
     for batch in on_device(training.clips, training.device):
         start = time.monotonic()
         steps.take(training, batch)
@@ -230,7 +234,7 @@ def _train_epoch(training: Training, bar: tqdm) -> None:
             shown = now
             loss, accuracy = _means(training, training.totals)
             bar.set_postfix(loss=f"{loss:.4f}", acc=f"{accuracy:.3f}", refresh=False)
-        bar.update(len(batch) * launch.size())
+        bar.update(len(batch) * launch.world_size())
         state.save_step(training)
 
 
@@ -253,7 +257,7 @@ def _refuse_infinite(training: Training, loss: float) -> None:
 
 def _end_epoch(training: Training, start: float) -> dict[str, float]:
     """Validate, log, step the schedule and save; return the epoch's metrics."""
-    loss, accuracy = _means(training, collectives.summed(training.totals))
+    loss, accuracy = _means(training, collectives.all_reduce(training.totals))
     metrics = {"train_loss": loss, "train_acc_1": accuracy}
     train = training.spec.train
     if training.validation is not None and (training.epoch + 1) % train.validation_interval == 0:

@@ -6,8 +6,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from actionrec.errors import InputError
-from actionrec.native import networks, streams
+from actionrec.native import networks
 from actionrec.native.checkpoints import lightning
+from actionrec.native.streams import stream_lengths
 
 FIRST = "conv1.weight"  # of a ResNet
 
@@ -25,7 +26,7 @@ def start_network(spec: DictConfig) -> nn.Module:
     Raises `InputError` with the numbers if the weights are of another network.
     """
     model, classes = spec.model, len(spec.dataset.label_map)
-    given = [s for s in (*streams(model), model.model_type) if model[_path_key(s)]]
+    given = [s for s in (*stream_lengths(model), model.model_type) if model[_path_key(s)]]
     if model.imagenet_pretrained and not given:
         raise InputError(
             "The native engine downloads no ImageNet weights.",
@@ -35,8 +36,8 @@ def start_network(spec: DictConfig) -> nn.Module:
         )
     if "joint" in given:
         return _load_joint(model, classes)
-    started = [_start_stream(model, stream, classes) for stream in streams(model)]
-    return networks.join(model, started, classes)
+    started = [_start_stream(model, stream, classes) for stream in stream_lengths(model)]
+    return networks.join_streams(model, started, classes)
 
 
 def _path_key(stream: str) -> str:

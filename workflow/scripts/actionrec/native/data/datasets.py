@@ -10,13 +10,14 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from actionrec.errors import InputError
-from actionrec.native import I3D_FRAMES, streams
 from actionrec.native.data import frame_sampling, samplers, transforms
 from actionrec.native.data.dataloader import Facts, Loader
 from actionrec.native.data.frame_cache import CHANNELS, FrameReader
 from actionrec.native.data.frame_memory import Memory
 from actionrec.native.data.videos import Video
 from actionrec.native.distributed import launch
+from actionrec.native.networks.i3d import MIN_FRAMES
+from actionrec.native.streams import stream_lengths
 
 Item = TypeVar("Item")
 
@@ -32,7 +33,7 @@ class TrainingClips:
         self._videos, self._seed = videos, spec.train.seed
         self._model, self._augmentation = _plain(spec)
         self._clips_per_video = spec.dataset.clips_per_video
-        self._lengths = streams(self._model)
+        self._lengths = stream_lengths(self._model)
         self._sizes = _sizes(videos, self._model, self._augmentation, training=True)
         clips = spec.train.num_epochs * self._clips_per_video
         self._readers = {
@@ -93,7 +94,7 @@ class FixedClips:
     ) -> None:
         self._videos, self._once = videos, once
         self._model, augmentation = _plain(spec)
-        model, lengths = self._model, streams(self._model)
+        model, lengths = self._model, stream_lengths(self._model)
         sizes = _sizes(videos, model, augmentation, training=False)
         self._readers = {stream: FrameReader(videos, stream, sizes, memory) for stream in lengths}
         self._items = [
@@ -118,12 +119,12 @@ class FixedClips:
 
     def _refuse_short(self) -> None:
         for number, ids in self._items:
-            if len(ids[0]) < I3D_FRAMES:
+            if len(ids[0]) < MIN_FRAMES:
                 raise InputError(
                     "A whole video is too short for the backbone i3d.",
                     where=self._videos[number].folder,
                     found=f"{len(ids[0])} frames",
-                    allowed=[f"{I3D_FRAMES} or more"],
+                    allowed=[f"{MIN_FRAMES} or more"],
                     fix="leave the video out, or judge videos by their centre (mode center)",
                 )
 
@@ -202,7 +203,7 @@ class TrainingBatches:
     def __init__(
         self, clips: int, batch_size: int, seed: int, order: samplers.Order | None = None
     ) -> None:
-        self._own, self._batch_size, self._seed = -(-clips // launch.size()), batch_size, seed
+        self._own, self._batch_size, self._seed = -(-clips // launch.world_size()), batch_size, seed
         self._order = order or samplers.shuffled(clips)
         self.epoch = self.skip = 0
 
@@ -217,11 +218,11 @@ class TrainingBatches:
     @property
     def clips(self) -> int:
         """The number of clips of an epoch, those of all processes."""
-        return self._own * launch.size()
+        return self._own * launch.world_size()
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order = self._order(np.random.default_rng((self._seed, 0, self.epoch)))
-        own = np.resize(order, self.clips)[launch.rank() :: launch.size()]
+        own = np.resize(order, self.clips)[launch.rank() :: launch.world_size()]
         for start in range(self.skip * self._batch_size, self._own, self._batch_size):
             keys = own[start : start + self._batch_size]
             yield [(self.epoch, int(index)) for index in keys]

@@ -157,7 +157,7 @@ def normalise(batch: Batch, spec: Any) -> Tensor | tuple[Tensor, ...]:
 
 
 def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
-    last = precision.channels_last(spec, clips.device)
+    last = precision.uses_channels_last(spec, clips.device)
     if clips.device.type != "cpu" or flips.any():  # to ask a GPU is to wait for it
         clips = torch.where(flips.view(-1, 1, 1, 1, 1), clips.flip(3), clips)
     clips = clips.permute(0, 4, 1, 2, 3)
@@ -171,7 +171,7 @@ def _normalised(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
     order = torch.preserve_format if last else torch.contiguous_format
     clips = clips.to(torch.float32, memory_format=order).div_(255).sub_(mean).div_(std)
     clips = clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
-    return precision.last(clips) if last else clips
+    return precision.channels_last(clips) if last else clips
 
 
 @cache

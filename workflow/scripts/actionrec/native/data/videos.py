@@ -14,8 +14,8 @@ from typing import Any
 from PIL import Image
 
 from actionrec.errors import InputError
-from actionrec.native import streams
 from actionrec.native.data import frame_sampling, image_io
+from actionrec.native.streams import stream_lengths
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ def refuse_small(size: int, batch: int, purpose: str, where: str, gpus: int = 1)
 
 def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
     """Log the videos that have fewer frames than one clip, which will repeat frames."""
-    needed = max(streams(spec.model).values())
+    needed = max(stream_lengths(spec.model).values())
     if spec.model.sample_strategy == frame_sampling.CONSECUTIVE:
         needed *= spec.model.sample_rate
     short = [f"{video.folder} ({video.length})" for video in videos if video.length < needed]

@@ -16,7 +16,7 @@ from actionrec.native.checkpoints import lightning
 from actionrec.native.data.dataloader import Batch, Loader
 from actionrec.native.data.datasets import TrainingBatches
 from actionrec.native.distributed import collectives, launch
-from actionrec.native.distributed.gradient_sync import Averaging
+from actionrec.native.distributed.gradient_sync import GradientSync
 from actionrec.native.status import StatusLog
 from actionrec.native.training import early_stopping, lr_schedules, sgd
 from actionrec.spec import native_keys
@@ -31,7 +31,7 @@ class Training:
     status: StatusLog
     device: torch.device
     network: nn.Module
-    averaging: Averaging
+    gradient_sync: GradientSync
     optimizer: sgd.SGD
     scheduler: LRScheduler
     scaler: torch.amp.GradScaler
@@ -124,7 +124,7 @@ def _best_name(training: Training, metrics: dict[str, float]) -> str:
 def _save(
     training: Training, name: str, folder: Path | None = None, *, latest: bool = True
 ) -> None:
-    totals = collectives.summed(training.totals)
+    totals = collectives.all_reduce(training.totals)
     if launch.rank():
         return
     path = (folder or training.folder) / name

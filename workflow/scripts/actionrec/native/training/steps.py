@@ -50,9 +50,9 @@ def propagation(training: Training) -> Callable[[Batch], None]:
 
 def _propagate(training: Training, batch: Batch) -> None:
     loss, logits = _loss(training, batch)
-    training.scaler.scale(training.averaging.divide(loss)).backward()
+    training.scaler.scale(training.gradient_sync.scale_loss(loss)).backward()
     count(training.totals, loss, logits, batch.labels)
-    training.averaging.wait()
+    training.gradient_sync.wait()
 
 
 def _loss(training: Training, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -100,9 +100,9 @@ def validate(training: Training) -> tuple[float, float]:
     """Return loss and accuracy on the validation videos of the weights that will be published."""
     training.network.eval()
     statistics = dict(training.network.named_buffers())
-    collectives.take_first(statistics.values())
+    collectives.broadcast(statistics.values())
     if training.mean is not None:  # whose weights are equal everywhere
-        collectives.take_first(training.mean[name] for name in statistics)
+        collectives.broadcast(training.mean[name] for name in statistics)
     totals = new_totals(training.device)
     for batch in on_device(training.validation, training.device):
         inputs = transforms.normalise(batch, training.spec)
@@ -113,6 +113,6 @@ def validate(training: Training) -> tuple[float, float]:
                 logits = functional_call(training.network, training.mean, (inputs,))
             loss = F.cross_entropy(logits, batch.labels)
         count(totals, loss, logits, batch.labels)
-    totals = collectives.summed(totals)
+    totals = collectives.all_reduce(totals)
     loss, accuracy = (totals[:2] / totals[2]).tolist()
     return loss, accuracy
