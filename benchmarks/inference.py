@@ -37,9 +37,9 @@ from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # no
 
 from actionrec.native import batch_size, malloc, networks  # noqa: E402
 from actionrec.native.data import transforms  # noqa: E402
-from actionrec.native.data.datasets import FixedClips, load  # noqa: E402
-from actionrec.native.data.frame_memory import Memory  # noqa: E402
-from actionrec.native.data.videos import Video, list_classes  # noqa: E402
+from actionrec.native.data.datasets import EvalDataset, load  # noqa: E402
+from actionrec.native.data.frame_memory import FrameMemory  # noqa: E402
+from actionrec.native.data.videos import Video, list_labelled_videos  # noqa: E402
 from actionrec.native.export import _example, _write  # noqa: E402
 from actionrec.native.predictor import score_videos  # noqa: E402
 
@@ -127,7 +127,7 @@ def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path
 
 def inputs(videos: list[Video], spec: DictConfig) -> torch.Tensor:
     """Return what the network sees of the videos' centres; on zeros a CPU would be quicker."""
-    clips = FixedClips(videos, spec, Memory(0))
+    clips = EvalDataset(videos, spec, FrameMemory(0))
     (batch,) = load(clips, [list(range(len(videos)))], workers=0)
     return transforms.normalise(batch, spec)
 
@@ -148,7 +148,7 @@ def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     """
     spec = make_spec({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
     network, plain = (networks.build(spec.model, len(LABELS)).eval().to(DEVICE) for _ in range(2))
-    videos = list_classes(data, LABELS, "benchmark")
+    videos = list_labelled_videos(data, LABELS, "benchmark")
     start = time.perf_counter()
     score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
     seconds = time.perf_counter() - start

@@ -155,7 +155,8 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     """Return clips a second of the engine's training steps on a batch that stays on the GPU."""
     import torch
 
-    from actionrec.native.data.dataloader import Batch, on_device
+    from actionrec.native.data.batch import Batch
+    from actionrec.native.data.prefetch import prefetch_to_device
     from actionrec.native.status import StatusLog
     from actionrec.native.train import _prepare
     from actionrec.native.training import steps
@@ -164,7 +165,7 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     folder.mkdir(parents=True)
     training = _prepare(load_spec(spec), spec, StatusLog(folder / "status.json"), folder)
     training.network.train()
-    batch = next(iter(on_device(training.clips, training.device)))
+    batch = next(iter(prefetch_to_device(training.clips, training.device)))
     assert isinstance(batch, Batch)
     for number in range(20 + batches):
         if number == 20:

@@ -87,7 +87,9 @@ def assert_drawn_from(expected: Mapping[Hashable, float], draws: Iterable[Hashab
 def augmented(clips: Sequence[np.ndarray], spec, rng: np.random.Generator) -> list[np.ndarray]:
     """Return the streams of a clip, (T, H, W, C) each, cropped and mirrored as a training would."""
     height, width = clips[0].shape[1:3]
-    crop, flip = transforms.draw((width, height), spec.model, spec.dataset.augmentation_config, rng)
+    crop, flip = transforms.draw_augmentation(
+        (width, height), spec.model, spec.dataset.augmentation_config, rng
+    )
     cropped = (np.stack([crop(frame) for frame in clip]) for clip in clips)
     return [clip[:, :, ::-1] if flip else clip for clip in cropped]
 

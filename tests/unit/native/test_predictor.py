@@ -12,7 +12,7 @@ import torch
 from actionrec.errors import InputError
 from actionrec.native import networks, predictor
 from actionrec.native.data import image_io
-from actionrec.native.data.videos import list_classes
+from actionrec.native.data.videos import list_labelled_videos
 from actionrec.spec.load import make_spec
 from helpers.engine import LABELS, draw_tree, draw_video, environment, fill
 
@@ -35,7 +35,7 @@ from pathlib import Path
 import torch
 from actionrec.spec.load import make_spec
 from actionrec.native import predictor
-from actionrec.native.data.videos import list_classes
+from actionrec.native.data.videos import list_labelled_videos
 
 class Slow(torch.nn.Module):
     def forward(self, clips):
@@ -47,7 +47,7 @@ class Slow(torch.nn.Module):
 predictor.MOST = 2
 torch.set_num_threads(2)
 spec = make_spec({spec}, "test")
-videos = list_classes(Path(sys.argv[1]), spec.dataset.label_map, "test") * 100
+videos = list_labelled_videos(Path(sys.argv[1]), spec.dataset.label_map, "test") * 100
 predictor.score_videos(Slow(), videos, spec, mode="center", segments=1, batch_size=1, gpu_ids=[0])
 """
 
@@ -79,7 +79,7 @@ def test_scores_are_the_videos_own_however_many_cores_judge(
 ):
     draw_tree(tmp_path, videos=4)
     draw_video(tmp_path / "ride" / "longer", 1, frames=13)
-    videos = list_classes(tmp_path, LABELS, KEY)
+    videos = list_labelled_videos(tmp_path, LABELS, KEY)
     expected = [scores(network, [video], spec, 1, monkeypatch, 1, **how)[0] for video in videos]
     assert any(
         (expected[0] != each).any() for each in expected[1:] if each.shape == expected[0].shape
@@ -107,7 +107,7 @@ def noted_reads(monkeypatch, seconds: float = 0.0) -> list[Path]:
 def test_cores_read_each_frame_once(network, spec, tmp_path, monkeypatch):
     read = noted_reads(monkeypatch)
     draw_tree(tmp_path, videos=4)
-    videos = list_classes(tmp_path, LABELS, KEY)
+    videos = list_labelled_videos(tmp_path, LABELS, KEY)
     scores(network, videos, spec, 3, monkeypatch, mode="conv", segments=10)
     assert len(read) == len(set(read)) == 8 * 8
 
@@ -115,7 +115,7 @@ def test_cores_read_each_frame_once(network, spec, tmp_path, monkeypatch):
 def test_a_damaged_frame_ends_the_work_of_all_cores(network, spec, tmp_path, monkeypatch):
     read = noted_reads(monkeypatch, seconds=0.02)
     draw_tree(tmp_path, videos=30, frames=2)
-    videos = list_classes(tmp_path, LABELS, KEY)
+    videos = list_labelled_videos(tmp_path, LABELS, KEY)
     damaged = videos[0].folder / "rgb" / videos[0].frames[0]
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(InputError, match=damaged.name):

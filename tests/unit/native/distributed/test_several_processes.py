@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from actionrec.native.__main__ import main
-from actionrec.native.data.datasets import TrainingBatches
 from actionrec.native.distributed import launch
 from actionrec.spec.load import make_spec, reconcile_gpus
 from helpers import is_running, wait_for
@@ -235,27 +234,6 @@ def test_several_machines_need_a_launcher(alike, tmp_path, capsys):
     assert main(["train", "-e", str(spec), "train.num_nodes=3"]) == 1
     assert "torchrun --nnodes=3 --nproc-per-node=2" in capsys.readouterr().err
     assert statuses(results(spec))[-1]["status"] == "FAILURE"
-
-
-@pytest.mark.parametrize("size", [2, 3])
-def test_the_batches_of_all_are_those_of_pytorchs_sampler(size, monkeypatch):
-    """25 clips: with several processes the first come again, and each has as many as the others."""
-    whole = TrainingBatches(25, 1000, 5)
-    whole.epoch = 3
-    ((order),) = whole
-    batches = []
-    for rank in range(size):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("WORLD_SIZE", str(size))
-        own = TrainingBatches(25, 4, 5)
-        own.epoch = 3
-        keys = [key for batch in own for key in batch]
-        sampler = torch.utils.data.DistributedSampler(order, size, rank, shuffle=False)
-        assert keys == [order[place] for place in sampler]
-        batches.append([len(batch) for batch in own])
-        assert len(own) == len(batches[-1])
-    assert all(counts == batches[0] for counts in batches)
-    assert own.clips == -(-25 // size) * size
 
 
 @pytest.mark.parametrize(

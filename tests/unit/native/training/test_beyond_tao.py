@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,12 @@ from actionrec.native import precision, predictor
 from actionrec.native import train as training_task
 from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data import frame_sampling, samplers, transforms
-from actionrec.native.data.dataloader import Batch, on_device
-from actionrec.native.data.frame_cache import FrameReader
-from actionrec.native.data.frame_memory import Memory
-from actionrec.native.data.videos import list_classes
+from actionrec.native.data import transforms
+from actionrec.native.data.batch import Batch
+from actionrec.native.data.frame_cache import FrameCache
+from actionrec.native.data.frame_memory import FrameMemory
+from actionrec.native.data.prefetch import prefetch_to_device
+from actionrec.native.data.videos import list_labelled_videos
 from actionrec.native.status import StatusLog
 from actionrec.native.training import early_stopping, ema, lr_schedules, mixup, sgd, steps
 from actionrec.spec.load import load_spec, make_spec
@@ -92,7 +92,7 @@ def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(s
     settings = load_spec(spec)
     network = lightning.load_network(settings, str(results(spec) / "ar_model_latest.pth"), "")
     root = Path(settings.dataset.val_dataset_dir)
-    videos = list_classes(root, settings.dataset.label_map, "")
+    videos = list_labelled_videos(root, settings.dataset.label_map, "")
     scores = predictor.score_videos(
         network, videos, settings, mode="center", segments=1, batch_size=8, gpu_ids=[0]
     )
@@ -164,23 +164,6 @@ def test_a_checkpoint_of_another_schedule_is_refused(spec, capsys):
 
 
 # Balanced classes
-
-
-def test_classes_come_alike_and_videos_within_them_too():
-    labels = [0] * 7 + [1] * 2 + [2]
-    order = samplers.balanced(labels, 20)
-    first = order(np.random.default_rng(0))
-    assert len(first) == len(set(first)) == 20
-    counts = Counter(int(clip) % 10 for clip in first)
-    per_class = Counter(labels[video] for video in counts.elements())
-    assert sorted(per_class.values()) == [6, 7, 7]
-    for videos in (range(7), range(7, 9)):
-        of_class = [counts[video] for video in videos]
-        assert max(of_class) - min(of_class) <= 1
-    assert first.tolist() == order(np.random.default_rng(0)).tolist()
-    assert first.tolist() != order(np.random.default_rng(1)).tolist()
-    few = samplers.balanced([0, 0, 1, 2], 2)(np.random.default_rng(0))
-    assert len(few) == 2
 
 
 def test_a_training_sees_classes_alike(tmp_path, drawn):
@@ -387,22 +370,6 @@ def test_other_settings_do_not_go_on_with_the_folders_training(change, trained, 
 # Test-time segments
 
 
-def ids_of(n, length, strategy, rate, segments):
-    clips = frame_sampling.clip_ids(n, length, strategy, rate, mode="segments", segments=segments)
-    return [ids.tolist() for ids in clips]
-
-
-def test_segments_are_spread_over_the_video():
-    assert ids_of(10, 2, "consecutive", 1, 3) == [[1, 2], [4, 5], [7, 8]]
-    assert ids_of(12, 2, "random_interval", 1, 3) == [[1, 7], [3, 9], [5, 11]]
-    assert ids_of(5, 2, "random_interval", 1, 9) == [[0, 2], [1, 3]]
-    assert ids_of(3, 2, "consecutive", 1, 9) == [[0, 1], [1, 2]]
-    assert ids_of(2, 4, "consecutive", 1, 3) == [[0, 1, 0, 1]]
-    for n in (30, 41):
-        conv = frame_sampling.clip_ids(n, 4, "consecutive", 2, mode="conv", segments=5)
-        assert ids_of(n, 4, "consecutive", 2, 5) == [ids.tolist() for ids in conv]
-
-
 @pytest.mark.usefixtures("on_a_cpu")
 @pytest.mark.parametrize(
     ("options", "clips"),
@@ -421,9 +388,9 @@ def test_a_videos_probabilities_are_the_mean_over_its_clips(
     settings = load_spec(trained)
     path = results(trained) / "model_epoch_000_step_00006.pth"  # not yet sure of itself
     network = lightning.load_network(settings, str(path), "").eval()
-    videos = list_classes(drawn / "val", settings.dataset.label_map, "")
+    videos = list_labelled_videos(drawn / "val", settings.dataset.label_map, "")
     size = (settings.model.input_width, settings.model.input_height)
-    reader = FrameReader(videos, "rgb", [size] * len(videos), Memory(0))
+    reader = FrameCache(videos, "rgb", [size] * len(videos), FrameMemory(0))
     by_video, by_clip = [], []
     means = {}
     for number, video in enumerate(videos):
@@ -458,7 +425,7 @@ def test_a_step_never_waits_for_the_gpu(name, spec):
     settings = load_spec(spec, [*EVERYTHING, f"native.precision={name}"])
     folder = spec.parent
     training = training_task._prepare(settings, spec, StatusLog(folder / "s"), folder)
-    batches = list(on_device(training.clips, training.device))
+    batches = list(prefetch_to_device(training.clips, training.device))
     for number, batch in enumerate(batches):
         if number == 2:
             torch.cuda.set_sync_debug_mode("error")

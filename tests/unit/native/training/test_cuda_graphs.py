@@ -6,7 +6,7 @@ import torch
 from actionrec.native import train as training_task
 from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data.dataloader import on_device
+from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.status import StatusLog
 from actionrec.native.training import steps
 from actionrec.native.training.cuda_graphs import WARM_UP, Recorded
@@ -43,7 +43,7 @@ def prepared(spec):
     """Return a training that has not begun, and its first epoch's batches on the GPU."""
     folder = spec.parent
     training = training_task._prepare(load_spec(spec), spec, StatusLog(folder / "s"), folder)
-    return training, list(on_device(training.clips, training.device))
+    return training, list(prefetch_to_device(training.clips, training.device))
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from actionrec.native import networks
-from actionrec.native.data.dataloader import SLOTS
+from actionrec.native.data.dataloader import NUM_BUFFERS
 from actionrec.native.data.frame_memory import spare_memory
 from actionrec.native.streams import stream_lengths
 
@@ -46,7 +46,7 @@ def batches(
         beside = max(1, min(torch.get_num_threads(), longest_fitting))
         fitting = min(room / beside, MOST_BYTES_OF_CORE) / size
     else:
-        beside, waiting = 1, SLOTS * sum(int(np.prod(shape)) for shape in shapes.values())
+        beside, waiting = 1, NUM_BUFFERS * sum(int(np.prod(shape)) for shape in shapes.values())
         free, _ = torch.cuda.mem_get_info(device)
         fitting = min(free / 2 / (MARGIN * _largest_layer(network, clip)), room / waiting)
     return beside, lambda length: max(1, min(most, int(fitting * frames / length)))

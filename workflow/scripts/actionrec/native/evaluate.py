@@ -7,7 +7,11 @@ from omegaconf import DictConfig
 
 from actionrec.native import metrics
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data.videos import list_classes, refuse_small, warn_of_short
+from actionrec.native.data.videos import (
+    check_dataset_size,
+    list_labelled_videos,
+    warn_of_short_videos,
+)
 from actionrec.native.predictor import clips_of, score_videos
 from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
@@ -23,9 +27,9 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
     root = Path(require_key(spec, key, where))
-    videos = list_classes(root, labels, key, spec.model.model_type)
-    refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
-    warn_of_short(videos, spec)
+    videos = list_labelled_videos(root, labels, key, spec.model.model_type)
+    check_dataset_size(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
+    warn_of_short_videos(videos, spec)
     checkpoint = require_key(spec, "evaluate.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "evaluate.checkpoint")

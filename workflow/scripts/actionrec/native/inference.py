@@ -7,7 +7,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data.videos import Video, list_videos, refuse_small, warn_of_short
+from actionrec.native.data.videos import (
+    Video,
+    check_dataset_size,
+    list_videos,
+    warn_of_short_videos,
+)
 from actionrec.native.distributed import launch
 from actionrec.native.predictor import clips_of, score_videos
 from actionrec.native.status import StatusLog
@@ -25,8 +30,8 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     key = "inference.inference_dataset_dir"
     root = Path(require_key(spec, key, where))
     videos = list_videos(root, key, spec.model.model_type)
-    refuse_small(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
-    warn_of_short(videos, spec)
+    check_dataset_size(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
+    warn_of_short_videos(videos, spec)
     checkpoint = require_key(spec, "inference.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "inference.checkpoint")

@@ -20,9 +20,15 @@ from tqdm import tqdm
 from actionrec.native import precision, progress
 from actionrec.native.batch_size import MOST, batches
 from actionrec.native.data import transforms
-from actionrec.native.data.dataloader import on_device
-from actionrec.native.data.datasets import FixedClips, equal_batches, equal_parts, load, readers
-from actionrec.native.data.frame_memory import Memory, spare_memory
+from actionrec.native.data.datasets import (
+    ClipSelection,
+    EvalDataset,
+    eval_dataloader,
+    num_workers,
+)
+from actionrec.native.data.frame_memory import FrameMemory, spare_memory
+from actionrec.native.data.prefetch import prefetch_to_device
+from actionrec.native.data.samplers import equal_length_batches, split_evenly
 from actionrec.native.data.videos import Video
 from actionrec.native.distributed import collectives, launch, process_group
 
@@ -55,12 +61,12 @@ def score_videos(
     device = process_group.select_device(gpu_ids)
     precision.apply_memory_format(network.to(device).eval(), spec, device)
     # A core that judges reads its own frames.
-    workers = 0 if device.type == "cpu" else readers(spec)
+    workers = 0 if device.type == "cpu" else num_workers(spec)
     room = spare_memory() // processes
 
-    def clips_of_part(part: Sequence[Video], share: int) -> FixedClips:
-        memory = Memory(room // share)
-        return FixedClips(part, spec, memory, mode=mode, segments=segments, once=True)
+    def clips_of_part(part: Sequence[Video], share: int) -> EvalDataset:
+        memory = FrameMemory(room // share)
+        return EvalDataset(part, spec, memory, ClipSelection(mode, segments), only_pass=True)
 
     clips = clips_of_part(own, max(1, workers))
     longest = max(clips.lengths, default=1)
@@ -77,7 +83,7 @@ def score_videos(
         judge = Judge(network, device, spec, fitting, bar)
         if device.type == "cpu":
             at_a_time = max(1, fitting(longest) * len(own) // max(1, len(clips)))
-            parts = equal_parts(own, at_a_time, beside)
+            parts = split_evenly(own, at_a_time, beside)
             scores = _by_cores(judge, lambda part: clips_of_part(part, beside), parts, beside)
         else:
             scores = judge.scores(clips, workers)
@@ -99,14 +105,14 @@ class Judge:
     stopped: Event = field(default_factory=Event)
 
     @torch.inference_mode()
-    def scores(self, clips: FixedClips, workers: int = 0) -> list[Tensor]:
+    def scores(self, clips: EvalDataset, workers: int = 0) -> list[Tensor]:
         """Return the probabilities (clips, classes) of each video, whose frames `workers` read.
 
         Raises `CancelledError` once it is stopped.
         """
-        groups = equal_batches(clips.lengths, self.batch_size)
+        groups = equal_length_batches(clips.lengths, self.batch_size)
         scores: defaultdict[int, list[Tensor]] = defaultdict(list)
-        for batch in on_device(load(clips, groups, workers), self.device):
+        for batch in prefetch_to_device(eval_dataloader(clips, groups, workers), self.device):
             logits = self.network(transforms.normalise(batch, self.spec))
             for number, row in zip(batch.videos.tolist(), logits.softmax(dim=1).cpu(), strict=True):
                 scores[number].append(row)
@@ -118,7 +124,7 @@ class Judge:
 
 def _by_cores(
     judge: Judge,
-    clips: Callable[[list[Video]], FixedClips],
+    clips: Callable[[list[Video]], EvalDataset],
     parts: list[list[Video]],
     cores: int,
 ) -> list[Tensor]:

@@ -19,22 +19,22 @@ from actionrec.errors import InputError
 from actionrec.native import precision, progress
 from actionrec.native.checkpoints import lightning, pretrained
 from actionrec.native.data import samplers
-from actionrec.native.data.dataloader import Loader, on_device
+from actionrec.native.data.dataloader import DataLoader
 from actionrec.native.data.datasets import (
-    FixedClips,
-    TrainingBatches,
-    TrainingClips,
-    equal_batches,
-    load,
-    readers,
+    EvalDataset,
+    TrainDataset,
+    eval_dataloader,
+    num_workers,
+    train_dataloader,
 )
-from actionrec.native.data.frame_memory import Memory, room_for_frames, warn_of_room
+from actionrec.native.data.frame_memory import FrameMemory, memory_for_frames, warn_if_too_small
+from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.data.videos import (
     Video,
-    list_classes,
-    refuse_small,
-    warn_of_rare,
-    warn_of_short,
+    check_dataset_size,
+    list_labelled_videos,
+    warn_of_rare_classes,
+    warn_of_short_videos,
 )
 from actionrec.native.distributed import collectives, gradient_sync, launch, process_group
 from actionrec.native.status import StatusLog
@@ -87,14 +87,14 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     network = pretrained.start_network(spec).to(device)
     precision.apply_memory_format(network, spec, device)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
-    workers = readers(spec)
+    workers = num_workers(spec)
     holders = max(1, workers)  # of decoded frames
     parts = launch.local_world_size(spec.train.num_gpus) * holders
     share = len(videos) / (len(videos) + len(validation))
-    memory = room_for_frames(share / parts)
-    clips = TrainingClips(videos, spec, memory)
-    warn_of_room(memory.free * holders, clips.nbytes)
-    order = TrainingBatches(
+    memory = memory_for_frames(share / parts)
+    clips = TrainDataset(videos, spec, memory)
+    warn_if_too_small(memory.free * holders, clips.nbytes)
+    order = samplers.TrainBatchSampler(
         len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
     )
     print(f"Train dataset samples: {len(clips)}")
@@ -111,8 +111,8 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
         scaler=precision.grad_scaler(spec.native.precision, device),
         mean=ema.start(network) if spec.native.ema_decay > 0 else None,
         order=order,
-        clips=load(clips, order, workers),
-        validation=_validation_loader(validation, spec, room_for_frames((1 - share) / parts)),
+        clips=train_dataloader(clips, order, workers),
+        validation=_validation_loader(validation, spec, memory_for_frames((1 - share) / parts)),
         totals=steps.new_totals(device),
     )
     training.propagate = steps.propagation(training)
@@ -131,20 +131,22 @@ def _device(spec: DictConfig) -> torch.device:
     return device
 
 
-def _order(videos: list[Video], clips: int, spec: DictConfig) -> samplers.Order:
+def _order(videos: list[Video], clips: int, spec: DictConfig) -> samplers.EpochOrder:
     if spec.native.class_balanced:
-        return samplers.balanced([video.label for video in videos], clips)
+        return samplers.class_balanced([video.label for video in videos], clips)
     return samplers.shuffled(clips)
 
 
 def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
     key = "dataset.train_dataset_dir"
     root = Path(require_key(spec, key, where))
-    videos = list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
+    videos = list_labelled_videos(root, spec.dataset.label_map, key, spec.model.model_type)
     size = len(videos) * spec.dataset.clips_per_video
-    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.world_size())
-    warn_of_short(videos, spec)
-    warn_of_rare(videos, spec)
+    check_dataset_size(
+        size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.world_size()
+    )
+    warn_of_short_videos(videos, spec)
+    warn_of_rare_classes(videos, spec)
     return videos
 
 
@@ -152,10 +154,10 @@ def _validation_videos(spec: DictConfig) -> list[Video]:
     root = spec.dataset.val_dataset_dir
     if not root:
         return []
-    videos = list_classes(
+    videos = list_labelled_videos(
         Path(root), spec.dataset.label_map, "dataset.val_dataset_dir", spec.model.model_type
     )
-    refuse_small(
+    check_dataset_size(
         len(videos),
         spec.dataset.batch_size,
         "validation",
@@ -165,12 +167,14 @@ def _validation_videos(spec: DictConfig) -> list[Video]:
     return videos
 
 
-def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) -> Loader | None:
+def _validation_loader(
+    videos: list[Video], spec: DictConfig, memory: FrameMemory
+) -> DataLoader | None:
     if not videos:
         return None
-    clips = FixedClips(launch.shard(videos), spec, memory)
-    batches = equal_batches(clips.lengths, lambda _: spec.dataset.batch_size)
-    return load(clips, batches, readers(spec))
+    clips = EvalDataset(launch.shard(videos), spec, memory)
+    batches = samplers.equal_length_batches(clips.lengths, lambda _: spec.dataset.batch_size)
+    return eval_dataloader(clips, batches, num_workers(spec))
 
 
 def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:
@@ -201,7 +205,7 @@ def _run(training: Training) -> None:
     """Train from the present epoch and batch to the last epoch."""
     epochs = native_keys.epochs(training.spec)
     patience = training.spec.native.early_stopping
-    clips = training.order.clips
+    clips = training.order.num_clips
     batch = training.spec.dataset.batch_size * launch.world_size()
     seen = training.epoch * clips + training.batch * batch
     with progress.progress_bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
@@ -221,10 +225,10 @@ def _run(training: Training) -> None:
 
 
 def _train_epoch(training: Training, bar: tqdm) -> None:
-    training.order.epoch, training.order.skip = training.epoch, training.batch
+    training.order.set_epoch(training.epoch, training.batch)
     training.network.train()
     shown, interval = time.monotonic(), progress.update_interval()
-    for batch in on_device(training.clips, training.device):
+    for batch in prefetch_to_device(training.clips, training.device):
         start = time.monotonic()
         steps.take(training, batch)
         now = time.monotonic()

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actionrec.native.data.dataloader import Batch
+from actionrec.native.data.batch import Batch
 
 WARM_UP = 3  # batches of a shape before it is recorded, as PyTorch's notes on CUDA graphs advise
 
@@ -58,7 +58,7 @@ class Recorded:
             self._work(batch)
 
     def _do(self, batch: Batch) -> None:
-        shape = tuple(tensor.shape for tensor in batch.on_device)
+        shape = tuple(tensor.shape for tensor in batch.device_tensors)
         self._seen[shape] += 1
         if not self._recording or self._seen[shape] <= WARM_UP:
             self._work(batch)
@@ -66,7 +66,7 @@ class Recorded:
         if shape not in self._recordings:
             self._recordings[shape] = self._record(batch)
         recording = self._recordings[shape]
-        for there, here in zip(recording.batch.on_device, batch.on_device, strict=True):
+        for there, here in zip(recording.batch.device_tensors, batch.device_tensors, strict=True):
             there.copy_(here)
         recording.graph.replay()
         for parameter, gradient in zip(self._parameters, recording.gradients, strict=True):
@@ -74,7 +74,7 @@ class Recorded:
 
     def _record(self, batch: Batch) -> Recording:
         self._forget_gradients()
-        graph, own = torch.cuda.CUDAGraph(), batch.mapped(torch.clone)
+        graph, own = torch.cuda.CUDAGraph(), batch.map(torch.clone)
         # Other threads go on pinning memory for the coming batches.
         with torch.cuda.graph(
             graph,

@@ -13,8 +13,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from actionrec.errors import InputError
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data.dataloader import Batch, Loader
-from actionrec.native.data.datasets import TrainingBatches
+from actionrec.native.data.batch import Batch
+from actionrec.native.data.dataloader import DataLoader
+from actionrec.native.data.samplers import TrainBatchSampler
 from actionrec.native.distributed import collectives, launch
 from actionrec.native.distributed.gradient_sync import GradientSync
 from actionrec.native.status import StatusLog
@@ -36,9 +37,9 @@ class Training:
     scheduler: LRScheduler
     scaler: torch.amp.GradScaler
     mean: dict[str, Tensor] | None  # of the network's tensors, if that is to be published
-    order: TrainingBatches
-    clips: Loader
-    validation: Loader | None
+    order: TrainBatchSampler
+    clips: DataLoader
+    validation: DataLoader | None
     totals: Tensor  # of the epoch so far, here: loss summed over clips, clips right, clips seen
     propagate: Callable[[Batch], None] = field(init=False)
     epoch: int = 0

@@ -16,7 +16,8 @@ from torch.func import functional_call
 from actionrec.errors import InputError
 from actionrec.native import precision
 from actionrec.native.data import transforms
-from actionrec.native.data.dataloader import Batch, on_device
+from actionrec.native.data.batch import Batch
+from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.distributed import collectives
 from actionrec.native.training import cuda_graphs, ema, lr_schedules, mixup
 from actionrec.native.training.state import Training
@@ -104,7 +105,8 @@ def validate(training: Training) -> tuple[float, float]:
     if training.mean is not None:  # whose weights are equal everywhere
         collectives.broadcast(training.mean[name] for name in statistics)
     totals = new_totals(training.device)
-    for batch in on_device(training.validation, training.device):
+    assert training.validation is not None  # noqa: S101
+    for batch in prefetch_to_device(training.validation, training.device):
         inputs = transforms.normalise(batch, training.spec)
         with precision.autocast(training.spec.native.precision, training.device):
             if training.mean is None:
