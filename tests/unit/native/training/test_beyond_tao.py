@@ -85,7 +85,7 @@ def test_the_mean_forgets_the_start_and_then_decays_as_asked():
 def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(spec):
     assert train(spec, "native.ema_decay=0.8") == 0
     checkpoint = latest(spec)
-    published = lightning.weights(checkpoint)
+    published = lightning.network_state_dict(checkpoint)
     kept = checkpoint["actionrec"]["weights"]
     assert list(published) == list(kept)
     assert not torch.equal(published["conv1.weight"], kept["conv1.weight"])
@@ -263,7 +263,7 @@ def test_half_precision_computes_nearly_the_same_loss_and_saves_float32(name, sp
         assert train(spec, *options) == 0
         ((_, losses[own], _),) = curve(folder)
         checkpoint = torch.load(folder / "ar_model_latest.pth", weights_only=True)
-        weights = lightning.weights(checkpoint).values()
+        weights = lightning.network_state_dict(checkpoint).values()
         assert {value.dtype for value in weights} == {torch.float32, torch.int64}
         assert bool(checkpoint["actionrec"]["scaler"]) == (own == "fp16")
     assert losses[name] != losses["tao"]
@@ -318,14 +318,14 @@ def test_with_everything_on_a_step_of_an_epoch_goes_on_exactly(name, spec):
     assert train(spec, *options) == 0
     expected, whole = curve(results(spec)), latest(spec)
     assert len(expected) == 2
-    lightning.link_latest(results(spec) / lightning.name_of(0, 2))
+    lightning.link_latest(results(spec) / lightning.checkpoint_name(0, 2))
     (results(spec) / "status.json").unlink()
     assert train(spec, *options) == 0
     assert curve(results(spec)) == expected
     again = latest(spec)
     assert whole["global_step"] == again["global_step"] == 6
-    for key, value in lightning.weights(whole).items():
-        assert torch.equal(lightning.weights(again)[key], value)
+    for key, value in lightning.network_state_dict(whole).items():
+        assert torch.equal(lightning.network_state_dict(again)[key], value)
         kept = (run["actionrec"]["weights"][key] for run in (whole, again))
         assert torch.equal(*kept)
     for key in ("scaler", "record"):

@@ -36,7 +36,7 @@ def train(spec, *overrides):
     assert main(["train", "-e", str(spec), *overrides]) == 0
     folder = spec.parent / "results/train"
     checkpoint = torch.load(folder / lightning.LATEST, weights_only=True)
-    return curve(folder), lightning.weights(checkpoint)
+    return curve(folder), lightning.network_state_dict(checkpoint)
 
 
 def prepared(spec):
@@ -76,7 +76,7 @@ def test_a_resumed_training_ends_as_one_that_was_not_interrupted(drawn, tmp_path
     spec = write(tmp_path, drawn)
     by_step = ["train.checkpoint_interval_unit=step", "train.checkpoint_interval=6"]
     expected, weights = train(spec, *by_step)
-    lightning.link_latest(tmp_path / "results/train" / lightning.name_of(0, 6))
+    lightning.link_latest(tmp_path / "results/train" / lightning.checkpoint_name(0, 6))
     (tmp_path / "results/train/status.json").unlink()
     again, those = train(spec, *by_step)
     assert again == expected

@@ -233,7 +233,7 @@ def test_a_checkpoint_of_a_step_goes_on_exactly(step, trained, drawn, tmp_path):
     assert train(spec, *by_step) == 0
     expected = curve(results(spec))
     assert expected == curve(results(trained))[:2]
-    lightning.link_latest(results(spec) / lightning.name_of(0, step))
+    lightning.link_latest(results(spec) / lightning.checkpoint_name(0, step))
     (results(spec) / "status.json").unlink()
     assert train(spec, *by_step) == 0
     assert curve(results(spec)) == expected

@@ -75,7 +75,7 @@ def _locked(folder: Path) -> Iterator[None]:
                 where=folder,
                 fix="wait for it to end, or choose another results_dir",
             ) from error
-        lightning.remove_leftovers(folder)
+        lightning.remove_partial_files(folder)
         yield
 
 
@@ -84,7 +84,7 @@ def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> 
     _refuse_without_validation(spec, validation)
     videos = _training_videos(spec, where)
     device = _device(spec)
-    network = pretrained.start_network(spec).to(device)
+    network = pretrained.initial_network(spec).to(device)
     precision.apply_memory_format(network, spec, device)
     optimizer = sgd.make(network.parameters(), spec.train.optim)
     workers = num_workers(spec)

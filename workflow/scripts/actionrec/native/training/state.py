@@ -56,7 +56,7 @@ def save_step(training: Training) -> None:
     train = training.spec.train
     due = training.step % train.checkpoint_interval == 0
     if due and train.checkpoint_interval_unit == "step" and not _only_best(training.spec):
-        _save(training, lightning.name_of(training.epoch, training.step))
+        _save(training, lightning.checkpoint_name(training.epoch, training.step))
 
 
 def save_epoch(training: Training, metrics: dict[str, float]) -> None:
@@ -68,7 +68,7 @@ def save_epoch(training: Training, metrics: dict[str, float]) -> None:
     due &= train.checkpoint_interval_unit == "epoch"
     due |= early_stopping.is_due(training.record, training.spec.native.early_stopping)
     if due and not _only_best(training.spec):
-        _save(training, lightning.name_of(training.epoch, training.step))
+        _save(training, lightning.checkpoint_name(training.epoch, training.step))
 
 
 def monitor_of(spec: DictConfig) -> str:
@@ -136,9 +136,9 @@ def _save(
         {
             "epoch": training.epoch,
             "global_step": training.step,
-            "pytorch-lightning_version": lightning.LIGHTNING,
+            "pytorch-lightning_version": lightning.LIGHTNING_VERSION,
             "state_dict": {lightning.PREFIX + name: value for name, value in published.items()},
-            "loops": lightning.loops(
+            "loops": lightning.loops_state(
                 training.epoch, training.step, training.batch, len(training.order)
             ),
             "callbacks": {},
@@ -171,16 +171,16 @@ def resume(training: Training) -> None:
     if path is None:
         return
     checkpoint = lightning.read(path, key)
-    lightning.refuse_unfit(training.network, checkpoint, path, key)
+    lightning.check_resumable(training.network, checkpoint, path, key)
     own = checkpoint.get("actionrec", {})
     if not spec.train.resume_training_checkpoint_path:
         _refuse_changed(own.get("spec"), spec, training.folder)
     training.status.write(f"Resuming training from checkpoint: {path}")
-    _restore_weights(training, lightning.weights(checkpoint), own.get("weights"))
+    _restore_weights(training, lightning.network_state_dict(checkpoint), own.get("weights"))
     sgd.restore(training.optimizer, checkpoint["optimizer_states"][0])
     lr_schedules.restore(training.scheduler, checkpoint["lr_schedulers"][0], path)
     training.step = checkpoint["global_step"]
-    batch, last = lightning.batch_of(checkpoint)
+    batch, last = lightning.batches_done(checkpoint)
     ended = own.get("epoch_ended", last)
     training.epoch = checkpoint["epoch"] + ended
     training.batch = 0 if ended else batch
