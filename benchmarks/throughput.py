@@ -155,23 +155,21 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     """Return clips a second of the engine's training steps on a batch that stays on the GPU."""
     import torch
 
-    from actionrec.native.data.batch import Batch
     from actionrec.native.data.prefetch import prefetch_to_device
     from actionrec.native.status import StatusLog
-    from actionrec.native.train import _prepare
-    from actionrec.native.training import steps
+    from actionrec.native.training.setup import build_train_state
+    from actionrec.native.training.steps import train_step
 
     folder = spec.with_suffix("") / "ceiling"
     folder.mkdir(parents=True)
-    training = _prepare(load_spec(spec), spec, StatusLog(folder / "status.json"), folder)
-    training.network.train()
-    batch = next(iter(prefetch_to_device(training.clips, training.device)))
-    assert isinstance(batch, Batch)
+    state = build_train_state(load_spec(spec), spec, StatusLog(folder / "status.json"), folder)
+    state.network.train()
+    batch = next(iter(prefetch_to_device(state.train_loader, state.device)))
     for number in range(20 + batches):
         if number == 20:
             torch.cuda.synchronize()
             start = time.perf_counter()
-        steps.take(training, batch)
+        train_step(state, batch)
     torch.cuda.synchronize()
     return batches * len(batch) / (time.perf_counter() - start)
 
