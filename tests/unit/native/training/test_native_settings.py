@@ -17,6 +17,7 @@ from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
 from actionrec.native.data import transforms
 from actionrec.native.data.batch import Batch
+from actionrec.native.data.datasets import ClipSelection
 from actionrec.native.data.frame_cache import FrameCache
 from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.prefetch import prefetch_to_device
@@ -71,9 +72,7 @@ def test_the_moving_average_is_validated_and_published_and_the_weights_are_kept(
     network = lightning.load_network(settings, str(results(spec) / "ar_model_latest.pth"), "")
     root = Path(settings.dataset.val_dataset_dir)
     videos = list_labelled_videos(root, settings.dataset.label_map, "")
-    scores = predictor.score_videos(
-        network, videos, settings, mode="center", segments=1, batch_size=8, gpu_ids=[0]
-    )
+    scores = predictor.score_videos(network, videos, settings, ClipSelection(), gpu_ids=[0])
     loss = -np.mean([math.log(s[0, v.label]) for s, v in zip(scores, videos, strict=True)])
     assert curve(results(spec))[-1][2] == pytest.approx(loss, rel=1e-4)
 

@@ -1,4 +1,4 @@
-"""The inference task: what is to be seen in videos without labels."""
+"""The inference task: the predicted classes of videos without labels."""
 
 import csv
 from pathlib import Path
@@ -14,7 +14,7 @@ from actionrec.native.data.videos import (
     warn_of_short_videos,
 )
 from actionrec.native.distributed import launch
-from actionrec.native.predictor import clips_of, score_videos
+from actionrec.native.predictor import clip_selection, score_videos
 from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
 from actionrec.utils.files import replacing
@@ -23,9 +23,10 @@ from actionrec.utils.files import replacing
 def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     """Predict the videos of inference.inference_dataset_dir.
 
-    Prints `path : ['label']` a video, one label a clip, as TAO does, and writes
-    `folder`/predictions.csv: video, prediction, and a probability for each label, averaged over
-    the clips.
+    `where` is the spec's file. Prints a line `path : ['label']` for each video, with one label for
+    each clip, as TAO 7.3 does. Writes `folder`/predictions.csv with the columns video, prediction,
+    and each label's probability, averaged over the clips. Raises `InputError` for videos, or a
+    checkpoint, that do not fit the spec.
     """
     key = "inference.inference_dataset_dir"
     root = Path(require_key(spec, key, where))
@@ -35,15 +36,14 @@ def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
     checkpoint = require_key(spec, "inference.checkpoint", where)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "inference.checkpoint")
-    mode, segments = clips_of(spec, spec.inference.video_inf_mode, spec.inference)
+    selection = clip_selection(spec, spec.inference.video_inf_mode, spec.inference)
     scores = score_videos(
         network,
         videos,
         spec,
-        mode=mode,
-        segments=segments,
-        batch_size=spec.inference.batch_size,
+        selection,
         gpu_ids=spec.inference.gpu_ids,
+        min_batch_size=spec.inference.batch_size,
     )
     names = {index: name for name, index in spec.dataset.label_map.items()}
     for video, clips in zip(videos, scores, strict=True):
