@@ -98,7 +98,7 @@ class Evil:
 
 @pytest.mark.parametrize("content", [{"a": Evil()}, Evil(), [1], {"a": 1}])
 def test_nothing_but_tensors_is_unpickled(content, key, tmp_path, monkeypatch):
-    """Whoever knows the key can encrypt whatever they like."""
+    """Anybody who knows the key can encrypt anything."""
     monkeypatch.chdir(tmp_path)
     kind, secret = encryption.encrypt(pickle.dumps(content))
     torch.save({"state_dict": secret, encrypted.KIND: kind}, "a.pth")

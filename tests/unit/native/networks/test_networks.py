@@ -24,7 +24,7 @@ VARIANTS = {case["name"]: case for case in read_golden("networks.json")}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_names_shapes_and_their_order_are_nvidias(name):
+def test_names_shapes_and_their_order_are_those_of_nvidias_code(name):
     golden = VARIANTS[name]
     with torch.device("meta"):
         network = networks.build(model_section(**golden["model"]), golden["classes"])
@@ -58,7 +58,7 @@ LOGITS |= {f"{name}_small": VARIANTS[name] for name in CHECKED}
 
 
 @pytest.mark.parametrize("name", LOGITS)
-def test_logits_are_nvidias(name):
+def test_logits_are_those_of_nvidias_code(name):
     golden = LOGITS[name]
     values = {"classes": golden.get("classes"), **golden["model"]}
     model = model_section(**{key: v for key, v in values.items() if key != "classes"})

@@ -44,7 +44,7 @@ def copy_of(trained, folder, drawn, **changes):
     return write_spec(folder / "spec.yaml", drawn, folder / "results", **changes)
 
 
-def test_it_learns_and_leaves_taos_files(trained):
+def test_a_training_learns_and_writes_taos_files(trained):
     folder = results(trained)
     losses = [loss for _, loss, _ in curve(folder)]
     assert len(losses) == 3
@@ -81,7 +81,7 @@ def test_status_lines_are_taos(trained):
     ] == [(0, 6, 2, 18), (1, 12, 2, 18), (2, 18, 2, 18)]
 
 
-def test_the_checkpoint_is_lightnings(trained):
+def test_the_checkpoint_has_lightnings_format(trained):
     path = results(trained) / "ar_model_latest.pth"
     checkpoint = torch.load(path, weights_only=True)
     assert list(checkpoint)[:8] == [
@@ -105,7 +105,7 @@ def test_the_checkpoint_is_lightnings(trained):
     assert batches["total"]["ready"] == 18
 
 
-def test_it_starts_without_pytorchs_compiler_and_exporter(trained):
+def test_a_training_imports_neither_pytorchs_compiler_nor_its_exporter(trained):
     imported = (trained.parent / "train.stderr").read_text()
     assert "torch.optim" in imported
     assert "torch._dynamo" not in imported  # takes 1.7 s
@@ -241,7 +241,7 @@ def test_a_training_resumes_exactly_from_a_step(step, trained, drawn, tmp_path):
     assert curve(results(spec)) == expected
 
 
-def test_a_finished_training_is_left_as_it_is(trained):
+def test_a_finished_training_changes_nothing_when_it_is_run_again(trained):
     before = {path.name: path.stat().st_mtime_ns for path in results(trained).glob("model_*")}
     lines = len(statuses(results(trained)))
     text = (results(trained) / "status.json").read_text()
@@ -292,13 +292,13 @@ def rate_of(spec) -> float:
     return checkpoint["optimizer_states"][0]["param_groups"][0]["lr"]
 
 
-def test_rates_fall_at_the_steps(drawn, tmp_path):
+def test_the_rate_falls_at_the_steps(drawn, tmp_path):
     spec = write_spec(tmp_path / "spec.yaml", drawn, tmp_path / "results")
     assert train(spec, "train.num_epochs=2", "train.optim.lr_steps=[1]") == 0
     assert rate_of(spec) == pytest.approx(0.0002)
 
 
-def test_rates_fall_when_the_monitored_loss_does_not(drawn, tmp_path):
+def test_the_rate_falls_when_the_monitored_loss_does_not(drawn, tmp_path):
     spec = write_spec(tmp_path / "spec.yaml", drawn, tmp_path / "results")
     options = ["lr_scheduler=AutoReduce", "patience=0", "min_lr=0", "lr_decay=0.5", "lr=1e-5"]
     assert train(spec, *(f"train.optim.{option}" for option in options)) == 0
@@ -321,7 +321,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(drawn, tmp_path, capsys):
     assert last["message"].startswith("Parameter validation error: The loss is nan")
 
 
-def test_fine_tuning_starts_from_the_other_experiments_weights(trained, drawn, tmp_path):
+def test_fine_tuning_starts_from_the_weights_of_another_training(trained, drawn, tmp_path):
     draw_tree(tmp_path / "data" / "train", 4, labels=["fall", "ride", "walk"])
     spec = write_spec(
         tmp_path / "spec.yaml",

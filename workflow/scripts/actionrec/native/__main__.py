@@ -45,20 +45,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if known.experiment_spec_file is None:
             raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
-        where = Path(known.experiment_spec_file)
-        spec = load_spec(where, overrides)
+        spec_path = Path(known.experiment_spec_file)
+        spec = load_spec(spec_path, overrides)
         reconcile_gpus(spec[known.task])
-        folder = results_dir(spec, known.task, where)
+        folder = results_dir(spec, known.task, spec_path)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
     if launch.is_needed(spec[known.task]):
         given = sys.argv[1:] if arguments is None else arguments
         return launch.run(given, spec[known.task].num_gpus, folder)
-    return _run(known.task, spec, where, folder)
+    return _run(known.task, spec, spec_path, folder)
 
 
-def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
+def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     """Run a task in this process; report any error in `folder`/status.json."""
     spec.results_dir = spec[task].results_dir = str(folder)
     failures = StatusLog(folder / "status.json")
@@ -69,10 +69,10 @@ def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
         startup.start_gpu(spec[task].gpu_ids)
     try:
         with _process_group(spec, task):
-            _check_supported(spec, task, where)
+            _check_supported(spec, task, spec_path)
             _export_key(spec)
             module = startup.fast_import(f"actionrec.native.{task}")
-            getattr(module, FUNCTIONS[task])(spec, where, log, folder)
+            getattr(module, FUNCTIONS[task])(spec, spec_path, log, folder)
     except launch.ReportedByAnotherRank:
         return 1
     except InputError as error:
@@ -114,13 +114,13 @@ def _process_group(spec: DictConfig, task: str) -> AbstractContextManager[None]:
     return module.process_group(spec[task])
 
 
-def _check_supported(spec: DictConfig, task: str, where: Path) -> None:
-    require_key(spec, "dataset.label_map", where)
-    launch.check_world_size(spec[task], f"{where}: {task}")
+def _check_supported(spec: DictConfig, task: str, spec_path: Path) -> None:
+    require_key(spec, "dataset.label_map", spec_path)
+    launch.check_world_size(spec[task], f"{spec_path}: {task}")
     if OmegaConf.select(spec, f"{task}.trt_engine"):
         raise InputError(
             "The native engine runs no TensorRT engines.",
-            where=f"{where}: {task}.trt_engine",
+            where=f"{spec_path}: {task}.trt_engine",
             fix="remove the key and set a checkpoint",
         )
 

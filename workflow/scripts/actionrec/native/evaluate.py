@@ -17,21 +17,21 @@ from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
 
 
-def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
+def evaluate(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> None:
     """Measure evaluate.checkpoint on evaluate.test_dataset_dir; print and log it as TAO 7.3 does.
 
-    `where` is the spec's file. With several clips a video (video_eval_mode conv or all,
-    native.test_segments) a video's prediction is the class of the highest mean probability. TAO
-    counts clips instead of videos; its figures are logged, too, as clip_accuracy and
-    clip_m_accuracy. Raises `InputError` for videos, or a checkpoint, that do not fit the spec.
+    With several clips a video (video_eval_mode conv or all, native.test_segments) a video's
+    prediction is the class of the highest mean probability. TAO counts clips instead of videos; its
+    figures are logged, too, as clip_accuracy and clip_m_accuracy. Raises `InputError` for videos,
+    or a checkpoint, that do not fit the spec.
     """
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
-    root = Path(require_key(spec, key, where))
+    root = Path(require_key(spec, key, spec_path))
     videos = list_labelled_videos(root, labels, key, spec.model.model_type)
     check_dataset_size(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
     warn_of_short_videos(videos, spec)
-    checkpoint = require_key(spec, "evaluate.checkpoint", where)
+    checkpoint = require_key(spec, "evaluate.checkpoint", spec_path)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "evaluate.checkpoint")
     selection = clip_selection(spec, spec.evaluate.video_eval_mode, spec.evaluate)

@@ -20,16 +20,16 @@ OUTPUT = "fc_pred"
 TOLERANCE = 1e-4  # relative to the largest logit
 
 
-def export(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
+def export(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> None:
     """Write export.checkpoint to export.onnx_file, by default the checkpoint's name with .onnx.
 
-    `where` is the spec's file. The interface is TAO 7.3's: the input `input_rgb` has the shape
-    (batch, 3, T, H, W), for 2d (batch, 3 * T, H, W), `input_of` has 2 in place of 3, and a joint
-    network has both inputs. The output `fc_pred` holds logits (batch, classes). The batch size is
-    free, and batch normalisation is folded into the convolutions. Raises `InputError` if the file
-    exists, as TAO does, and `RuntimeError` if ONNX Runtime's logits differ from PyTorch's.
+    The interface is TAO 7.3's: the input `input_rgb` has the shape (batch, 3, T, H, W), for 2d
+    (batch, 3 * T, H, W), `input_of` has 2 in place of 3, and a joint network has both inputs. The
+    output `fc_pred` holds logits (batch, classes). The batch size is free, and batch normalisation
+    is folded into the convolutions. Raises `InputError` if the file exists, as TAO does, and
+    `RuntimeError` if ONNX Runtime's logits differ from PyTorch's.
     """
-    checkpoint = require_key(spec, "export.checkpoint", where)
+    checkpoint = require_key(spec, "export.checkpoint", spec_path)
     target = Path(spec.export.onnx_file or Path(checkpoint).with_suffix(".onnx"))
     if target.exists():
         raise InputError(

@@ -20,20 +20,20 @@ from actionrec.spec.load import require_key
 from actionrec.utils.files import replacing
 
 
-def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
+def infer(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> None:
     """Predict the videos of inference.inference_dataset_dir.
 
-    `where` is the spec's file. Prints a line `path : ['label']` for each video, with one label for
-    each clip, as TAO 7.3 does. Writes `folder`/predictions.csv with the columns video, prediction,
-    and each label's probability, averaged over the clips. Raises `InputError` for videos, or a
-    checkpoint, that do not fit the spec.
+    Prints a line `path : ['label']` for each video, with one label for each clip, as TAO 7.3 does.
+    Writes `folder`/predictions.csv with the columns video, prediction, and each label's
+    probability, averaged over the clips. Raises `InputError` for videos, or a checkpoint, that do
+    not fit the spec.
     """
     key = "inference.inference_dataset_dir"
-    root = Path(require_key(spec, key, where))
+    root = Path(require_key(spec, key, spec_path))
     videos = list_videos(root, key, spec.model.model_type)
     check_dataset_size(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
     warn_of_short_videos(videos, spec)
-    checkpoint = require_key(spec, "inference.checkpoint", where)
+    checkpoint = require_key(spec, "inference.checkpoint", spec_path)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "inference.checkpoint")
     selection = clip_selection(spec, spec.inference.video_inf_mode, spec.inference)

@@ -57,13 +57,14 @@ def score_videos(
     processes = launch.local_world_size(len(gpu_ids))
     device = process_group.select_device(gpu_ids)
     precision.apply_memory_format(network.to(device).eval(), spec, device)
-    frame_bytes = spare_memory() // processes
+    frame_bytes = spare_memory() // processes  # measured once, before anything is allocated
 
     def dataset_of(part: Sequence[Video], num_caches: int) -> EvalDataset:
         """Return the clips of some videos, with memory for one of several frame caches."""
         memory = FrameMemory(frame_bytes // num_caches)
         return EvalDataset(part, spec, memory, selection, only_pass=True)
 
+    # On a CPU each core reads the frames of its batches itself, and never waits for another.
     workers = 0 if device.type == "cpu" else num_workers(spec)
     dataset = dataset_of(shard, max(1, workers))
     longest_clip = max(dataset.lengths, default=1)
@@ -78,7 +79,7 @@ def score_videos(
     with progress.progress_bar(len(dataset), "clips") as bar:
         predictor = Predictor(network, device, spec, plan, bar)
         if device.type == "cpu":
-            # Parts of about one batch each: no core is left with much when the others are done.
+            # Parts of about one batch each, as many for each core: they end at the same time.
             clips_per_part = plan.batch_size(longest_clip)
             videos_per_part = max(1, clips_per_part * len(shard) // max(1, len(dataset)))
             parts = split_evenly(shard, videos_per_part, plan.parallel)
@@ -108,6 +109,7 @@ class Predictor:
         batches = equal_length_batches(dataset.lengths, self.plan.batch_size)
         loader = eval_dataloader(dataset, batches, num_workers)
         scores: defaultdict[int, list[Tensor]] = defaultdict(list)  # of clips, by video
+        # A video's clips may come in several batches, but always in their order.
         for batch in prefetch_to_device(loader, self.device):
             logits = self.network(transforms.normalise(batch, self.spec))
             probabilities = logits.softmax(dim=1).cpu()

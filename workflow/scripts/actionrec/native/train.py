@@ -30,15 +30,15 @@ from actionrec.native.training.validation import validate
 from actionrec.spec import native_keys
 
 
-def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> None:
+def train(spec: DictConfig, spec_path: Path, status: StatusLog, folder: Path) -> None:
     """Train the spec's network and write checkpoints to `folder`, as TAO 7.3 does.
 
-    `where` is the spec's file. A training whose folder holds ar_model_latest.pth resumes from it,
-    and its losses are those of a training without interruption. Raises `InputError` before the
-    first step for input that would make it fail later, and when the loss is not finite.
+    A training whose folder holds ar_model_latest.pth resumes from it, and its losses are those of a
+    training without interruption. Raises `InputError` before the first step for input that would
+    make it fail later, and when the loss is not finite.
     """
     with _locked(folder) if launch.rank() == 0 else nullcontext():
-        state = build_train_state(spec, where, status, folder)
+        state = build_train_state(spec, spec_path, status, folder)
         resume(state)
         status.write("Starting Training Loop.", status="STARTED")
         _train_epochs(state)
@@ -67,6 +67,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _train_epochs(state: TrainState) -> None:
     """Train from the present epoch and batch to the last epoch."""
     epochs, clips = native_keys.epochs(state.spec), state.train_sampler.num_clips
+    # Clips of all ranks; the last batch of an epoch may be smaller, hence the minimum below.
     batch_size = state.spec.dataset.batch_size * launch.world_size()
     done = state.epoch * clips + state.batch_idx * batch_size
     stopping = state.early_stopping
@@ -78,6 +79,7 @@ def _train_epochs(state: TrainState) -> None:
             metrics = {"lr": state.optimizer.param_groups[0]["lr"]}
             metrics |= _end_epoch(state, start)
             _print_metrics(bar, state, metrics, time.monotonic() - start)
+            # After the checkpoint of this epoch, which says that it has ended.
             state.epoch, state.batch_idx = state.epoch + 1, 0
             state.epoch_ended = False
             state.totals.zero_()
@@ -126,9 +128,11 @@ def _end_epoch(state: TrainState, start: float) -> dict[str, float]:
     """Validate, log, step the schedule, and save; return the epoch's metrics."""
     loss, accuracy = _checked_averages(state, collectives.all_reduce(state.totals))
     metrics = {"train_loss": loss, "train_acc_1": accuracy}
+    # The lines of status.json come in TAO's order: validation, progress, training.
     metrics |= _validate_if_due(state)
     _log_progress(state, time.monotonic() - start)
     state.status.write("Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy})
+    # Everything that a resumed training needs is up to date before the checkpoint is saved.
     lr_monitor = state.spec.train.optim.lr_monitor
     lr_schedules.step_after_epoch(state.lr_scheduler, metrics, lr_monitor)
     state.early_stopping.update(metrics)

@@ -66,6 +66,7 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError("The checkpoint does not exist.", where=f"spec: {where}", found=path)
     try:
+        # Mapped, a checkpoint is not read into memory as a whole; only zip files can be.
         checkpoint = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
@@ -173,6 +174,7 @@ def _check_tensors(
         for name in [*expected, *(name for name in found if name not in expected)]
         if found.get(name) != expected.get(name)
     ]
+    # Of a wrong backbone nearly all tensors differ; three tell enough.
     shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
     raise InputError(
         "The weights are of another network than the spec's model section names.",
@@ -205,6 +207,7 @@ def loops_state(epoch: int, global_step: int, batch_idx: int, num_batches: int) 
     def progress(total: int, current: int, *names: str) -> dict[str, dict[str, int]]:
         return {"total": dict.fromkeys(names, total), "current": dict.fromkeys(names, current)}
 
+    # `total` counts over the training, `current` within the epoch.
     stages = ("ready", "completed", "started", "processed")
     none = progress(0, 0, *stages)
     idle = {"state_dict": {}, "batch_progress": {**none, "is_last_batch": False}}

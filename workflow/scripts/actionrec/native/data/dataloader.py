@@ -66,6 +66,8 @@ class DataLoader:
             for number, keys in enumerate(self.batch_sampler):
                 if not self._buffers:
                     self._start()
+                # The buffers are used in a ring. Requests run ahead of deliveries by PREFETCHED, so
+                # this one's buffer belongs to the oldest batch, which is no longer valid.
                 pending.append(self._request(number % NUM_BUFFERS, keys))
                 if not self._workers or len(pending) > PREFETCHED:
                     yield pending.popleft().result()
@@ -96,6 +98,8 @@ class DataLoader:
         if not self._workers:
             collate(self.dataset, buffer, count, places)
             return PendingBatch(batch, [])
+        # A video's frames are in the memory of one worker, so this one writes all its clips. Each
+        # clip has a fixed position: it does not matter which worker is done first.
         shares: dict[Worker, list[tuple[int, Any]]] = {}
         for position, key in places:
             owner = self._workers[self.dataset.video_of(key) % len(self._workers)]

@@ -120,6 +120,7 @@ class EvalDataset:
                 whole=model.input_type == "3d",
             )
         ]
+        # Counted in each worker on its own, which works because a video belongs to one of them.
         self._clips_left = Counter(index for index, _ in self._clips)
         size = (model.input_width, model.input_height)
         crops = augmentation.val_center_crop

@@ -1,4 +1,4 @@
-"""The prepared frames of videos: decoded, resized, and kept in memory as far as it goes."""
+"""The prepared frames of videos: decoded, resized, and kept while there is memory for them."""
 
 import math
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ class FrameCache:
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
         self._memory, self._expected_draws = memory, expected_draws
+        # Of each video: memory for all frames, which of them are decoded into it, and if all are.
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
         self._decoded = [np.zeros(len(video.images(stream)), bool) for video in videos]
         self._complete = [False] * len(videos)
@@ -46,6 +47,7 @@ class FrameCache:
             if pixels is not None:
                 self._fill(video, pixels, ids)
         if pixels is None:
+            # No memory: the frames are decoded for this clip alone, each once if it comes twice.
             frames = {i: self._decode(video, i) for i in np.unique(ids)}
             return [frames[i] for i in ids]
         return [pixels[i] for i in ids]
@@ -73,6 +75,7 @@ class FrameCache:
 
     def _allocate(self, video: int) -> np.ndarray | None:
         """Return the memory of a video's frames, or None if there is no space for them."""
+        # Asked for again in each read: other videos may have been forgotten since.
         if self._pixels[video] is None:
             self._pixels[video] = self._memory.allocate(self._shape(video))
         return self._pixels[video]
@@ -82,6 +85,7 @@ class FrameCache:
         decoded = self._decoded[video]
         whole = self._expected_draws >= len(decoded)
         wanted = np.arange(len(decoded)) if whole else np.unique(ids)
+        # Frames of earlier reads stay in place, so a read adds only what is still missing.
         for i in wanted[~decoded[wanted]]:
             pixels[i] = self._decode(video, i)
             decoded[i] = True

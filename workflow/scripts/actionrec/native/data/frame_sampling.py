@@ -27,9 +27,9 @@ def training_ids(
     As in TAO a consecutive clip may start one frame too late, and then wraps to the first frame.
     """
     if strategy == CONSECUTIVE:
-        last = n - length * rate + 1
+        last = n - length * rate + 1  # one more than the last start that fits, as in TAO
         return _stretch(int(rng.integers(last + 1)) if last > 0 else 0, n, length, rate)
-    part = n // length
+    part = n // length  # frames; the remainder at the end of the video is never used
     if part == 0:
         return np.sort(rng.integers(n, size=length))
     return np.arange(length) * part + rng.integers(part, size=length)
@@ -58,6 +58,7 @@ def clip_ids(
         return _interval_tiles(n, length)
     if mode == "conv":
         starts = n - length * rate + 1
+        # The starts themselves are spread evenly, so with many segments a start may come twice.
         firsts = _middles(starts, segments) if starts > 0 else [0]
         return [_stretch(first, n, length, rate) for first in firsts]
     return [np.arange(n)] if whole else _consecutive_tiles(n, length, rate)
@@ -65,6 +66,7 @@ def clip_ids(
 
 def _segments(n: int, length: int, strategy: str, rate: int, segments: int) -> list[np.ndarray]:
     """Spread clips evenly; a video that does not have so many gives each of its clips once."""
+    # All clips there are, each starting one frame later than the one before.
     if strategy == CONSECUTIVE:
         starts = range(max(1, n - length * rate + 1))
         clips = [_stretch(start, n, length, rate) for start in starts]
@@ -94,7 +96,7 @@ def _consecutive_tiles(n: int, length: int, rate: int) -> list[np.ndarray]:
 
 
 def _stretch(start: int, n: int, length: int, rate: int) -> np.ndarray:
-    """Return every `rate`-th frame from `start` on; past the end it goes on with the first."""
+    """Return every `rate`-th frame from `start` on; after the last frame comes the first."""
     return (start + np.arange(length) * rate) % n
 
 
@@ -143,6 +145,7 @@ def stream_clip_ids(
         longer_rate = rate if lengths[0] != lengths[1] else 1
         ids = centre_ids(n, longest, strategy, longer_rate)
         return [_per_stream(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))]
+    # All other modes choose the clips of the longer stream as for a network of one stream.
     clips = clip_ids(n, longest, strategy, rate, mode=mode, segments=segments, whole=whole)
     if mode == "all" and whole and strategy == CONSECUTIVE:
         return [(ids,) * len(lengths) for ids in clips]

@@ -12,12 +12,14 @@ from actionrec.native.data.dataloader import HELD
 def prefetch_to_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """Yield each batch on `device`; a GPU copies the next one while it works on the present one."""
     if device.type != "cuda":
+        # Copies, too, so that a batch stays valid as long as the consumer keeps it.
         yield from (batch.map(torch.clone) for batch in batches)
         return
     copy_stream = torch.cuda.Stream(device)
     following: tuple[Batch, torch.cuda.Event] | None = None
     copies: deque[torch.cuda.Event] = deque()
     for batch in batches:
+        # The consumer gets the batch before, whose copy has run during the step before.
         present, following = following, _start_copy(batch, device, copy_stream)
         if present is not None:
             yield _finish_copy(*present)

@@ -78,6 +78,7 @@ def gradient_buckets(
     if fast_links:
         first, *others = parameters
         return [others[::-1], [first]] if others else [[first]]
+    # Backward computes the gradients of the last layers first.
     buckets: list[list[nn.Parameter]] = []
     space = 0
     for parameter in reversed(parameters):

@@ -51,15 +51,17 @@ class Loaders:
     val: DataLoader | None
 
 
-def build_train_state(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> TrainState:
+def build_train_state(
+    spec: DictConfig, spec_path: Path, status: StatusLog, folder: Path
+) -> TrainState:
     """Return a training that has not begun.
 
-    `where` is the spec's file, `folder` that of the results. Raises `InputError` for any setting or
-    file that would make the training fail later.
+    `folder` is that of the results. Raises `InputError` for any setting or file that would make
+    the training fail later.
     """
     val_videos = _val_videos(spec)
     _check_metrics(spec, val_videos)
-    train_videos = _train_videos(spec, where)
+    train_videos = _train_videos(spec, spec_path)
     device = _set_up_device(spec)
     network = initial_network(spec).to(device)
     precision.apply_memory_format(network, spec, device)
@@ -99,9 +101,9 @@ def _set_up_device(spec: DictConfig) -> torch.device:
     return device
 
 
-def _train_videos(spec: DictConfig, where: Path) -> list[Video]:
+def _train_videos(spec: DictConfig, spec_path: Path) -> list[Video]:
     key = "dataset.train_dataset_dir"
-    root = Path(require_key(spec, key, where))
+    root = Path(require_key(spec, key, spec_path))
     videos = list_labelled_videos(root, spec.dataset.label_map, key, spec.model.model_type)
     num_clips = len(videos) * spec.dataset.clips_per_video
     batch_size = spec.dataset.batch_size

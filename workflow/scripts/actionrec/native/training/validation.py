@@ -38,7 +38,7 @@ def validate(state: TrainState, batches: Iterable[Batch]) -> tuple[float, float]
 def _broadcast_statistics(state: TrainState) -> None:
     """Give all ranks the running statistics of rank 0, which are those that it saves.
 
-    Weights are equal in all ranks anyway; batch normalisation sees another batch in each.
+    They differ between ranks, as batch normalisation sees another batch in each. Weights do not.
     """
     statistics = dict(state.network.named_buffers())
     collectives.broadcast(statistics.values())
