@@ -22,11 +22,11 @@ sys.path.insert(0, str(SCRIPTS))
 
 
 def prepare(folder: Path, options: argparse.Namespace):
-    """Return a training on drawn frames, which has not begun."""
+    """Return the state of a training on drawn frames, which has not begun."""
     from throughput import draw_set, write_spec
 
     from actionrec.native.status import StatusLog
-    from actionrec.native.train import _prepare
+    from actionrec.native.training.setup import build_train_state
 
     draw_set(folder / "data", options.videos, frames=40)
     where = write_spec(folder / "spec.yaml", folder / "data", 3, 1, 1, {})
@@ -40,32 +40,33 @@ def prepare(folder: Path, options: argparse.Namespace):
     ]
     results = folder / "results"
     results.mkdir()
-    return _prepare(load_spec(where, overrides), where, StatusLog(results / "status.json"), results)
+    spec = load_spec(where, overrides)
+    return build_train_state(spec, where, StatusLog(results / "status.json"), results)
 
 
-def epoch(training) -> float:
+def epoch(state) -> float:
     """Return the seconds of one epoch from the files on disk."""
-    from actionrec.native.training import steps
+    from actionrec.native.training.steps import train_step
 
     start = time.perf_counter()
-    for batch in training.clips:
-        steps.take(training, batch)
+    for batch in state.train_loader:
+        train_step(state, batch)
     return time.perf_counter() - start
 
 
-def network_alone(training, batch, batches: int) -> float:
+def network_alone(state, batch, num_batches: int) -> float:
     """Return the seconds of forward, backward and optimizer for as many batches."""
     import torch.nn.functional as F
 
     from actionrec.native.data import transforms
 
-    inputs = transforms.normalise(batch, training.spec)
+    inputs = transforms.normalise(batch, state.spec)
     start = time.perf_counter()
-    for _ in range(batches):
-        loss = F.cross_entropy(training.network(inputs), batch.labels)
-        training.optimizer.zero_grad(set_to_none=True)
+    for _ in range(num_batches):
+        loss = F.cross_entropy(state.network(inputs), batch.labels)
+        state.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        training.optimizer.step()
+        state.optimizer.step()
     return time.perf_counter() - start
 
 
@@ -83,15 +84,15 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the engine's command sets it
     with tempfile.TemporaryDirectory() as folder:
-        training = prepare(Path(folder), options)
-        training.network.train()
-        batch = next(iter(training.clips))
-        batches = len(training.order)
-        network_alone(training, batch, 2)
+        state = prepare(Path(folder), options)
+        state.network.train()
+        batch = next(iter(state.train_loader))
+        num_batches = len(state.train_sampler)
+        network_alone(state, batch, 2)
         shares = []
         for number in range(options.repeats):
-            whole = epoch(training)
-            pure = network_alone(training, batch, batches)
+            whole = epoch(state)
+            pure = network_alone(state, batch, num_batches)
             shares.append(pure / whole)
             print(f"epoch {number + 1}: {whole:.2f} s, network alone {pure:.2f} s")
     print(

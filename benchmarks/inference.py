@@ -1,4 +1,4 @@
-"""Measure clips a second of judging videos: PyTorch and ONNX Runtime, and a whole evaluation.
+"""Measure inference in clips a second: PyTorch and ONNX Runtime, and a whole evaluation.
 
 The network is ResNet18-3D at 224x224, in float32. First alone, on clips in memory, for batches of
 several sizes, on the CPU and, where there is one, on the GPU. PyTorch computes as the engine does,
@@ -37,10 +37,14 @@ from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # no
 
 from actionrec.native import batch_size, malloc, networks  # noqa: E402
 from actionrec.native.data import transforms  # noqa: E402
-from actionrec.native.data.datasets import FixedClips, load  # noqa: E402
-from actionrec.native.data.frame_memory import Memory  # noqa: E402
-from actionrec.native.data.videos import Video, list_classes  # noqa: E402
-from actionrec.native.export import _example, _write  # noqa: E402
+from actionrec.native.data.datasets import (  # noqa: E402
+    ClipSelection,
+    EvalDataset,
+    eval_dataloader,
+)
+from actionrec.native.data.frame_memory import FrameMemory  # noqa: E402
+from actionrec.native.data.videos import Video, list_labelled_videos  # noqa: E402
+from actionrec.native.export import example_inputs, write_onnx  # noqa: E402
 from actionrec.native.predictor import score_videos  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
@@ -58,15 +62,15 @@ def model_of(frames: int) -> dict:
     }
 
 
-def clips_per_second(judge: Callable[[], object], size: int, seconds: float) -> tuple[float, ...]:
+def clips_per_second(predict: Callable[[], object], size: int, seconds: float) -> tuple[float, ...]:
     """Return the median, least and most of five measurements that take some seconds together."""
     for _ in range(3):
-        judge()
+        predict()
     rates: list[float] = []
     while len(rates) < 5:
         start, count = time.perf_counter(), 0
         while (spent := time.perf_counter() - start) < seconds / 5 or not count:
-            judge()
+            predict()
             count += 1
         rates.append(count * size / spent)
     return statistics.median(rates), min(rates), max(rates)
@@ -75,14 +79,14 @@ def clips_per_second(judge: Callable[[], object], size: int, seconds: float) -> 
 def in_pytorch(
     network: torch.nn.Module, clips: np.ndarray | torch.Tensor, device: str
 ) -> Callable[[], object]:
-    """Return what judges clips that are on the device, and brings the logits back."""
+    """Return a function that predicts clips on the device, and copies the logits to the host."""
     there = torch.as_tensor(clips).to(device)
 
-    def judge() -> object:
+    def predict() -> object:
         with torch.inference_mode():
             return network(there).cpu()
 
-    return judge
+    return predict
 
 
 def in_onnxruntime(path: Path, clips: np.ndarray, device: str) -> Callable[[], object]:
@@ -95,11 +99,11 @@ def in_onnxruntime(path: Path, clips: np.ndarray, device: str) -> Callable[[], o
     binding.bind_ortvalue_input("input_rgb", value)
     binding.bind_output("fc_pred")
 
-    def judge() -> object:
+    def predict() -> object:
         session.run_with_iobinding(binding)
         return binding.copy_outputs_to_cpu()
 
-    return judge
+    return predict
 
 
 def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path) -> None:
@@ -107,7 +111,7 @@ def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path
     spec = make_spec({"model": model_of(frames)}, "benchmark")
     network = networks.build(spec.model, len(LABELS)).eval()
     path = folder / f"{frames}.onnx"
-    _write(network, _example(spec.model, 3), path)
+    write_onnx(network, example_inputs(spec.model, 3), path)
     devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
     for device in devices:
         network.to(device)
@@ -127,41 +131,42 @@ def alone(frames: int, sizes: dict[str, list[int]], seconds: float, folder: Path
 
 def inputs(videos: list[Video], spec: DictConfig) -> torch.Tensor:
     """Return what the network sees of the videos' centres; on zeros a CPU would be quicker."""
-    clips = FixedClips(videos, spec, Memory(0))
-    (batch,) = load(clips, [list(range(len(videos)))], workers=0)
+    clips = EvalDataset(videos, spec, FrameMemory(0))
+    (batch,) = eval_dataloader(clips, [list(range(len(videos)))], num_workers=0)
     return transforms.normalise(batch, spec)
 
 
 def by_cores(network: torch.nn.Module, clips: torch.Tensor, cores: int) -> Callable[[], object]:
-    """Return what has each of so many cores judge the clips four times, alone."""
-    judge = in_pytorch(network, clips, "cpu")
+    """Return a function that has each of so many cores predict the clips four times, alone."""
+    predict = in_pytorch(network, clips, "cpu")
     pool = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
-    return lambda: list(pool.map(lambda _: judge(), range(4 * cores)))
+    return lambda: list(pool.map(lambda _: predict(), range(4 * cores)))
 
 
 def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
-    """Score one clip of each video, then let the network alone judge as many at a time.
+    """Score one clip of each video, then predict as many at a time by the network alone.
 
-    Returns how many that are, clips a second of scoring, their share of what the network does
-    laid out and divided among cores as in scoring, and of what it does as PyTorch has it. It wants
-    a process of its own, as `evaluate` has.
+    Returns how many that are, the clips a second of scoring, their share of what the network does
+    with the memory format and the division among cores of scoring, and their share of what it does
+    with PyTorch's defaults. It needs a process of its own, as `evaluate` has.
     """
     spec = make_spec({"model": model_of(frames), "dataset": {"label_map": LABELS}}, "benchmark")
     network, plain = (networks.build(spec.model, len(LABELS)).eval().to(DEVICE) for _ in range(2))
-    videos = list_classes(data, LABELS, "benchmark")
+    videos = list_labelled_videos(data, LABELS, "benchmark")
     start = time.perf_counter()
-    score_videos(network, videos, spec, mode="center", segments=0, batch_size=1, gpu_ids=[0])
+    score_videos(network, videos, spec, ClipSelection(), gpu_ids=[0])
     seconds = time.perf_counter() - start
     rate = len(videos) / seconds
-    cores, sizes = batch_size.batches(network, spec.model, torch.device(DEVICE))
-    size = min(sizes(frames), len(videos))
+    plan = batch_size.plan_batches(network, spec.model, torch.device(DEVICE))
+    size = min(plan.batch_size(frames), len(videos))
     clips = inputs(videos[:size], spec)
     usual = clips_per_second(in_pytorch(plain, clips.contiguous(), DEVICE), size, seconds)[0]
     if DEVICE == "cpu":
-        judge, judged = by_cores(network, clips, cores), 4 * cores * size
+        predict = by_cores(network, clips, plan.parallel)
+        count = 4 * plan.parallel * size
     else:
-        judge, judged = in_pytorch(network, clips, DEVICE), size
-    return size, rate, rate / clips_per_second(judge, judged, seconds)[0], rate / usual
+        predict, count = in_pytorch(network, clips, DEVICE), size
+    return size, rate, rate / clips_per_second(predict, count, seconds)[0], rate / usual
 
 
 def scoring(frames: int, data: Path, turns: int = 3) -> None:

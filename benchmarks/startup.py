@@ -66,8 +66,8 @@ def engine(task: str) -> str:
     return (
         "from actionrec.native import __main__, startup\n"
         "startup.set_up_pytorch()\n"
-        f"startup.load('actionrec.native.{task}')\n"
-        "startup.end(0)"
+        f"startup.fast_import('actionrec.native.{task}')\n"
+        "startup.exit_fast(0)"
     )
 
 

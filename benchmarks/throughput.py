@@ -8,13 +8,13 @@ Ways, all with ResNet18-3D at 224x224 on frames of 320x240 read from PNG files:
 - the ceiling of each: the same training steps on one batch that stays on the GPU.
 
 Each training is a process of its own, without validation. The first epoch, in which frames are
-decoded, is stated apart. With --room the engine's frames are kept on a disk, or nowhere, as those
-of a set that the memory does not hold.
+decoded, is stated apart. With --frame-store the engine keeps frames on a disk, or nowhere, as for a
+dataset that does not fit into memory.
 
     python benchmarks/throughput.py --tao action_recognition
     python benchmarks/throughput.py --tao action_recognition --only-tao   # other forms of frames
     python benchmarks/throughput.py --gpus 1 2 --clips 64                  # clips of both together
-    python benchmarks/throughput.py --room memory disk none
+    python benchmarks/throughput.py --frame-store memory disk none
 """
 
 import argparse
@@ -54,7 +54,7 @@ FAST = {
     "train": {"cudnn": {"benchmark": True, "deterministic": False}},
 }
 CASES = {3: (32, 16), 32: (16, 4)}  # frames a clip: batch size, clips a video
-ROOMS = {"memory": "", "disk": ", frames on disk", "none": ", frames decoded each time"}
+FRAME_STORES = {"memory": "", "disk": ", frames on disk", "none": ", frames decoded each time"}
 
 
 def draw_video(folder: Path, label: str, seed: int, frames: int, image_format: ImageFormat) -> None:
@@ -124,12 +124,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def room_for_frames(room: str, folder: Path) -> dict[str, str]:
+def frame_store_variables(store: str, folder: Path) -> dict[str, str]:
     """Return the variables by which the engine keeps frames in memory, on disk or nowhere."""
-    if room == "memory":
+    if store == "memory":
         return {}
     nowhere = {"ACTIONREC_FRAME_MEMORY": "0"}
-    return nowhere if room == "none" else nowhere | {"ACTIONREC_FRAME_DISK": str(folder)}
+    return nowhere if store == "none" else nowhere | {"ACTIONREC_FRAME_DISK": str(folder)}
 
 
 def seconds_of_task(
@@ -155,22 +155,21 @@ def ceiling(spec: Path, batches: int = 60) -> float:
     """Return clips a second of the engine's training steps on a batch that stays on the GPU."""
     import torch
 
-    from actionrec.native.data.dataloader import Batch, on_device
+    from actionrec.native.data.prefetch import prefetch_to_device
     from actionrec.native.status import StatusLog
-    from actionrec.native.train import _prepare
-    from actionrec.native.training import steps
+    from actionrec.native.training.setup import build_train_state
+    from actionrec.native.training.steps import train_step
 
     folder = spec.with_suffix("") / "ceiling"
     folder.mkdir(parents=True)
-    training = _prepare(load_spec(spec), spec, StatusLog(folder / "status.json"), folder)
-    training.network.train()
-    batch = next(iter(on_device(training.clips, training.device)))
-    assert isinstance(batch, Batch)
+    state = build_train_state(load_spec(spec), spec, StatusLog(folder / "status.json"), folder)
+    state.network.train()
+    batch = next(iter(prefetch_to_device(state.train_loader, state.device)))
     for number in range(20 + batches):
         if number == 20:
             torch.cuda.synchronize()
             start = time.perf_counter()
-        steps.take(training, batch)
+        train_step(state, batch)
     torch.cuda.synchronize()
     return batches * len(batch) / (time.perf_counter() - start)
 
@@ -192,13 +191,13 @@ class Table:
         epochs: int,
         repeats: int,
         extra: dict,
-        room: str = "memory",
+        store: str = "memory",
         top: str | None = None,
     ) -> None:
         """Add a row for each of some equal trainings; `top` is the way that is their ceiling."""
         for repeat in range(repeats):
             spec = self._spec(data, epochs, extra)
-            wall = seconds_of_task(command, "train", spec, room_for_frames(room, self.work))
+            wall = seconds_of_task(command, "train", spec, frame_store_variables(store, self.work))
             spent = seconds_of_epochs(spec)
             later = [self.clips / seconds for seconds in spent[1:]]
             self._add(
@@ -242,8 +241,8 @@ def measure(root: Path, table: Table) -> list[dict]:
         return table.rows
     for way, extra in (("ours, TF32 as TAO", {}), ("ours, fp16", FAST)):
         top = f"ceiling, {way}"
-        for gpus, room in product(options.gpus, options.room):
-            name = way + ("" if gpus == 1 else f", {gpus} GPUs") + ROOMS[room]
+        for gpus, store in product(options.gpus, options.frame_store):
+            name = way + ("" if gpus == 1 else f", {gpus} GPUs") + FRAME_STORES[store]
             own = {**extra, "train": {**extra.get("train", {}), "num_gpus": gpus}}
             table.train(
                 name,
@@ -252,7 +251,7 @@ def measure(root: Path, table: Table) -> list[dict]:
                 options.epochs,
                 options.repeats,
                 own,
-                room,
+                store,
                 top if gpus == 1 else None,
             )
         table.ceiling(top, root / PNG, extra)
@@ -296,7 +295,7 @@ def main() -> None:
     parser.add_argument("--tao-epochs", type=int, default=2, help="epochs after the first")
     parser.add_argument("--only-tao", action="store_true", help="on all forms of frames")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1])
-    parser.add_argument("--room", nargs="+", default=["memory"], choices=list(ROOMS))
+    parser.add_argument("--frame-store", nargs="+", default=["memory"], choices=list(FRAME_STORES))
     parser.add_argument("--clips", type=int, help="of a video and epoch")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)

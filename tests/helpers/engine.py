@@ -1,4 +1,4 @@
-"""Golden values, drawn frame trees and trained runs that the engine's tests share."""
+"""Golden values, drawn folders of frames and finished trainings that the engine's tests share."""
 
 import json
 import os
@@ -22,7 +22,7 @@ GOLDEN = DATA / "golden"
 CODE = REPOSITORY / "workflow" / "scripts"
 LABELS = {"fall": 0, "ride": 1}
 
-torch.set_num_threads(1)  # nothing here is large enough to share
+torch.set_num_threads(1)  # nothing here is large enough for several threads
 
 
 def read_golden(name: str):
@@ -87,7 +87,9 @@ def assert_drawn_from(expected: Mapping[Hashable, float], draws: Iterable[Hashab
 def augmented(clips: Sequence[np.ndarray], spec, rng: np.random.Generator) -> list[np.ndarray]:
     """Return the streams of a clip, (T, H, W, C) each, cropped and mirrored as a training would."""
     height, width = clips[0].shape[1:3]
-    crop, flip = transforms.draw((width, height), spec.model, spec.dataset.augmentation_config, rng)
+    crop, flip = transforms.draw_augmentation(
+        (width, height), spec.model, spec.dataset.augmentation_config, rng
+    )
     cropped = (np.stack([crop(frame) for frame in clip]) for clip in clips)
     return [clip[:, :, ::-1] if flip else clip for clip in cropped]
 
@@ -113,7 +115,7 @@ def golden_flow(index: int, width: int, height: int) -> tuple[np.ndarray, np.nda
 
 
 def draw_flow(video: Path, suffix: str = "jpg") -> None:
-    """Draw flow beside a video's frames: brighter in u for one class, in v for the other."""
+    """Draw flow next to a video's frames: brighter in u for one class, in v for the other."""
     names = sorted(entry.stem for entry in (video / "rgb").iterdir())[:-1]
     bright = "uv"[sorted(LABELS).index(video.parent.name)] if video.parent.name in LABELS else "u"
     with Image.open(next((video / "rgb").iterdir())) as image:
@@ -156,7 +158,7 @@ def write_spec(path: Path, data: Path, results: Path, **changes: object) -> Path
         "dataset.augmentation_config.rgb_input_mean": [0.5],
         "dataset.augmentation_config.rgb_input_std": [0.5],
         "train.num_epochs": 3,
-        "train.optim.lr": 0.002,  # ends far from any doubt, however a processor rounds
+        "train.optim.lr": 0.002,  # the predictions are clear, however a processor rounds
         "evaluate.checkpoint": latest,
         "evaluate.test_dataset_dir": str(data / "val"),
         "inference.checkpoint": latest,
@@ -180,7 +182,7 @@ def command(task: str, spec: Path | None, *overrides: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment that finds the package, whatever is installed."""
+    """Return an environment in which Python finds this package, whatever is installed."""
     path = os.pathsep.join(filter(None, (str(CODE), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
 
@@ -231,7 +233,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder like `drawn`, with optical flow beside the frames."""
+    """Return a folder like `drawn`, with optical flow next to the frames."""
     root = tmp_path_factory.mktemp("moving")
     for part, videos in (("train", 6), ("val", 4)):
         draw_tree(root / part, videos)
@@ -242,9 +244,9 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the spec of a training that ran to its end, in a process of its own.
+    """Return the spec of a finished training, which ran in a process of its own.
 
-    Beside it are what the process printed and, in train.stderr, all that it imported.
+    In the same folder are its stdout and, in train.stderr, a list of all modules it imported.
     """
     root = tmp_path_factory.mktemp("trained")
     spec = write_spec(root / "spec.yaml", drawn, root / "results")

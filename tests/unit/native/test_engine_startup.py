@@ -1,4 +1,4 @@
-"""How commands of the engine begin and end."""
+"""The start and the end of the engine's commands."""
 
 import ctypes
 import os
@@ -15,20 +15,20 @@ from helpers.engine import command, environment, statuses
 
 LATER = """
 from actionrec.native import startup
-startup.load("actionrec.native.{task}")
+startup.fast_import("actionrec.native.{task}")
 import torch
 empty = torch.zeros(2, 3, device="meta")
 try:
     torch.nn.functional.layer_norm(empty, (3,))
 except NotImplementedError:
-    print("spared")
+    print("skipped")
 import torch._meta_registrations
 print(*torch.nn.functional.layer_norm(empty, (3,)).shape)
 """
 
 
 class Driver:
-    """Stands in for CUDA's driver; the call `failing` gives an error."""
+    """A stand-in for CUDA's driver; its call `failing` returns an error."""
 
     def __init__(self, failing: str = "") -> None:
         self.failing, self.calls, self.threads = failing, [], set()
@@ -51,7 +51,7 @@ class Driver:
 
 @pytest.fixture
 def with_driver(monkeypatch):
-    """Return a function that puts a driver in the place of CUDA's."""
+    """Return a function that replaces CUDA's driver."""
     load = ctypes.CDLL
 
     def put(driver: Driver) -> Driver:
@@ -64,7 +64,7 @@ def with_driver(monkeypatch):
 
 
 @pytest.mark.usefixtures("on_a_cpu")
-def test_the_gpu_starts_beside_the_import_of_pytorch(trained, tmp_path, with_driver):
+def test_the_gpu_starts_in_a_thread_during_the_import_of_pytorch(trained, tmp_path, with_driver):
     driver = with_driver(Driver())
     options = ["-e", str(trained), f"results_dir={tmp_path}", "evaluate.gpu_ids=[2]"]
     assert main(["evaluate", *options]) == 0
@@ -75,13 +75,13 @@ def test_the_gpu_starts_beside_the_import_of_pytorch(trained, tmp_path, with_dri
 
 
 @pytest.mark.parametrize("failing", ["cuInit", "cuDeviceGet"])
-def test_without_a_gpu_the_driver_is_left_alone(failing, trained, tmp_path, with_driver):
+def test_without_a_gpu_no_context_is_created(failing, trained, tmp_path, with_driver):
     driver = with_driver(Driver(failing))
     assert main(["evaluate", "-e", str(trained), f"results_dir={tmp_path}"]) == 0
     assert driver.calls[-1][0] == failing
 
 
-def test_what_nobody_could_read_is_told_by_the_exit_code(trained, tmp_path):
+def test_lost_output_is_reported_by_the_exit_code(trained, tmp_path):
     words = command("evaluate", trained, f"results_dir={tmp_path}")
     buffered = {**environment(), "PYTHONUNBUFFERED": ""}
     with Path("/dev/full").open("w") as full:
@@ -91,15 +91,19 @@ def test_what_nobody_could_read_is_told_by_the_exit_code(trained, tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_operators_that_a_task_does_not_import_can_be_imported_later(task):
+def test_meta_operators_that_a_task_skips_can_be_imported_later(task):
     words = [sys.executable, "-c", LATER.format(task=task)]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["spared", "2 3"], done.stderr
+    assert done.stdout.splitlines() == ["skipped", "2 3"], done.stderr
 
 
-def test_why_pytorch_cannot_be_imported_is_told(tmp_path):
+def test_the_reason_is_shown_if_pytorch_cannot_be_imported(tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so is missing')")
-    words = [sys.executable, "-c", "from actionrec.native import startup; startup.load('torch')"]
+    words = [
+        sys.executable,
+        "-c",
+        "from actionrec.native import startup; startup.fast_import('torch')",
+    ]
     path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
     done = subprocess.run(
         words, env={**environment(), "PYTHONPATH": path}, capture_output=True, text=True

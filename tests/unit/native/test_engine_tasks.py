@@ -42,7 +42,7 @@ def test_evaluate_prints_and_logs_as_tao(trained, capsys):
 
 
 @pytest.mark.parametrize("mode", ["conv", "all"])
-def test_several_clips_give_one_vote_a_video(mode, trained, tmp_path, capsys):
+def test_several_clips_of_a_video_give_one_prediction(mode, trained, tmp_path, capsys):
     options = [f"evaluate.video_eval_mode={mode}", "evaluate.video_num_segments=3"]
     assert main(["evaluate", "-e", str(trained), f"results_dir={tmp_path}", *options]) == 0
     kpi = statuses(tmp_path / "evaluate")[-1]["kpi"]
@@ -75,13 +75,13 @@ def test_inference_prints_as_tao_and_writes_probabilities(trained, drawn, capsys
         assert float(row["fall"]) + float(row["ride"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_inference_names_one_label_a_clip(trained, tmp_path, capsys):
+def test_inference_prints_a_label_for_each_clip(trained, tmp_path, capsys):
     options = ["inference.video_inf_mode=conv", "inference.video_num_segments=3"]
     assert main(["inference", "-e", str(trained), f"results_dir={tmp_path}", *options]) == 0
     assert all(line.count("'") == 6 for line in capsys.readouterr().out.splitlines())
 
 
-def test_export_is_taos_interface_with_pytorchs_logits(trained, capsys):
+def test_export_has_taos_interface_and_pytorchs_logits(trained, capsys):
     assert main(["export", "-e", str(trained)]) == 0
     path = trained.parent / "results" / "export" / "model.onnx"
     assert shape_of(statuses(path.parent)) == shape_of(golden_lines("export"))
@@ -108,7 +108,7 @@ def test_export_is_taos_interface_with_pytorchs_logits(trained, capsys):
 
 
 @pytest.mark.slow
-def test_a_3d_network_goes_all_the_way(drawn, tmp_path):
+def test_a_3d_network_runs_all_tasks(drawn, tmp_path):
     spec = write_spec(
         tmp_path / "spec.yaml",
         drawn,
@@ -151,7 +151,7 @@ def test_exit_codes_and_messages_of_the_command(drawn, tmp_path):
         ("export", ["model.rgb_seq_length=3"], "another network"),
     ],
 )
-def test_what_does_not_fit_the_checkpoint_is_refused(
+def test_a_spec_that_does_not_fit_the_checkpoint_is_refused(
     task, overrides, message, trained, tmp_path, capsys
 ):
     options = [f"results_dir={tmp_path}", f"export.onnx_file={tmp_path / 'model.onnx'}"]

@@ -25,7 +25,7 @@ from helpers.engine import statuses, write_spec
         ),
     ],
 )
-def test_a_2d_network_goes_all_the_way(model_type, inputs, moving, tmp_path, capsys):
+def test_a_2d_network_of_flow_runs_all_tasks(model_type, inputs, moving, tmp_path, capsys):
     results = tmp_path / "results"
     changes = {"model.model_type": model_type, "model.of_seq_length": 3}
     changes |= {"model.dropout_ratio": 0.0, "train.optim.lr": 0.003}
@@ -55,7 +55,7 @@ def test_a_2d_network_goes_all_the_way(model_type, inputs, moving, tmp_path, cap
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_joint_training_without_flow_ends_before_it_starts(drawn, tmp_path, capsys):
+def test_a_joint_training_without_flow_fails_before_it_starts(drawn, tmp_path, capsys):
     results = tmp_path / "results"
     spec = write_spec(tmp_path / "spec.yaml", drawn, results, **{"model.model_type": "joint"})
     assert main(["train", "-e", str(spec)]) == 1

@@ -1,4 +1,4 @@
-"""Memory that a CPU's tensors free: it is there for the next ones."""
+"""The memory of freed tensors on a CPU is used again."""
 
 import platform
 import resource
@@ -18,7 +18,7 @@ if "kept" in sys.argv:
     malloc.keep_freed()
 def fill():
     torch.ones({64 * 2**20}, dtype=torch.uint8)
-for _ in range(10):  # glibc finds aligned room among what is free after some turns
+for _ in range(10):  # glibc finds aligned free memory only after some rounds
     fill()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(5):

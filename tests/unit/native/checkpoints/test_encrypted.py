@@ -1,4 +1,4 @@
-"""Encrypted checkpoints, where a Python for NVIDIA's encryption is found."""
+"""Encrypted checkpoints; skipped where no Python for NVIDIA's encryption is found."""
 
 import os
 import pickle
@@ -40,7 +40,7 @@ def small() -> dict:
     return {"state_dict": state, "epoch": 1}
 
 
-def test_only_the_weights_are_encrypted_and_come_back_equal(key, tmp_path):
+def test_only_the_weights_are_encrypted_and_they_are_equal_when_read(key, tmp_path):
     checkpoint = small()
     lightning.save(tmp_path / "a.pth", checkpoint, encrypt=True)
     raw = torch.load(tmp_path / "a.pth", weights_only=True)
@@ -61,7 +61,7 @@ def test_nvidias_code_is_given_no_encrypted_weights_without_the_key(key, tmp_pat
         pretrained.refuse_encrypted([clear, secret])
 
 
-def test_a_wrong_key_is_told(key, tmp_path, monkeypatch):
+def test_a_wrong_key_is_reported(key, tmp_path, monkeypatch):
     lightning.save(tmp_path / "a.pth", small(), encrypt=True)
     monkeypatch.setenv("TAO_KEY", "another")
     with pytest.raises(InputError, match=r"does not decrypt") as caught:
@@ -70,7 +70,7 @@ def test_a_wrong_key_is_told(key, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("key_saved_with", ["nvidia_tao", SECRET])
-def test_without_tao_key_the_public_one_holds(key_saved_with, tmp_path, monkeypatch):
+def test_without_tao_key_the_public_key_is_used(key_saved_with, tmp_path, monkeypatch):
     monkeypatch.setenv("TAO_KEY", key_saved_with)
     lightning.save(tmp_path / "a.pth", small(), encrypt=True)
     monkeypatch.delenv("TAO_KEY")
@@ -85,7 +85,7 @@ def test_without_tao_key_the_public_one_holds(key_saved_with, tmp_path, monkeypa
 def test_the_classes_of_every_network_are_counted(of, key, tmp_path):
     """Names and shapes are NVIDIA's, all with two classes; here the heads have seven."""
     shapes = read_golden("state_dicts.json")[of]["sd"]
-    heads = [name for name in shapes if name.removeprefix("model.") in lightning.HEADS]
+    heads = [name for name in shapes if name.removeprefix("model.") in lightning.CLASSIFIERS]
     state = {name: torch.zeros(7, *shapes[name][1:]) for name in heads}
     lightning.save(tmp_path / "a.pth", {"state_dict": state}, encrypt=True)
     assert lightning.num_classes_of(tmp_path / "a.pth") == 7
@@ -98,7 +98,7 @@ class Evil:
 
 @pytest.mark.parametrize("content", [{"a": Evil()}, Evil(), [1], {"a": 1}])
 def test_nothing_but_tensors_is_unpickled(content, key, tmp_path, monkeypatch):
-    """Whoever knows the key can encrypt whatever they like."""
+    """Anybody who knows the key can encrypt anything."""
     monkeypatch.chdir(tmp_path)
     kind, secret = encryption.encrypt(pickle.dumps(content))
     torch.save({"state_dict": secret, encrypted.KIND: kind}, "a.pth")
@@ -108,7 +108,7 @@ def test_nothing_but_tensors_is_unpickled(content, key, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["--x", "", 3, "a\0b"])
-def test_foreign_kinds_of_encryption_are_refused(kind, key, tmp_path):
+def test_unknown_kinds_of_encryption_are_refused(kind, key, tmp_path):
     torch.save({"state_dict": b"noise", encrypted.KIND: kind or ["x"]}, tmp_path / "a.pth")
     with pytest.raises(InputError, match="no encrypted checkpoint"):
         lightning.read(tmp_path / "a.pth", "here")
@@ -158,7 +158,7 @@ def test_a_wrong_or_empty_key_fails_the_task(trained):
 
 
 @pytest.mark.slow
-def test_a_killed_encrypted_training_goes_on(trained, drawn, tmp_path):
+def test_a_killed_encrypted_training_resumes(trained, drawn, tmp_path):
     spec = write_spec(
         tmp_path / "spec.yaml", drawn, tmp_path / "results", encryption_key=KEY_REFERENCE
     )
@@ -175,7 +175,7 @@ def test_a_killed_encrypted_training_goes_on(trained, drawn, tmp_path):
 
 
 @pytest.mark.slow
-def test_encrypted_weights_are_started_from_and_a_wrong_number_of_classes_is_told(
+def test_a_training_starts_from_encrypted_weights_and_a_wrong_number_of_classes_is_reported(
     trained, drawn, tmp_path
 ):
     weights = trained.parent / "results" / "train" / lightning.LATEST

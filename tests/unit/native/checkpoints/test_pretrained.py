@@ -1,4 +1,4 @@
-"""Pretrained weights of flow, joint and I3D networks, and ImageNet's."""
+"""Pretrained weights: TAO's rules for all networks, and ImageNet's."""
 
 import pytest
 import torch
@@ -11,8 +11,8 @@ from helpers.engine import LABELS, same
 
 
 def spec_of(**model):
-    model = {"rgb_pretrained_num_classes": 0, "of_pretrained_num_classes": 0, **model}
-    return make_spec({"model": model, "dataset": {"label_map": LABELS}}, "test")
+    own = {"rgb_seq_length": 2, "rgb_pretrained_num_classes": 0, "of_pretrained_num_classes": 0}
+    return make_spec({"model": own | model, "dataset": {"label_map": LABELS}}, "test")
 
 
 def saved(path, classes: int, **model):
@@ -39,8 +39,8 @@ def paths(folder, **files) -> dict[str, str]:
     return {f"{s}_pretrained_model_path": str(folder / f"{f}.pth") for s, f in files.items()}
 
 
-def test_a_joint_network_keeps_its_streams_classifiers_as_in_tao(streams):
-    joint = pretrained.start_network(
+def test_a_joint_network_keeps_the_classifiers_of_its_streams_as_in_tao(streams):
+    joint = pretrained.initial_network(
         spec_of(
             model_type="joint",
             rgb_pretrained_num_classes=5,  # the default, which TAO does not look at here
@@ -48,15 +48,17 @@ def test_a_joint_network_keeps_its_streams_classifiers_as_in_tao(streams):
         )
     )
     for stream in ("rgb", "of"):
-        file = lightning.weights(lightning.read(streams / f"{stream}.pth", "test"))
+        file = lightning.network_state_dict(lightning.read(streams / f"{stream}.pth", "test"))
         part = getattr(joint, f"model_{stream}").state_dict()
         assert all((part[name] == value).all() for name, value in file.items())
 
 
-def test_a_joint_network_takes_streams_of_other_classes_where_they_are_declared(streams, tmp_path):
+def test_a_joint_network_takes_streams_of_other_classes_if_the_spec_says_how_many(
+    streams, tmp_path
+):
     network = saved(tmp_path / "five.pth", 5)
     given = paths(tmp_path, rgb="five")
-    joint = pretrained.start_network(
+    joint = pretrained.initial_network(
         spec_of(model_type="joint", rgb_pretrained_num_classes=5, **given)
     )
     assert same(joint.model_rgb, network, "layer4.1.conv2.weight")
@@ -64,27 +66,29 @@ def test_a_joint_network_takes_streams_of_other_classes_where_they_are_declared(
     with pytest.raises(
         InputError, match=r"five\.pth has 5 classes; rgb_pretrained_num_classes is 3"
     ):
-        pretrained.start_network(spec_of(model_type="joint", rgb_pretrained_num_classes=3, **given))
+        pretrained.initial_network(
+            spec_of(model_type="joint", rgb_pretrained_num_classes=3, **given)
+        )
 
 
-def test_a_whole_joint_checkpoint_is_taken_in_2d_too(tmp_path):
+def test_a_whole_joint_checkpoint_loads_in_2d_too(tmp_path):
     network = saved(tmp_path / "joint.pth", 2, model_type="joint")
     given = paths(tmp_path, joint="joint")
-    assert all_same(pretrained.start_network(spec_of(model_type="joint", **given)), network)
+    assert all_same(pretrained.initial_network(spec_of(model_type="joint", **given)), network)
     saved(tmp_path / "joint.pth", 3, model_type="joint")
     with pytest.raises(InputError, match=r"joint\.pth has 3 classes, dataset.label_map 2"):
-        pretrained.start_network(spec_of(model_type="joint", **given))
+        pretrained.initial_network(spec_of(model_type="joint", **given))
 
 
-def test_flow_can_start_from_frames_in_2d_only(streams, tmp_path):
-    rgb = lightning.weights(lightning.read(streams / "rgb.pth", "test"))
-    started = pretrained.start_network(spec_of(model_type="of", **paths(streams, of="rgb")))
+def test_flow_can_start_from_weights_for_frames_in_2d_only(streams, tmp_path):
+    rgb = lightning.network_state_dict(lightning.read(streams / "rgb.pth", "test"))
+    started = pretrained.initial_network(spec_of(model_type="of", **paths(streams, of="rgb")))
     mean = rgb["conv1.weight"].mean(dim=1, keepdim=True)
     torch.testing.assert_close(started.conv1.weight.detach(), mean.expand(-1, 20, -1, -1))
     saved(tmp_path / "rgb3.pth", 2, input_type="3d")
     spec = spec_of(model_type="of", input_type="3d", **paths(tmp_path, of="rgb3"))
     with pytest.raises(InputError, match=r"conv1.weight: \(64, 3, 5, 7, 7\) instead of \(64, 2,"):
-        pretrained.start_network(spec)
+        pretrained.initial_network(spec)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +107,7 @@ def test_imagenet_weights_are_inflated(stream, imagenet):
     path, state = imagenet
     given = {f"{stream}_pretrained_model_path": str(path), "imagenet_pretrained": True}
     spec = spec_of(model_type=stream, input_type="3d", **given)
-    started = pretrained.start_network(spec).state_dict()
+    started = pretrained.initial_network(spec).state_dict()
     kernel = state["layer3.0.conv2.weight"]
     inflated = started["layer3.0.conv2.weight"]
     assert (inflated == kernel.unsqueeze(2) / 3).all()
@@ -121,12 +125,12 @@ def test_imagenet_weights_of_another_depth_are_refused(imagenet):
         backbone="resnet_34", input_type="3d", rgb_pretrained_model_path=str(imagenet[0])
     )
     with pytest.raises(InputError, match="another network"):
-        pretrained.start_network(spec)
+        pretrained.initial_network(spec)
 
 
 def test_imagenet_weights_are_not_downloaded():
     with pytest.raises(InputError, match="rgb_ or of_pretrained_model_path"):
-        pretrained.start_network(spec_of(imagenet_pretrained=True))
+        pretrained.initial_network(spec_of(imagenet_pretrained=True))
 
 
 def test_i3d_takes_the_public_kinetics_weights(tmp_path):
@@ -137,8 +141,67 @@ def test_i3d_takes_the_public_kinetics_weights(tmp_path):
     torch.save(state, path, _use_new_zipfile_serialization=False)  # as in 2017
     assert lightning.num_classes_of(path) == 400
     given = {"rgb_pretrained_model_path": str(path), **clips}
-    started = pretrained.start_network(spec_of(rgb_pretrained_num_classes=400, **given))
+    started = pretrained.initial_network(spec_of(rgb_pretrained_num_classes=400, **given))
     assert same(started, network, "Mixed_5c.b2b.conv3d.weight")
     assert started.logits.conv3d.weight.shape == (2, 1024, 1, 1, 1)
     with pytest.raises(InputError, match=r"has 400 classes[\s\S]*num_classes to 400"):
-        pretrained.start_network(spec_of(rgb_pretrained_num_classes=5, **given))
+        pretrained.initial_network(spec_of(rgb_pretrained_num_classes=5, **given))
+
+
+@pytest.mark.parametrize("declared", [5, 2])
+def test_a_declared_number_of_classes_replaces_the_classifier(declared, tmp_path):
+    path = tmp_path / "base.pth"
+    network = saved(path, declared)
+    spec = spec_of(rgb_pretrained_model_path=str(path), rgb_pretrained_num_classes=declared)
+    started = pretrained.initial_network(spec)
+    assert same(started, network, "layer4.1.conv2.weight")
+    assert started.fc_cls.weight.shape == (2, 512)
+    assert declared != 2 or not same(started, network, "fc_cls.weight")
+
+
+def test_zero_classes_keep_the_classifier(tmp_path):
+    path = tmp_path / "base.pth"
+    network = saved(path, 2)
+    started = pretrained.initial_network(spec_of(rgb_pretrained_model_path=str(path)))
+    assert all(same(started, network, name) for name in network.state_dict())
+
+
+@pytest.mark.parametrize(("declared", "said"), [(4, "is 4"), (0, "stands for the 2")])
+def test_a_wrong_number_of_classes_is_refused_with_the_right_one(declared, said, tmp_path):
+    path = tmp_path / "base.pth"
+    saved(path, 5)
+    assert lightning.num_classes_of(path) == 5
+    spec = spec_of(rgb_pretrained_model_path=str(path), rgb_pretrained_num_classes=declared)
+    with pytest.raises(InputError, match=r"set model\.rgb_pretrained_num_classes to 5") as error:
+        pretrained.initial_network(spec)
+    assert said in str(error.value)
+
+
+def test_a_2d_network_takes_the_mean_of_other_channels(tmp_path):
+    path = tmp_path / "base.pth"
+    network = saved(path, 2, rgb_seq_length=3)
+    started = pretrained.initial_network(
+        spec_of(rgb_pretrained_model_path=str(path), rgb_seq_length=2)
+    )
+    mean = network.conv1.weight.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(started.conv1.weight, mean.expand(-1, 6, -1, -1))
+
+
+def test_a_2d_network_takes_imagenet_weights_without_their_classifier(tmp_path):
+    path = tmp_path / "resnet18.pth"
+    network = networks.build(spec_of(rgb_seq_length=1).model, 1000)
+    state = {name.replace("fc_cls", "fc"): value for name, value in network.state_dict().items()}
+    torch.save(state, path)
+    started = pretrained.initial_network(spec_of(rgb_pretrained_model_path=str(path)))
+    assert same(started, network, "layer1.0.conv1.weight")
+    assert started.fc_cls.weight.shape == (2, 512)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "base.pth"
+    saved(path, 2, input_type="3d")
+    with pytest.raises(InputError, match=r"another network[\s\S]*tensors differ: conv1.weight"):
+        pretrained.initial_network(spec_of(rgb_pretrained_model_path=str(path)))
+    saved(path, 2, backbone="resnet_34")
+    with pytest.raises(InputError, match="instead of nothing"):
+        pretrained.initial_network(spec_of(rgb_pretrained_model_path=str(path)))

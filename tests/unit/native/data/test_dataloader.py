@@ -1,4 +1,4 @@
-"""Workers that write batches ahead: what they share, how they fail, and that none is left."""
+"""The data loader: its batches, what happens when a worker fails, and that no worker is left."""
 
 import os
 import signal
@@ -11,43 +11,45 @@ import pytest
 import torch
 
 from actionrec.errors import InputError
-from actionrec.native.data.dataloader import KEPT, SLOTS, Facts, Loader, on_device
+from actionrec.native.data.batch import ClipInfo
+from actionrec.native.data.dataloader import HELD, NUM_BUFFERS, DataLoader
+from actionrec.native.data.prefetch import prefetch_to_device
 from helpers import REPOSITORY, is_running, wait_for
 from helpers.engine import environment
 
-HOST = torch.device("cpu")
+CPU = torch.device("cpu")
 
 
 class Numbers:
-    """Clips of one pixel: the clip's number, and in `flow` its square."""
+    """A dataset of clips of one pixel: the clip's number in rgb, and its square in flow."""
 
     def shapes(self, key):
         return {"rgb": (1, 1, 1, 3), "of": (2, 1, 1, 2)}
 
-    def video(self, key):
+    def video_of(self, key):
         return key // 2
 
-    def write(self, key, streams):
+    def write_clip(self, key, streams):
         streams["rgb"][:], streams["of"][:] = key, key**2 % 256
-        return Facts(label=key % 5, flip=key % 2 == 0, video=key // 2)
+        return ClipInfo(label=key % 5, flip=key % 2 == 0, video=key // 2)
 
 
-class Killed(Numbers):
-    """Clips of which one costs its process its life."""
+class Killing(Numbers):
+    """A dataset with one clip that kills the worker that writes it."""
 
-    def write(self, key, streams):
+    def write_clip(self, key, streams):
         if key == 13:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().write(key, streams)
+        return super().write_clip(key, streams)
 
 
 class Faulty(Numbers):
-    """Clips of which one cannot be written."""
+    """A dataset with one clip that cannot be written."""
 
-    def write(self, key, streams):
+    def write_clip(self, key, streams):
         if key == 13:
             raise OSError(28, "No space left on device", "somewhere")
-        return super().write(key, streams)
+        return super().write_clip(key, streams)
 
 
 def batches_of(count, size=4):
@@ -55,16 +57,16 @@ def batches_of(count, size=4):
     return [keys[start : start + size] for start in range(0, count, size)]
 
 
-def loader_of(clips, workers, count=50):
+def loader_of(dataset, workers, count=50):
     batches = batches_of(count)
-    return Loader(clips, batches, batches[0], workers)
+    return DataLoader(dataset, batches, batches[0], workers)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3, 40])
-def test_batches_are_those_that_were_named_in_their_order(workers):
+def test_batches_have_the_clips_and_the_order_of_the_sampler(workers):
     loader = loader_of(Numbers(), workers)
     for _ in range(2):
-        found = list(on_device(loader, HOST))
+        found = list(prefetch_to_device(loader, CPU))
         assert [batch.streams["rgb"][:, 0, 0, 0, 0].tolist() for batch in found] == batches_of(50)
         for batch, keys in zip(found, batches_of(50), strict=True):
             assert batch.streams["of"].shape == (len(keys), 2, 1, 1, 2)
@@ -76,36 +78,36 @@ def test_batches_are_those_that_were_named_in_their_order(workers):
             assert batch.videos.tolist() == [key // 2 for key in keys]
 
 
-def test_a_batch_stays_as_it_is_while_others_are_asked_for():
-    assert KEPT < SLOTS
+def test_a_batch_stays_valid_while_the_next_ones_are_taken():
+    assert HELD < NUM_BUFFERS
     seen = []
     for batch in loader_of(Numbers(), workers=2, count=200):
         seen.append(batch)
-        for earlier, keys in list(zip(seen, batches_of(200), strict=False))[-1 - KEPT :]:
+        for earlier, keys in list(zip(seen, batches_of(200), strict=False))[-1 - HELD :]:
             assert earlier.streams["rgb"][:, 0, 0, 0, 0].tolist() == keys
 
 
-def test_a_loader_that_was_left_begins_anew():
+def test_a_loader_that_was_left_early_starts_again_from_the_first_batch():
     loader = loader_of(Numbers(), workers=2)
     for _ in range(3):
-        first = next(iter(on_device(loader, HOST)))
+        first = next(iter(prefetch_to_device(loader, CPU)))
         assert first.streams["rgb"][:, 0, 0, 0, 0].tolist() == batches_of(50)[0]
 
 
-def test_what_went_wrong_is_raised_with_the_place_when_its_batch_is_due():
+def test_an_error_is_raised_with_its_traceback_when_its_batch_is_due():
     due = next(number for number, keys in enumerate(batches_of(50)) if 13 in keys)
     made = 0
     with pytest.raises(OSError, match="No space left") as raised:
         for _ in loader_of(Faulty(), workers=2):
             made += 1
     assert made == due
-    assert "in write" in "".join(raised.value.__notes__)
+    assert "in write_clip" in "".join(raised.value.__notes__)
     assert raised.value.filename == "somewhere"
 
 
 def test_a_worker_that_is_killed_ends_the_epoch():
     with pytest.raises(InputError, match=r"reads frames has ended(.|\n)*SIGKILL"):
-        list(loader_of(Killed(), workers=2))
+        list(loader_of(Killing(), workers=2))
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path):
@@ -115,7 +117,7 @@ from test_dataloader import Numbers, loader_of
 loader = loader_of(Numbers(), workers=3, count=200)
 batches = iter(loader)
 next(batches)
-print(*(worker._process.pid for worker in loader._workers), flush=True)
+print(*(worker.pid for worker in loader._workers), flush=True)
 time.sleep(60)
 """
     variables = environment()

@@ -85,3 +85,19 @@ def test_consecutive_training_clips_of_a_short_video_go_round():
     assert set(draws(2, 5, "consecutive", 1)) == {(0, 1, 0, 1, 0)}
     assert set(draws(5, 3, "consecutive", 2)) == {(0, 2, 4)}
     assert set(draws(4, 3, "consecutive", 3)) == {(0, 3, 2)}
+
+
+def ids_of(n, length, strategy, rate, segments):
+    clips = frame_sampling.clip_ids(n, length, strategy, rate, mode="segments", segments=segments)
+    return [ids.tolist() for ids in clips]
+
+
+def test_segments_are_spread_over_the_video():
+    assert ids_of(10, 2, "consecutive", 1, 3) == [[1, 2], [4, 5], [7, 8]]
+    assert ids_of(12, 2, "random_interval", 1, 3) == [[1, 7], [3, 9], [5, 11]]
+    assert ids_of(5, 2, "random_interval", 1, 9) == [[0, 2], [1, 3]]
+    assert ids_of(3, 2, "consecutive", 1, 9) == [[0, 1], [1, 2]]
+    assert ids_of(2, 4, "consecutive", 1, 3) == [[0, 1, 0, 1]]
+    for n in (30, 41):
+        conv = frame_sampling.clip_ids(n, 4, "consecutive", 2, mode="conv", segments=5)
+        assert ids_of(n, 4, "consecutive", 2, 5) == [ids.tolist() for ids in conv]

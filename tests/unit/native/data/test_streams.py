@@ -1,4 +1,4 @@
-"""Clips of optical flow, alone and beside frames: TAO's tensors and draws, and spoilt videos."""
+"""Clips of optical flow, alone and with frames: TAO's tensors and draws, and damaged videos."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from PIL import Image
 
 from actionrec.errors import InputError
 from actionrec.native.data import frame_sampling, transforms
-from actionrec.native.data.datasets import FixedClips, load
-from actionrec.native.data.frame_memory import Memory
-from actionrec.native.data.videos import list_classes, list_videos
+from actionrec.native.data.datasets import ClipSelection, EvalDataset, eval_dataloader
+from actionrec.native.data.frame_memory import FrameMemory
+from actionrec.native.data.videos import list_labelled_videos, list_videos
 from actionrec.spec.load import make_spec
 from helpers.engine import (
     LABELS,
@@ -55,10 +55,14 @@ def test_tensors_are_those_of_tao(case, tmp_path):
     draw_golden(tmp_path / "video", case)
     spec = spec_of(case)
     videos = list_videos(tmp_path, "test", case["model_type"])
-    clips = FixedClips(videos, spec, Memory(2**30), mode=case["mode"], segments=case["segments"])
+    clips = EvalDataset(
+        videos, spec, FrameMemory(2**30), ClipSelection(case["mode"], case["segments"])
+    )
     assert len(clips) == len(case["clips"])
     spec.dataset.workers = 0
-    for batch, golden in zip(load(clips, [[0]], workers=0), case["clips"], strict=False):
+    for batch, golden in zip(
+        eval_dataloader(clips, [[0]], num_workers=0), case["clips"], strict=False
+    ):
         tensors = transforms.normalise(batch, spec)
         tensors = tensors if isinstance(tensors, tuple) else (tensors,)
         for tensor, expected in zip(tensors, golden.values(), strict=True):
@@ -98,7 +102,7 @@ def test_the_shorter_stream_draws_one_frame_of_each_part_of_the_longer(lengths):
 
 
 @pytest.mark.parametrize("rate", [1, 2])
-def test_consecutive_streams_share_their_middle(rate):
+def test_the_shorter_of_two_consecutive_streams_is_the_middle_of_the_longer(rate):
     rng = np.random.default_rng(0)
     for _ in range(50):
         rgb, of = frame_sampling.stream_training_ids(40, (4, 12), "consecutive", rate, rng)
@@ -106,7 +110,7 @@ def test_consecutive_streams_share_their_middle(rate):
         assert rgb.tolist() == of[middle].tolist()
 
 
-def test_frames_and_flow_are_cut_and_flipped_alike():
+def test_frames_and_flow_are_cropped_and_mirrored_alike():
     y, x = np.mgrid[:12, :10].astype(np.uint8)
     rgb = np.stack([x, y, x], axis=-1)[None]
     of = np.stack([x, y], axis=-1)[None].repeat(3, axis=0)
@@ -146,25 +150,25 @@ def colour(video):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "model_type", "message"),
+    ("damage", "model_type", "message"),
     [
         (drop_flow, "joint", r"no u folder[\s\S]*make its flow first"),
         (drop_flow, "of", r"no u folder[\s\S]*make its flow first"),
         (drop_pair, "joint", "7 images in u, 6 in v"),
-        (rename, "of", r"u/000003\.jpg beside v/000003\.png"),
+        (rename, "of", r"u/000003\.jpg next to v/000003\.png"),
         (drop_frames, "joint", "5 images in rgb, 7 in u"),
         (colour, "of", r"not grey[\s\S]*mode RGB"),
     ],
 )
-def test_spoilt_flow_is_refused_with_the_numbers(spoil, model_type, message, tmp_path):
+def test_damaged_flow_is_refused_with_the_numbers_of_images(damage, model_type, message, tmp_path):
     draw_tree(tmp_path, videos=1)
     videos = list(tmp_path.glob("*/*"))
     for video in videos:
         draw_flow(video)
-    assert len(list_classes(tmp_path, LABELS, KEY, model_type)) == 2
-    spoil(videos[0])
+    assert len(list_labelled_videos(tmp_path, LABELS, KEY, model_type)) == 2
+    damage(videos[0])
     with pytest.raises(InputError, match=message) as error:
-        list_classes(tmp_path, LABELS, KEY, model_type)
+        list_labelled_videos(tmp_path, LABELS, KEY, model_type)
     assert str(videos[0]) in str(error.value)
 
 
@@ -174,16 +178,16 @@ def test_flow_needs_no_frames(tmp_path):
         draw_flow(video)
         for image in (video / "rgb").iterdir():
             image.unlink()
-    videos = list_classes(tmp_path, LABELS, KEY, "of")
+    videos = list_labelled_videos(tmp_path, LABELS, KEY, "of")
     assert [(video.length, video.size) for video in videos] == [(7, (40, 32))] * 2
 
 
-def test_videos_that_i3d_cannot_see_whole_are_refused(tmp_path):
+def test_whole_videos_that_are_too_short_for_i3d_are_refused(tmp_path):
     draw_tree(tmp_path, videos=1)
-    videos = list_classes(tmp_path, LABELS, KEY)
+    videos = list_labelled_videos(tmp_path, LABELS, KEY)
     model = {"backbone": "i3d", "input_type": "3d", "rgb_seq_length": 9}
     spec = make_spec({"model": {**model, "sample_strategy": "consecutive"}}, "test")
-    assert FixedClips(videos, spec, Memory(0)).lengths == [9, 9]
+    assert EvalDataset(videos, spec, FrameMemory(0)).lengths == [9, 9]
     with pytest.raises(InputError, match="8 frames") as error:
-        FixedClips(videos, spec, Memory(0), mode="all")
+        EvalDataset(videos, spec, FrameMemory(0), ClipSelection("all"))
     assert str(videos[0].folder) in str(error.value)

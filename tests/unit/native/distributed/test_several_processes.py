@@ -1,4 +1,4 @@
-"""Several processes for one task: they train as one, judge exactly, and end together."""
+"""Several ranks of one task: they train and predict as a single process does, and end together."""
 
 import os
 import shutil
@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from actionrec.native.__main__ import main
-from actionrec.native.data.datasets import TrainingBatches
 from actionrec.native.distributed import launch
 from actionrec.spec.load import make_spec, reconcile_gpus
 from helpers import is_running, wait_for
@@ -79,7 +78,7 @@ def spec_of(folder: Path, data: Path, **changes: object) -> Path:
 
 @pytest.fixture(scope="module")
 def together(alike: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the spec of a training by two processes, with what it printed beside it."""
+    """Return the spec of a training by two processes, with its stdout in the same folder."""
     spec = spec_of(tmp_path_factory.mktemp("together"), alike)
     (spec.parent / "stdout").write_text(succeed("train", spec, **TWO))
     return spec
@@ -116,7 +115,7 @@ def training(spec: Path, *overrides: str) -> Iterator[tuple[subprocess.Popen, li
 
 
 @pytest.mark.slow
-def test_two_train_as_one_with_the_same_total_batch(together, alike, tmp_path):
+def test_two_ranks_train_as_one_with_the_same_total_batch(together, alike, tmp_path):
     spec = spec_of(tmp_path, alike)
     one = ["train.num_gpus=1", "dataset.batch_size=8"]
     succeed("train", spec, *one)
@@ -131,7 +130,7 @@ def test_two_train_as_one_with_the_same_total_batch(together, alike, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_of_them_writes(together):
+def test_only_rank_0_writes_and_prints(together):
     stdout = (together.parent / "stdout").read_text().splitlines()
     assert stdout[:2] == ["Train dataset samples: 48", "Validation dataset samples: 9"]
     assert [line.split("  ")[0] for line in stdout[2:]] == [f"epoch {n}/2" for n in (1, 2)]
@@ -150,7 +149,7 @@ def test_one_of_them_writes(together):
 
 
 @pytest.mark.slow
-def test_when_one_is_killed_all_end_and_the_next_training_goes_on_exactly(
+def test_when_a_rank_is_killed_all_end_and_the_next_training_resumes_exactly(
     together, alike, tmp_path
 ):
     spec = spec_of(tmp_path, alike)
@@ -167,7 +166,7 @@ def test_when_one_is_killed_all_end_and_the_next_training_goes_on_exactly(
 
 
 @pytest.mark.parametrize("killed", [0, 1])
-def test_of_several_that_fail_the_one_that_was_killed_is_named(killed):
+def test_of_several_failed_ranks_the_killed_one_is_named(killed):
     """The others may have failed first, at its loss, when both are looked at."""
     processes = [subprocess.Popen(["sleep", "60"]), subprocess.Popen(["false"])]
     processes[0].kill()
@@ -179,7 +178,7 @@ def test_of_several_that_fail_the_one_that_was_killed_is_named(killed):
 
 
 @pytest.mark.slow
-def test_evaluation_by_two_is_that_by_one(together):
+def test_evaluation_by_two_ranks_equals_that_by_one(together):
     """Of an odd number of videos, none is counted twice and the order is kept."""
     printed = succeed("evaluate", together, **TWO)
     assert printed == succeed("evaluate", together, "evaluate.num_gpus=1")
@@ -187,7 +186,7 @@ def test_evaluation_by_two_is_that_by_one(together):
 
 
 @pytest.mark.slow
-def test_inference_by_two_is_that_by_one(together):
+def test_inference_by_two_ranks_equals_that_by_one(together):
     """Also when there are fewer videos than a batch, and one process has one more."""
     table = together.parent / "results/inference/predictions.csv"
     outcomes = []
@@ -209,7 +208,7 @@ def read_rows(table: Path) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_the_command_ends_all(number, alike, tmp_path):
+def test_a_signal_to_the_command_ends_all_ranks(number, alike, tmp_path):
     spec = spec_of(tmp_path, alike)
     with training(spec) as (process, ranks):
         wait_for((results(spec) / "status.json").exists)
@@ -222,7 +221,7 @@ def test_a_signal_to_the_command_ends_all(number, alike, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_gpus_that_are_not_there_are_refused_once(alike, tmp_path):
+def test_missing_gpus_are_reported_by_one_rank_only(alike, tmp_path):
     spec = spec_of(tmp_path, alike)
     done = run("train", spec, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 1
@@ -235,27 +234,6 @@ def test_several_machines_need_a_launcher(alike, tmp_path, capsys):
     assert main(["train", "-e", str(spec), "train.num_nodes=3"]) == 1
     assert "torchrun --nnodes=3 --nproc-per-node=2" in capsys.readouterr().err
     assert statuses(results(spec))[-1]["status"] == "FAILURE"
-
-
-@pytest.mark.parametrize("size", [2, 3])
-def test_the_batches_of_all_are_those_of_pytorchs_sampler(size, monkeypatch):
-    """25 clips: with several processes the first come again, and each has as many as the others."""
-    whole = TrainingBatches(25, 1000, 5)
-    whole.epoch = 3
-    ((order),) = whole
-    batches = []
-    for rank in range(size):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("WORLD_SIZE", str(size))
-        own = TrainingBatches(25, 4, 5)
-        own.epoch = 3
-        keys = [key for batch in own for key in batch]
-        sampler = torch.utils.data.DistributedSampler(order, size, rank, shuffle=False)
-        assert keys == [order[place] for place in sampler]
-        batches.append([len(batch) for batch in own])
-        assert len(own) == len(batches[-1])
-    assert all(counts == batches[0] for counts in batches)
-    assert own.clips == -(-25 // size) * size
 
 
 @pytest.mark.parametrize(

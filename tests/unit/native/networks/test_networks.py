@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from actionrec.errors import InputError
 from actionrec.native import networks
-from actionrec.native.networks.conv import FEW_POSITIONS, Conv3d
+from actionrec.native.networks.conv import MATMUL_MAX_POSITIONS, Conv3d
 from actionrec.spec.load import make_spec
 from helpers.engine import fill, noise, read_golden
 
@@ -24,7 +24,7 @@ VARIANTS = {case["name"]: case for case in read_golden("networks.json")}
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_names_shapes_and_their_order_are_nvidias(name):
+def test_names_shapes_and_their_order_are_those_of_nvidias_code(name):
     golden = VARIANTS[name]
     with torch.device("meta"):
         network = networks.build(model_section(**golden["model"]), golden["classes"])
@@ -58,7 +58,7 @@ LOGITS |= {f"{name}_small": VARIANTS[name] for name in CHECKED}
 
 
 @pytest.mark.parametrize("name", LOGITS)
-def test_logits_are_nvidias(name):
+def test_logits_are_those_of_nvidias_code(name):
     golden = LOGITS[name]
     values = {"classes": golden.get("classes"), **golden["model"]}
     model = model_section(**{key: v for key, v in values.items() if key != "classes"})
@@ -105,7 +105,7 @@ def test_the_convolution_and_its_gradients_are_pytorchs(frames, size, stride):
     x = torch.randn(6 // frames, 5, frames, 2 * size, 2 * size, requires_grad=True)
     layer = Conv3d(5, 7, 3, stride=stride, padding=1, bias=False)
     y = layer(x)
-    assert (y.numel() // 7 <= FEW_POSITIONS) == (size == 2)
+    assert (y.numel() // 7 <= MATMUL_MAX_POSITIONS) == (size == 2)
     grad = torch.randn_like(y)
     found = torch.autograd.grad(y, (x, layer.weight), grad)
     reference = F.conv3d(x, layer.weight, None, stride, 1)

@@ -44,7 +44,7 @@ def copy_of(trained, folder, drawn, **changes):
     return write_spec(folder / "spec.yaml", drawn, folder / "results", **changes)
 
 
-def test_it_learns_and_leaves_taos_files(trained):
+def test_a_training_learns_and_writes_taos_files(trained):
     folder = results(trained)
     losses = [loss for _, loss, _ in curve(folder)]
     assert len(losses) == 3
@@ -81,7 +81,7 @@ def test_status_lines_are_taos(trained):
     ] == [(0, 6, 2, 18), (1, 12, 2, 18), (2, 18, 2, 18)]
 
 
-def test_the_checkpoint_is_lightnings(trained):
+def test_the_checkpoint_has_lightnings_format(trained):
     path = results(trained) / "ar_model_latest.pth"
     checkpoint = torch.load(path, weights_only=True)
     assert list(checkpoint)[:8] == [
@@ -105,7 +105,7 @@ def test_the_checkpoint_is_lightnings(trained):
     assert batches["total"]["ready"] == 18
 
 
-def test_it_starts_without_pytorchs_compiler_and_exporter(trained):
+def test_a_training_imports_neither_pytorchs_compiler_nor_its_exporter(trained):
     imported = (trained.parent / "train.stderr").read_text()
     assert "torch.optim" in imported
     assert "torch._dynamo" not in imported  # takes 1.7 s
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_curve_and_another_does_not(trained, drawn,
     assert curve(results(other))[0] != curve(results(trained))[0]
 
 
-def test_a_killed_training_goes_on_as_if_nothing_had_happened(trained, drawn, tmp_path):
+def test_a_killed_training_resumes_as_if_it_had_not_been_killed(trained, drawn, tmp_path):
     spec = copy_of(trained, tmp_path, drawn)
     folder = results(spec)
     with (
@@ -177,7 +177,7 @@ def nvidias(folder, input_type, **changes):
 
 @pytest.mark.usefixtures("on_a_cpu")
 @pytest.mark.parametrize("input_type", ["2d", "3d"])
-def test_losses_are_nvidias(input_type, tmp_path):
+def test_losses_are_those_of_nvidias_code(input_type, tmp_path):
     """From equal weights and clips, with clipping and a step of the rate, over four epochs."""
     changes = {
         "train.num_epochs": 4,
@@ -194,7 +194,7 @@ def test_losses_are_nvidias(input_type, tmp_path):
 
 @pytest.mark.usefixtures("on_a_cpu")
 @pytest.mark.parametrize("case", read_golden("curves.json")["autoreduce"])
-def test_losses_and_kept_checkpoints_are_nvidias_when_the_rate_follows_a_metric(case, tmp_path):
+def test_losses_and_best_checkpoints_are_nvidias_when_the_rate_follows_a_metric(case, tmp_path):
     keeper = {f"train.checkpointer.{key}": value for key, value in case["checkpointer"].items()}
     changes = {
         "train.num_epochs": 5,
@@ -215,10 +215,12 @@ def test_losses_and_kept_checkpoints_are_nvidias_when_the_rate_follows_a_metric(
     found = np.array([losses for _, *losses in curve(results(spec))])
     wanted = np.array(case["losses"])
     kept = sorted(path.name for path in (tmp_path / "kept").glob("*"))
-    if case["lr"] <= 0.01:  # what tells the rates apart is a hundred times larger
+    if case["lr"] <= 0.01:  # a wrong rate would change the losses by a hundred times as much
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=5e-5)
         assert kept == case["kept"]
-    else:  # which amplifies how processors round, to 7 % of what is validated; the rates to 18 %
+    else:
+        # A large rate amplifies how processors round, to 7 % of the validation loss. A wrong rate
+        # would change it by 18 %.
         np.testing.assert_allclose(found[:, 1], wanted[:, 1], rtol=0.12)
         assert [name[:12] for name in kept] == [name[:12] for name in case["kept"]]
     latest = results(spec) / "ar_model_latest.pth"
@@ -226,20 +228,20 @@ def test_losses_and_kept_checkpoints_are_nvidias_when_the_rate_follows_a_metric(
 
 
 @pytest.mark.parametrize("step", [4, 6])  # within an epoch, and after its last step
-def test_a_checkpoint_of_a_step_goes_on_exactly(step, trained, drawn, tmp_path):
+def test_a_training_resumes_exactly_from_a_step(step, trained, drawn, tmp_path):
     spec = copy_of(trained, tmp_path, drawn)
     by_step = ["train.checkpoint_interval_unit=step", f"train.checkpoint_interval={step}"]
     by_step += ["train.num_epochs=2"]
     assert train(spec, *by_step) == 0
     expected = curve(results(spec))
     assert expected == curve(results(trained))[:2]
-    lightning.link_latest(results(spec) / lightning.name_of(0, step))
+    lightning.link_latest(results(spec) / lightning.checkpoint_name(0, step))
     (results(spec) / "status.json").unlink()
     assert train(spec, *by_step) == 0
     assert curve(results(spec)) == expected
 
 
-def test_a_finished_training_is_left_as_it_is(trained):
+def test_a_finished_training_changes_nothing_when_it_is_run_again(trained):
     before = {path.name: path.stat().st_mtime_ns for path in results(trained).glob("model_*")}
     lines = len(statuses(results(trained)))
     text = (results(trained) / "status.json").read_text()
@@ -252,7 +254,7 @@ def test_a_finished_training_is_left_as_it_is(trained):
     (results(trained) / "status.json").write_text(text)
 
 
-def test_another_spec_does_not_go_on_with_the_folders_training(trained, capsys):
+def test_a_training_does_not_resume_with_another_spec(trained, capsys):
     text = (results(trained) / "status.json").read_text()
     assert train(trained, "train.optim.lr=0.02") == 1
     assert "train.optim.lr: 0.002 is now 0.02" in capsys.readouterr().err
@@ -290,13 +292,13 @@ def rate_of(spec) -> float:
     return checkpoint["optimizer_states"][0]["param_groups"][0]["lr"]
 
 
-def test_rates_fall_at_the_steps(drawn, tmp_path):
+def test_the_rate_falls_at_the_steps(drawn, tmp_path):
     spec = write_spec(tmp_path / "spec.yaml", drawn, tmp_path / "results")
     assert train(spec, "train.num_epochs=2", "train.optim.lr_steps=[1]") == 0
     assert rate_of(spec) == pytest.approx(0.0002)
 
 
-def test_rates_fall_when_the_monitored_loss_does_not(drawn, tmp_path):
+def test_the_rate_falls_when_the_monitored_loss_does_not(drawn, tmp_path):
     spec = write_spec(tmp_path / "spec.yaml", drawn, tmp_path / "results")
     options = ["lr_scheduler=AutoReduce", "patience=0", "min_lr=0", "lr_decay=0.5", "lr=1e-5"]
     assert train(spec, *(f"train.optim.{option}" for option in options)) == 0
@@ -319,7 +321,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(drawn, tmp_path, capsys):
     assert last["message"].startswith("Parameter validation error: The loss is nan")
 
 
-def test_fine_tuning_starts_from_the_other_experiments_weights(trained, drawn, tmp_path):
+def test_fine_tuning_starts_from_the_weights_of_another_training(trained, drawn, tmp_path):
     draw_tree(tmp_path / "data" / "train", 4, labels=["fall", "ride", "walk"])
     spec = write_spec(
         tmp_path / "spec.yaml",
@@ -335,7 +337,7 @@ def test_fine_tuning_starts_from_the_other_experiments_weights(trained, drawn, t
     )
     assert train(spec) == 0
     (line,) = (line for line in statuses(results(spec)) if "eta" in line)
-    assert "kpi" not in line  # without validation there is nothing to tell yet
+    assert "kpi" not in line  # without validation there are no figures yet
     assert lightning.num_classes_of(results(spec) / "ar_model_latest.pth") == 3
 
 

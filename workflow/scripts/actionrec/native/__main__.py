@@ -1,9 +1,11 @@
 """The command: python -m actionrec.native TASK -e SPEC.yaml [a.b=c ...].
 
-TASK is train, evaluate, inference or export.
+TASK is train, evaluate, inference or export. The exit codes are TAO's:
 
-Exit codes as TAO's: 0 done, 1 failed (with a FAILURE line in status.json, if there is a results
-folder), 2 no such subtask, 120 done but what was printed is lost.
+0    the task is done
+1    it failed; if there is a results folder, status.json ends with a FAILURE line
+2    there is no such task
+120  it is done, but its output could not be printed
 """
 
 import argparse
@@ -27,11 +29,12 @@ from actionrec.spec.toolkits import KEY_REFERENCE, TASKS
 from actionrec.utils.files import write_text
 from actionrec.weights import encryption
 
+# Of each task's module; not imported here, because that imports PyTorch.
 FUNCTIONS = {"train": "train", "evaluate": "evaluate", "inference": "infer", "export": "export"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subtask and return the exit code."""
+    """Run one task, or start several ranks that run it; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     parser = argparse.ArgumentParser(
         prog="python -m actionrec.native", description="A drop-in for TAO's action_recognition."
@@ -42,56 +45,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if known.experiment_spec_file is None:
             raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
-        where = Path(known.experiment_spec_file)
-        spec = load_spec(where, overrides)
+        spec_path = Path(known.experiment_spec_file)
+        spec = load_spec(spec_path, overrides)
         reconcile_gpus(spec[known.task])
-        folder = results_dir(spec, known.task, where)
+        folder = results_dir(spec, known.task, spec_path)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    if launch.is_due(spec[known.task]):
+    if launch.is_needed(spec[known.task]):
         given = sys.argv[1:] if arguments is None else arguments
-        return launch.start(given, spec[known.task].num_gpus, folder)
-    return _run(known.task, spec, where, folder)
+        return launch.run(given, spec[known.task].num_gpus, folder)
+    return _run(known.task, spec, spec_path, folder)
 
 
-def _run(task: str, spec: DictConfig, where: Path, folder: Path) -> int:
+def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
+    """Run a task in this process; report any error in `folder`/status.json."""
     spec.results_dir = spec[task].results_dir = str(folder)
-    status = StatusLog(folder / "status.json")
-    own = _begin(task, spec, folder, status)
-    # PyTorch is imported late: a mistake in a spec is told before it is there.
+    failures = StatusLog(folder / "status.json")
+    log = _begin(task, spec, folder, failures)
+    # PyTorch is imported after this line, so that errors in the spec appear at once.
     startup.set_up_pytorch()
     if task != "export":
         startup.start_gpu(spec[task].gpu_ids)
     try:
-        with _company(spec, task):
-            _refuse_unsupported(spec, task, where)
-            _use_key(spec, where)
-            module = startup.load(f"actionrec.native.{task}")
-            getattr(module, FUNCTIONS[task])(spec, where, own, folder)
-    except launch.ReportedElsewhere:
+        with _process_group(spec, task):
+            _check_supported(spec, task, spec_path)
+            _export_key(spec)
+            module = startup.fast_import(f"actionrec.native.{task}")
+            getattr(module, FUNCTIONS[task])(spec, spec_path, log, folder)
+    except launch.ReportedByAnotherRank:
         return 1
     except InputError as error:
-        status.write(f"Parameter validation error: {error}", status="FAILURE")
+        failures.write(f"Parameter validation error: {error}", status="FAILURE")
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         message = f"User/System interruption: {task.capitalize()} was interrupted"
-        status.write(message, status="FAILURE")
+        failures.write(message, status="FAILURE")
         return 130
     except Exception as error:
         kind = "File system error" if isinstance(error, OSError) else type(error).__name__
-        status.write(f"{kind}: {error}", status="FAILURE")
+        failures.write(f"{kind}: {error}", status="FAILURE")
         traceback.print_exc()
         return 1
-    own.write(f"{task.capitalize()} finished successfully.")
+    log.write(f"{task.capitalize()} finished successfully.")
     return 0
 
 
 def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> StatusLog:
-    """Begin the task's files; return the log for this process, one of several that only fails."""
+    """Write the task's first files; return the log that this rank writes its progress to.
+
+    Ranks other than 0 stay silent, except for failures.
+    """
     if launch.rank():
-        launch.hush()
+        launch.silence()
         return StatusLog(Path(os.devnull))
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "experiment.yaml", to_yaml(_without_key(spec)))
@@ -99,34 +106,38 @@ def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> Stat
     return status
 
 
-def _company(spec: DictConfig, task: str) -> AbstractContextManager[None]:
-    """Return the context in which this process works with others, if there are any."""
-    if launch.size() == 1:
+def _process_group(spec: DictConfig, task: str) -> AbstractContextManager[None]:
+    """Return the context in which this rank can reach the others, if there are any."""
+    if launch.world_size() == 1:
         return nullcontext()
-    return startup.load("actionrec.native.distributed.collectives").joined(spec[task])
+    module = startup.fast_import("actionrec.native.distributed.process_group")
+    return module.process_group(spec[task])
 
 
-def _refuse_unsupported(spec: DictConfig, task: str, where: Path) -> None:
-    require_key(spec, "dataset.label_map", where)
-    launch.refuse_other_size(spec[task], f"{where}: {task}")
+def _check_supported(spec: DictConfig, task: str, spec_path: Path) -> None:
+    require_key(spec, "dataset.label_map", spec_path)
+    launch.check_world_size(spec[task], f"{spec_path}: {task}")
     if OmegaConf.select(spec, f"{task}.trt_engine"):
         raise InputError(
             "The native engine runs no TensorRT engines.",
-            where=f"{where}: {task}.trt_engine",
+            where=f"{spec_path}: {task}.trt_engine",
             fix="remove the key and set a checkpoint",
         )
 
 
 def _without_key(spec: DictConfig) -> DictConfig:
-    """Return the spec with a reference in place of the key, which belongs into no file."""
+    """Return the spec with a reference to TAO_KEY instead of the key, which no file may hold."""
     shown = spec.copy()
     if shown.encryption_key:
         shown.encryption_key = KEY_REFERENCE
     return shown
 
 
-def _use_key(spec: DictConfig, where: Path) -> None:
-    """Let the encryption find the spec's key, and see that it can run before anything long does."""
+def _export_key(spec: DictConfig) -> None:
+    """Pass the spec's key to the encryption by TAO_KEY, and check that the encryption can run.
+
+    It is checked before anything that takes long, because it needs a Python of its own.
+    """
     if OmegaConf.is_interpolation(spec, "encryption_key"):
         encryption.key()
     if spec.encryption_key:
@@ -135,4 +146,4 @@ def _use_key(spec: DictConfig, where: Path) -> None:
 
 
 if __name__ == "__main__":
-    startup.end(main())
+    startup.exit_fast(main())

@@ -1,4 +1,4 @@
-"""The evaluate task: how many videos of a labelled set a checkpoint gets right."""
+"""The evaluate task: the accuracy of a checkpoint on labelled videos."""
 
 from pathlib import Path
 
@@ -7,37 +7,41 @@ from omegaconf import DictConfig
 
 from actionrec.native import metrics
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data.videos import list_classes, refuse_small, warn_of_short
-from actionrec.native.predictor import clips_of, score_videos
+from actionrec.native.data.videos import (
+    check_dataset_size,
+    list_labelled_videos,
+    warn_of_short_videos,
+)
+from actionrec.native.predictor import clip_selection, score_videos
 from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
 
 
-def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
-    """Measure evaluate.checkpoint on evaluate.test_dataset_dir, and print and log as TAO does.
+def evaluate(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> None:
+    """Measure evaluate.checkpoint on evaluate.test_dataset_dir; print and log it as TAO 7.3 does.
 
-    With several clips a video (video_eval_mode conv or all, native.test_segments) the class of
-    the highest mean probability counts, one vote a video. TAO counts clips instead; its figures
-    are logged beside these, as clip_accuracy and clip_m_accuracy.
+    With several clips a video (video_eval_mode conv or all, native.test_segments) a video's
+    prediction is the class of the highest mean probability. TAO counts clips instead of videos; its
+    figures are logged, too, as clip_accuracy and clip_m_accuracy. Raises `InputError` for videos,
+    or a checkpoint, that do not fit the spec.
     """
     key = "evaluate.test_dataset_dir"
     labels = spec.dataset.label_map
-    root = Path(require_key(spec, key, where))
-    videos = list_classes(root, labels, key, spec.model.model_type)
-    refuse_small(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
-    warn_of_short(videos, spec)
-    checkpoint = require_key(spec, "evaluate.checkpoint", where)
+    root = Path(require_key(spec, key, spec_path))
+    videos = list_labelled_videos(root, labels, key, spec.model.model_type)
+    check_dataset_size(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
+    warn_of_short_videos(videos, spec)
+    checkpoint = require_key(spec, "evaluate.checkpoint", spec_path)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "evaluate.checkpoint")
-    mode, segments = clips_of(spec, spec.evaluate.video_eval_mode, spec.evaluate)
+    selection = clip_selection(spec, spec.evaluate.video_eval_mode, spec.evaluate)
     scores = score_videos(
         network,
         videos,
         spec,
-        mode=mode,
-        segments=segments,
-        batch_size=spec.evaluate.batch_size,
+        selection,
         gpu_ids=spec.evaluate.gpu_ids,
+        min_batch_size=spec.evaluate.batch_size,
     )
     by_video = np.zeros((len(labels), len(labels)), np.int64)
     by_clip = np.zeros_like(by_video)
@@ -46,7 +50,7 @@ def evaluate(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> Non
         np.add.at(by_clip[video.label], clips.argmax(dim=1).numpy(), 1)
     kpi = metrics.accuracies(by_video)
     _print_table(by_video, sorted(labels, key=labels.get), **kpi)
-    if mode != "center":
+    if selection.mode != "center":
         kpi |= {f"clip_{name}": value for name, value in metrics.accuracies(by_clip).items()}
     log.write("Test metrics generated.", kpi=kpi)
 

@@ -1,4 +1,4 @@
-"""The inference task: what is to be seen in videos without labels."""
+"""The inference task: the predicted classes of videos without labels."""
 
 import csv
 from pathlib import Path
@@ -7,38 +7,43 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data.videos import Video, list_videos, refuse_small, warn_of_short
+from actionrec.native.data.videos import (
+    Video,
+    check_dataset_size,
+    list_videos,
+    warn_of_short_videos,
+)
 from actionrec.native.distributed import launch
-from actionrec.native.predictor import clips_of, score_videos
+from actionrec.native.predictor import clip_selection, score_videos
 from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
 from actionrec.utils.files import replacing
 
 
-def infer(spec: DictConfig, where: Path, log: StatusLog, folder: Path) -> None:
+def infer(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> None:
     """Predict the videos of inference.inference_dataset_dir.
 
-    Prints `path : ['label']` a video, one label a clip, as TAO does, and writes
-    `folder`/predictions.csv: video, prediction, and a probability for each label, averaged over
-    the clips.
+    Prints a line `path : ['label']` for each video, with one label for each clip, as TAO 7.3 does.
+    Writes `folder`/predictions.csv with the columns video, prediction, and each label's
+    probability, averaged over the clips. Raises `InputError` for videos, or a checkpoint, that do
+    not fit the spec.
     """
     key = "inference.inference_dataset_dir"
-    root = Path(require_key(spec, key, where))
+    root = Path(require_key(spec, key, spec_path))
     videos = list_videos(root, key, spec.model.model_type)
-    refuse_small(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
-    warn_of_short(videos, spec)
-    checkpoint = require_key(spec, "inference.checkpoint", where)
+    check_dataset_size(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
+    warn_of_short_videos(videos, spec)
+    checkpoint = require_key(spec, "inference.checkpoint", spec_path)
     log.write(f"Loading checkpoint: {checkpoint}")
     network = lightning.load_network(spec, checkpoint, "inference.checkpoint")
-    mode, segments = clips_of(spec, spec.inference.video_inf_mode, spec.inference)
+    selection = clip_selection(spec, spec.inference.video_inf_mode, spec.inference)
     scores = score_videos(
         network,
         videos,
         spec,
-        mode=mode,
-        segments=segments,
-        batch_size=spec.inference.batch_size,
+        selection,
         gpu_ids=spec.inference.gpu_ids,
+        min_batch_size=spec.inference.batch_size,
     )
     names = {index: name for name, index in spec.dataset.label_map.items()}
     for video, clips in zip(videos, scores, strict=True):

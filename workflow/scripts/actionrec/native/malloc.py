@@ -1,16 +1,17 @@
-"""How a process that computes on a CPU gets its memory."""
+"""Settings of the C library's memory allocator, for computing on a CPU."""
 
 import ctypes
 
-TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
+TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # parameters of mallopt, from glibc's malloc.h
 
 
 def keep_freed() -> None:
-    """Have malloc keep what tensors free for the next ones.
+    """Let malloc keep the memory of freed tensors for the next ones.
 
-    glibc takes large ones from the kernel and gives them back each time, which zeroes every page
-    again: up to a quarter of the time of a forward pass. Nor may threads have areas of their own,
-    which go back whole when they are empty. Other C libraries go on as they do.
+    By default glibc takes large blocks from the kernel and returns them each time, and the kernel
+    zeroes every page again: up to a quarter of the time of a forward pass. Threads must share one
+    arena, because an arena of their own is returned whole when it is empty. Without effect on
+    other C libraries.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

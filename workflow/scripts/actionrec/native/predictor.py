@@ -1,8 +1,8 @@
-"""What a network makes of videos that it is not trained on.
+"""The class probabilities of videos, for evaluation and inference.
 
-A GPU takes the batches that processes read for it, one after another. On a CPU each core reads and
-judges batches of its own: cores that share a batch wait for each other in every layer, and the
-longer the more else they have to do.
+A GPU scores one batch after another, which worker processes read for it. On a CPU each core reads
+and scores batches of its own. If several cores shared a batch, they would wait for each other in
+every layer, and longer the busier the machine is with other work.
 """
 
 from collections import defaultdict
@@ -17,115 +17,126 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from actionrec.native import precision, progress
-from actionrec.native.batch_size import MOST, batches
+from actionrec.native import batch_size, precision, progress
+from actionrec.native.batch_size import BatchPlan
 from actionrec.native.data import transforms
-from actionrec.native.data.dataloader import on_device
-from actionrec.native.data.datasets import FixedClips, equal_batches, equal_parts, load, readers
-from actionrec.native.data.frame_memory import Memory, spare_memory
+from actionrec.native.data.datasets import ClipSelection, EvalDataset, eval_dataloader, num_workers
+from actionrec.native.data.frame_memory import FrameMemory, spare_memory
+from actionrec.native.data.prefetch import prefetch_to_device
+from actionrec.native.data.samplers import equal_length_batches, split_evenly
 from actionrec.native.data.videos import Video
-from actionrec.native.distributed import collectives, launch
+from actionrec.native.distributed import collectives, launch, process_group
 
 
-def clips_of(spec: DictConfig, mode: str, task: DictConfig) -> tuple[str, int]:
-    """Return the mode and the number of segments by which a task chooses a video's clips.
+def clip_selection(spec: DictConfig, mode: str, section: DictConfig) -> ClipSelection:
+    """Return the clips that a task scores: native.test_segments, else TAO's `mode` and segments.
 
-    `mode` is TAO's, in the spec's section `task`; native.test_segments goes before it.
+    `section` is the task's section of the spec.
     """
     if spec.native.test_segments:
-        return "segments", spec.native.test_segments
-    return mode, task.video_num_segments
+        return ClipSelection("segments", spec.native.test_segments)
+    return ClipSelection(mode, section.video_num_segments)
 
 
 def score_videos(
     network: nn.Module,
     videos: list[Video],
     spec: DictConfig,
+    selection: ClipSelection,
     *,
-    mode: str,
-    segments: int,
-    batch_size: int,
     gpu_ids: Sequence[int],
+    min_batch_size: int = 1,
 ) -> list[Tensor]:
-    """Return for each video the class probabilities of its clips, (clips, classes).
+    """Return the class probabilities of each video's clips, (clips, classes), on the CPU.
 
-    Several processes divide the videos among themselves, and each has the whole result.
+    The ranks divide the videos among them, and each returns the scores of all. The batches are as
+    large as memory allows, whatever TAO's key batch_size says, because results do not depend on
+    it. `min_batch_size` only raises the usual maximum.
     """
-    own, processes = launch.share(videos), launch.local_size(len(gpu_ids))
-    device = collectives.device(gpu_ids)
-    precision.lay_out(network.to(device).eval(), spec, device)
-    # A core that judges reads its own frames.
-    workers = 0 if device.type == "cpu" else readers(spec)
-    room = spare_memory() // processes
+    shard = launch.shard(videos)
+    processes = launch.local_world_size(len(gpu_ids))
+    device = process_group.select_device(gpu_ids)
+    precision.apply_memory_format(network.to(device).eval(), spec, device)
+    frame_bytes = spare_memory() // processes  # measured once, before anything is allocated
 
-    def clips_of_part(part: Sequence[Video], share: int) -> FixedClips:
-        memory = Memory(room // share)
-        return FixedClips(part, spec, memory, mode=mode, segments=segments, once=True)
+    def dataset_of(part: Sequence[Video], num_caches: int) -> EvalDataset:
+        """Return the clips of some videos, with memory for one of several frame caches."""
+        memory = FrameMemory(frame_bytes // num_caches)
+        return EvalDataset(part, spec, memory, selection, only_pass=True)
 
-    clips = clips_of_part(own, max(1, workers))
-    longest = max(clips.lengths, default=1)
-    # Results do not depend on the batch size: the spec's, TAO's default of 1, is only the least.
-    beside, fitting = batches(
+    # On a CPU each core reads the frames of its batches itself, and never waits for another.
+    workers = 0 if device.type == "cpu" else num_workers(spec)
+    dataset = dataset_of(shard, max(1, workers))
+    longest_clip = max(dataset.lengths, default=1)
+    plan = batch_size.plan_batches(
         network,
         spec.model,
         device,
-        most=max(batch_size, MOST),
-        longest=longest,
+        max_batch_size=max(min_batch_size, batch_size.MAX_BATCH_SIZE),
+        longest_clip=longest_clip,
         processes=processes,
     )
-    with progress.bar(len(clips), "clips") as bar:
-        judge = Judge(network, device, spec, fitting, bar)
+    with progress.progress_bar(len(dataset), "clips") as bar:
+        predictor = Predictor(network, device, spec, plan, bar)
         if device.type == "cpu":
-            at_a_time = max(1, fitting(longest) * len(own) // max(1, len(clips)))
-            parts = equal_parts(own, at_a_time, beside)
-            scores = _by_cores(judge, lambda part: clips_of_part(part, beside), parts, beside)
+            # Parts of about one batch each, as many for each core: they end at the same time.
+            clips_per_part = plan.batch_size(longest_clip)
+            videos_per_part = max(1, clips_per_part * len(shard) // max(1, len(dataset)))
+            parts = split_evenly(shard, videos_per_part, plan.parallel)
+            scores = predictor.score_by_cores(parts, lambda part: dataset_of(part, plan.parallel))
         else:
-            scores = judge.scores(clips, workers)
-    return collectives.assembled(scores)
+            scores = predictor.score(dataset, workers)
+    return collectives.all_gather(scores)
 
 
 @dataclass(frozen=True)
-class Judge:
-    """A network on its device, and how many clips it judges at a time, by their number of frames.
-
-    `stopped` ends its work before the next batch.
-    """
+class Predictor:
+    """A network on its device, in evaluation mode, that scores clips as `plan` says."""
 
     network: nn.Module
     device: torch.device
     spec: DictConfig
-    batch_size: Callable[[int], int]
+    plan: BatchPlan
     bar: tqdm
-    stopped: Event = field(default_factory=Event)
+    stopped: Event = field(default_factory=Event)  # ends all threads before their next batch
 
     @torch.inference_mode()
-    def scores(self, clips: FixedClips, workers: int = 0) -> list[Tensor]:
-        """Return the probabilities (clips, classes) of each video, whose frames `workers` read.
+    def score(self, dataset: EvalDataset, num_workers: int = 0) -> list[Tensor]:
+        """Return the class probabilities of each video's clips, (clips, classes), on the CPU.
 
-        Raises `CancelledError` once it is stopped.
+        Raises `CancelledError` when it is stopped.
         """
-        groups = equal_batches(clips.lengths, self.batch_size)
-        scores: defaultdict[int, list[Tensor]] = defaultdict(list)
-        for batch in on_device(load(clips, groups, workers), self.device):
+        batches = equal_length_batches(dataset.lengths, self.plan.batch_size)
+        loader = eval_dataloader(dataset, batches, num_workers)
+        scores: defaultdict[int, list[Tensor]] = defaultdict(list)  # of clips, by video
+        # A video's clips may come in several batches, but always in their order.
+        for batch in prefetch_to_device(loader, self.device):
             logits = self.network(transforms.normalise(batch, self.spec))
-            for number, row in zip(batch.videos.tolist(), logits.softmax(dim=1).cpu(), strict=True):
-                scores[number].append(row)
+            probabilities = logits.softmax(dim=1).cpu()
+            for video, row in zip(batch.videos.tolist(), probabilities, strict=True):
+                scores[video].append(row)
             self.bar.update(len(batch))
             if self.stopped.is_set():
                 raise CancelledError
-        return [torch.stack(scores[number]) for number in sorted(scores)]
+        return [torch.stack(scores[video]) for video in sorted(scores)]
 
+    def score_by_cores(
+        self, parts: list[list[Video]], dataset_of: Callable[[list[Video]], EvalDataset]
+    ) -> list[Tensor]:
+        """Return the scores of the videos of all parts, each part scored by one core.
 
-def _by_cores(
-    judge: Judge,
-    clips: Callable[[list[Video]], FixedClips],
-    parts: list[list[Video]],
-    cores: int,
-) -> list[Tensor]:
-    """Have `cores` threads judge the parts, each with clips of its own; nothing else is shared."""
-    threads = max(1, torch.get_num_threads() // cores)
-    with ThreadPoolExecutor(cores, None, torch.set_num_threads, (threads,)) as pool:
-        try:
-            return [*chain.from_iterable(pool.map(lambda p: judge.scores(clips(p)), parts))]
-        finally:
-            judge.stopped.set()
+        Each core is a thread with a dataset of its own, so nothing but the network is shared. Each
+        lets PyTorch use its share of the threads: more than one, if memory allows fewer batches
+        than there are cores.
+        """
+        cores = self.plan.parallel
+        threads = max(1, torch.get_num_threads() // cores)
+        with ThreadPoolExecutor(
+            cores, initializer=torch.set_num_threads, initargs=(threads,)
+        ) as pool:
+            try:
+                scores = pool.map(lambda part: self.score(dataset_of(part)), parts)
+                return [*chain.from_iterable(scores)]
+            finally:
+                # After an error or an interrupt, the executor would wait for all parts to be done.
+                self.stopped.set()

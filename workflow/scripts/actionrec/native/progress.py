@@ -7,8 +7,8 @@ from tqdm import tqdm
 from actionrec.native.distributed import launch
 
 
-def bar(total: int, description: str, done: int = 0) -> tqdm:
-    """Return a bar over clips on stderr, in one of several processes."""
+def progress_bar(total: int, description: str, done: int = 0) -> tqdm:
+    """Return a bar on stderr that counts clips from `done` to `total`; only rank 0 shows it."""
     return tqdm(
         total=total,
         initial=done,
@@ -16,12 +16,12 @@ def bar(total: int, description: str, done: int = 0) -> tqdm:
         unit="clip",
         file=sys.stderr,
         dynamic_ncols=True,
-        mininterval=interval(),
+        mininterval=update_interval(),
         leave=False,
         disable=launch.rank() > 0,
     )
 
 
-def interval() -> float:
-    """Return the seconds between looks at a bar: twice a second on a terminal, else every five."""
+def update_interval() -> float:
+    """Return the seconds between two updates of a bar: 0.5 on a terminal, else 5."""
     return 0.5 if sys.stderr.isatty() else 5.0

@@ -1,4 +1,4 @@
-"""How a command of the engine begins and ends, as PyTorch and CUDA take seconds for both."""
+"""Fast start and end of a command: PyTorch and CUDA take seconds for each if left to themselves."""
 
 import atexit
 import ctypes
@@ -14,43 +14,44 @@ from typing import NoReturn
 
 from actionrec.native.distributed import launch
 
-LOST = 120  # Python's exit code if what was printed could not be written
-SPARED = "_meta_registrations"  # of PyTorch
+EXIT_OUTPUT_LOST = 120  # Python's own exit code if stdout could not be flushed
+META_REGISTRATIONS = "_meta_registrations"  # a module of PyTorch
 
 
 def set_up_pytorch() -> None:
-    """Set what PyTorch reads from the environment when it is imported, unless it is set."""
-    # Its threads must sleep, not spin, while they wait for each other: with another job on the
-    # same two cores a spinning step takes 7.2 s, a sleeping one 0.8 s. "active" spins.
+    """Set the variables that PyTorch reads when it is imported, unless the user has set them."""
+    # OpenMP threads must sleep, not spin, while they wait for each other: next to another job on
+    # the same two cores, a step takes 7.2 s with spinning threads and 0.8 s with sleeping ones.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # No search through all installed packages for backends that PyTorch does not know.
+    # Do not search all installed packages for backends from outside PyTorch.
     os.environ.setdefault("TORCH_DEVICE_BACKEND_AUTOLOAD", "0")
 
 
 def start_gpu(gpu_ids: Sequence[int]) -> None:
-    """Start CUDA and this process's GPU while PyTorch is imported, which would wait for them."""
-    with suppress(OSError, IndexError):  # no driver; no such process, which is told later
+    """Start CUDA and this process's GPU in a thread, while the main thread imports PyTorch."""
+    # Without a driver there is no GPU; a wrong rank is reported by `process_group.select_device`.
+    with suppress(OSError, IndexError):
         driver = ctypes.CDLL("libcuda.so.1")
         number = gpu_ids[launch.local_rank(len(gpu_ids))]
-        threading.Thread(target=_make_context, args=(driver, number)).start()
+        threading.Thread(target=_create_context, args=(driver, number)).start()
 
 
-def _make_context(driver: ctypes.CDLL, number: int) -> None:
-    """Make the context that PyTorch will use; what is wrong with a GPU is said by PyTorch."""
+def _create_context(driver: ctypes.CDLL, number: int) -> None:
+    """Create the CUDA context that PyTorch will use; errors are left for PyTorch to report."""
     device, context = ctypes.c_int(), ctypes.c_void_p()
     if not (driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), number)):
         driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 
 
-def load(name: str) -> ModuleType:
-    """Import a module that imports PyTorch, in half of the time.
+def fast_import(name: str) -> ModuleType:
+    """Import a module that imports PyTorch, in half of the usual time.
 
-    The collector is off meanwhile; what the import has made stays to the end, and need never be
-    looked at again.
+    The garbage collector is off during the import. `gc.freeze` then exempts what the import has
+    created, which lives to the end of the process.
     """
     gc.disable()
     try:
-        with _spared():
+        with _without_meta_registrations():
             return import_module(name)
     finally:
         gc.freeze()
@@ -58,35 +59,35 @@ def load(name: str) -> ModuleType:
 
 
 @contextmanager
-def _spared() -> Iterator[None]:
-    """Keep PyTorch from importing its operators for tensors without data.
+def _without_meta_registrations() -> Iterator[None]:
+    """Keep PyTorch from importing its operators for tensors without data ("meta").
 
-    They are a fifth of its import, and only its compiler wants them. Who imports them later gets
-    them.
+    They take a fifth of its import, and only its compiler needs them. An empty module stands in
+    for theirs meanwhile and is removed at the end, so a later import gets the real one.
     """
     if "torch" in sys.modules:
         yield
         return
-    name = f"torch.{SPARED}"
+    name = f"torch.{META_REGISTRATIONS}"
     sys.modules[name] = ModuleType(name)
     try:
         yield
     finally:
         del sys.modules[name]
         if "torch" in sys.modules:
-            vars(sys.modules["torch"]).pop(SPARED, None)
+            vars(sys.modules["torch"]).pop(META_REGISTRATIONS, None)
 
 
-def end(code: int) -> NoReturn:
-    """End this process at once: to take PyTorch and CUDA down in order takes up to a second.
+def exit_fast(code: int) -> NoReturn:
+    """End this process at once: an orderly shutdown of PyTorch and CUDA takes up to a second.
 
-    One of several that fails does not even wait for its ties to the others.
+    If one of several ranks fails it skips even the exit functions, which would wait for the others.
     """
     if not (code and launch.is_launched()):
         atexit._run_exitfuncs()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # whoever read it has gone, or the disk is full
-        code = code or LOST
+    except OSError:  # the reader has gone, or the disk is full
+        code = code or EXIT_OUTPUT_LOST
     os._exit(code)

@@ -1,4 +1,4 @@
-"""TAO's status.json: one JSON object a line, appended over the runs of a task."""
+"""TAO's status.json: one JSON object per line, appended by every run of a task."""
 
 import json
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class StatusLog:
-    """Append status lines to a file, as NVIDIA's status logger (TAO 7.3) does.
+    """Append lines to a status.json as NVIDIA's status logger does (TAO 7.3).
 
-    The last key figures stay in force: every later line repeats them until new ones come.
+    Every line repeats the latest key figures (`kpi`), until a line brings new ones.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class StatusLog:
         kpi: Mapping[str, float] | None = None,
         progress: Mapping[str, Any] | None = None,
     ) -> None:
-        """Append one line; `progress` holds the keys that come before date and time."""
+        """Append one line; `progress` holds the keys in front of date and time."""
         now = datetime.now()
         self._kpi = dict(kpi or self._kpi)
         line: dict[str, Any] = {

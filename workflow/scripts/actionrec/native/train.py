@@ -1,4 +1,4 @@
-"""The train task: a plain, seeded PyTorch loop that can be killed at any time and goes on."""
+"""The train task: a seeded PyTorch training that resumes after a kill at any time."""
 
 import fcntl
 import math
@@ -10,61 +10,46 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import mean
 
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 from tqdm import tqdm
 
 from actionrec.errors import InputError
-from actionrec.native import precision, progress
-from actionrec.native.checkpoints import lightning, pretrained
-from actionrec.native.data import samplers
-from actionrec.native.data.dataloader import Loader, on_device
-from actionrec.native.data.datasets import (
-    FixedClips,
-    TrainingBatches,
-    TrainingClips,
-    equal_batches,
-    load,
-    readers,
-)
-from actionrec.native.data.frame_memory import Memory, room_for_frames, warn_of_room
-from actionrec.native.data.videos import (
-    Video,
-    list_classes,
-    refuse_small,
-    warn_of_rare,
-    warn_of_short,
-)
-from actionrec.native.distributed import collectives, gradient_sync, launch
+from actionrec.native import progress
+from actionrec.native.checkpoints import lightning
+from actionrec.native.data.prefetch import prefetch_to_device
+from actionrec.native.distributed import collectives, launch
 from actionrec.native.status import StatusLog
-from actionrec.native.training import early_stopping, ema, lr_schedules, sgd, state, steps
-from actionrec.native.training.state import Training
+from actionrec.native.training import lr_schedules, totals
+from actionrec.native.training.checkpointing import save_after_epoch, save_after_step
+from actionrec.native.training.resume import resume
+from actionrec.native.training.setup import build_train_state
+from actionrec.native.training.state import TrainState
+from actionrec.native.training.steps import train_step
+from actionrec.native.training.validation import validate
 from actionrec.spec import native_keys
-from actionrec.spec.load import require_key
-from actionrec.spec.native_keys import METRICS
 
 
-def train(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> None:
-    """Train the spec's network and leave checkpoints in `folder`, as TAO 7.3 does.
+def train(spec: DictConfig, spec_path: Path, status: StatusLog, folder: Path) -> None:
+    """Train the spec's network and write checkpoints to `folder`, as TAO 7.3 does.
 
-    A folder that holds ar_model_latest.pth is gone on with: the losses are those of a training
-    that was never interrupted. Raises `InputError` before the first step for anything that
-    could not end well, and if the loss is not finite.
+    A training whose folder holds ar_model_latest.pth resumes from it, and its losses are those of a
+    training without interruption. Raises `InputError` before the first step for input that would
+    make it fail later, and when the loss is not finite.
     """
     with _locked(folder) if launch.rank() == 0 else nullcontext():
-        training = _prepare(spec, where, status, folder)
-        state.resume(training)
+        state = build_train_state(spec, spec_path, status, folder)
+        resume(state)
         status.write("Starting Training Loop.", status="STARTED")
-        _run(training)
+        _train_epochs(state)
         status.write("Training loop complete.")
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process, and clear it of what a killed one has left.
+    """Lock the folder for this process, and remove the partial files of a killed one.
 
-    Unlike flock, no forked worker can outlive the hold.
+    Unlike flock's, this lock is not inherited by forked workers, which may outlive the process.
     """
     with (folder / ".lock").open("w") as file:
         try:
@@ -75,224 +60,117 @@ def _locked(folder: Path) -> Iterator[None]:
                 where=folder,
                 fix="wait for it to end, or choose another results_dir",
             ) from error
-        lightning.remove_leftovers(folder)
+        lightning.remove_partial_files(folder)
         yield
 
 
-def _prepare(spec: DictConfig, where: Path, status: StatusLog, folder: Path) -> Training:
-    validation = _validation_videos(spec)
-    _refuse_without_validation(spec, validation)
-    videos = _training_videos(spec, where)
-    device = _device(spec)
-    network = pretrained.start_network(spec).to(device)
-    precision.lay_out(network, spec, device)
-    optimizer = sgd.make(network.parameters(), spec.train.optim)
-    workers = readers(spec)
-    holders = max(1, workers)  # of decoded frames
-    parts = launch.local_size(spec.train.num_gpus) * holders
-    share = len(videos) / (len(videos) + len(validation))
-    memory = room_for_frames(share / parts)
-    clips = TrainingClips(videos, spec, memory)
-    warn_of_room(memory.free * holders, clips.nbytes)
-    order = TrainingBatches(
-        len(clips), spec.dataset.batch_size, spec.train.seed, _order(videos, len(clips), spec)
-    )
-    print(f"Train dataset samples: {len(clips)}")
-    print(f"Validation dataset samples: {len(validation)}")
-    training = Training(
-        spec=spec,
-        folder=folder,
-        status=status,
-        device=device,
-        network=network,
-        averaging=gradient_sync.Averaging(network),
-        optimizer=optimizer,
-        scheduler=lr_schedules.make(optimizer, spec, len(order)),
-        scaler=precision.scaler(spec.native.precision, device),
-        mean=ema.start(network) if spec.native.ema_decay > 0 else None,
-        order=order,
-        clips=load(clips, order, workers),
-        validation=_validation_loader(validation, spec, room_for_frames((1 - share) / parts)),
-        totals=steps.new_totals(device),
-    )
-    training.propagate = steps.propagation(training)
-    return training
-
-
-def _device(spec: DictConfig) -> torch.device:
-    """Seed and set up PyTorch as the spec says; return the device to train on."""
-    torch.manual_seed(spec.train.seed)
-    torch.backends.cudnn.benchmark = spec.train.cudnn.benchmark
-    torch.backends.cudnn.deterministic = spec.train.cudnn.deterministic
-    device = collectives.device(spec.train.gpu_ids)
-    precision.choose(spec.native.precision, device)
-    if device.type == "cuda":
-        torch.cuda.set_stream(torch.cuda.Stream(device))  # the default one records no graphs
-    return device
-
-
-def _order(videos: list[Video], clips: int, spec: DictConfig) -> samplers.Order:
-    if spec.native.class_balanced:
-        return samplers.balanced([video.label for video in videos], clips)
-    return samplers.shuffled(clips)
-
-
-def _training_videos(spec: DictConfig, where: Path) -> list[Video]:
-    key = "dataset.train_dataset_dir"
-    root = Path(require_key(spec, key, where))
-    videos = list_classes(root, spec.dataset.label_map, key, spec.model.model_type)
-    size = len(videos) * spec.dataset.clips_per_video
-    refuse_small(size, spec.dataset.batch_size, "train", "dataset.batch_size", launch.size())
-    warn_of_short(videos, spec)
-    warn_of_rare(videos, spec)
-    return videos
-
-
-def _validation_videos(spec: DictConfig) -> list[Video]:
-    root = spec.dataset.val_dataset_dir
-    if not root:
-        return []
-    videos = list_classes(
-        Path(root), spec.dataset.label_map, "dataset.val_dataset_dir", spec.model.model_type
-    )
-    refuse_small(
-        len(videos), spec.dataset.batch_size, "validation", "dataset.batch_size", launch.size()
-    )
-    return videos
-
-
-def _validation_loader(videos: list[Video], spec: DictConfig, memory: Memory) -> Loader | None:
-    if not videos:
-        return None
-    clips = FixedClips(launch.share(videos), spec, memory)
-    batches = equal_batches(clips.lengths, lambda _: spec.dataset.batch_size)
-    return load(clips, batches, readers(spec))
-
-
-def _refuse_without_validation(spec: DictConfig, videos: list[Video]) -> None:
-    """Raise `InputError` if a key asks for a metric that will never be known."""
-    keeper, optim = spec.train.checkpointer, spec.train.optim
-    monitors = {}
-    if keeper.enable_topk:
-        monitors["train.checkpointer.monitor"] = state.monitor_of(spec)
-    if optim.lr_scheduler == "AutoReduce":
-        monitors["train.optim.lr_monitor"] = optim.lr_monitor
-    if spec.native.early_stopping.patience is not None:
-        monitors["native.early_stopping.monitor"] = spec.native.early_stopping.monitor
-    for key, metric in monitors.items():
-        if metric not in METRICS:
-            raise InputError(
-                "There is no such metric.", where=f"spec: {key}", found=metric, allowed=METRICS
-            )
-        if metric.startswith("val_") and not videos:
-            raise InputError(
-                "A metric of the validation is asked for, but there is no validation set.",
-                where=f"spec: {key}",
-                found=metric,
-                fix="set dataset.val_dataset_dir, or follow a train_ metric",
-            )
-
-
-def _run(training: Training) -> None:
+def _train_epochs(state: TrainState) -> None:
     """Train from the present epoch and batch to the last epoch."""
-    epochs = native_keys.epochs(training.spec)
-    patience = training.spec.native.early_stopping
-    clips = training.order.clips
-    batch = training.spec.dataset.batch_size * launch.size()
-    seen = training.epoch * clips + training.batch * batch
-    with progress.bar(epochs * clips, "train", done=min(seen, epochs * clips)) as bar:
-        while training.epoch < epochs and not early_stopping.is_due(training.record, patience):
+    epochs, clips = native_keys.epochs(state.spec), state.train_sampler.num_clips
+    # Clips of all ranks; the last batch of an epoch may be smaller, hence the minimum below.
+    batch_size = state.spec.dataset.batch_size * launch.world_size()
+    done = state.epoch * clips + state.batch_idx * batch_size
+    stopping = state.early_stopping
+    with progress.progress_bar(epochs * clips, "train", min(done, epochs * clips)) as bar:
+        while state.epoch < epochs and not stopping.should_stop:
             start = time.monotonic()
-            bar.set_description(f"epoch {training.epoch + 1}/{epochs}", refresh=False)
-            _train_epoch(training, bar)
-            metrics = {"lr": training.optimizer.param_groups[0]["lr"]}
-            metrics |= _end_epoch(training, start)
-            _print_epoch(bar, training, metrics, time.monotonic() - start)
-            training.epoch, training.batch = training.epoch + 1, 0
-            training.epoch_ended = False
-            training.totals.zero_()
-    if training.epoch < epochs:
-        epoch = f"{training.epoch} of {epochs} epochs"
-        print(f"Stopped after {epoch}: {patience.monitor} was best {training.record.best:.4g}")
+            bar.set_description(f"epoch {state.epoch + 1}/{epochs}", refresh=False)
+            _train_epoch(state, bar)
+            metrics = {"lr": state.optimizer.param_groups[0]["lr"]}
+            metrics |= _end_epoch(state, start)
+            _print_metrics(bar, state, metrics, time.monotonic() - start)
+            # After the checkpoint of this epoch, which says that it has ended.
+            state.epoch, state.batch_idx = state.epoch + 1, 0
+            state.epoch_ended = False
+            state.totals.zero_()
+    if state.epoch < epochs:
+        stopped = f"Stopped after {state.epoch} of {epochs} epochs"
+        print(f"{stopped}: {stopping.monitor} was best {stopping.best:.4g}")
 
 
-def _train_epoch(training: Training, bar: tqdm) -> None:
-    training.order.epoch, training.order.skip = training.epoch, training.batch
-    training.network.train()
-    shown, interval = time.monotonic(), progress.interval()
-    for batch in on_device(training.clips, training.device):
+def _train_epoch(state: TrainState, bar: tqdm) -> None:
+    """Train on the batches of the epoch that are left."""
+    state.train_sampler.set_epoch(state.epoch, first_batch=state.batch_idx)
+    state.network.train()
+    shown, interval = time.monotonic(), progress.update_interval()
+    for batch in prefetch_to_device(state.train_loader, state.device):
         start = time.monotonic()
-        steps.take(training, batch)
+        train_step(state, batch)
         now = time.monotonic()
-        training.step_seconds.append(now - start)
-        # Reading the loss waits for the GPU, so it is read when it is shown, and no oftener.
+        state.step_seconds.append(now - start)
+        # To read the loss is to wait for the GPU, so it is read only when it is shown.
         if now - shown >= interval:
             shown = now
-            loss, accuracy = _means(training, training.totals)
+            loss, accuracy = _checked_averages(state, state.totals)
             bar.set_postfix(loss=f"{loss:.4f}", acc=f"{accuracy:.3f}", refresh=False)
-        bar.update(len(batch) * launch.size())
-        state.save_step(training)
+        bar.update(len(batch) * launch.world_size())
+        save_after_step(state)
 
 
-def _means(training: Training, totals: Tensor) -> tuple[float, float]:
-    """Return loss and accuracy by an epoch's counts; refuse a loss that is not finite."""
-    loss, accuracy = (totals[:2] / totals[2]).tolist()
-    _refuse_infinite(training, loss)
+def _checked_averages(state: TrainState, epoch_totals: Tensor) -> tuple[float, float]:
+    """Return loss and accuracy; raise `InputError` if the loss is not finite."""
+    loss, accuracy = totals.loss_and_accuracy(epoch_totals)
+    _check_finite(state, loss)
     return loss, accuracy
 
 
-def _refuse_infinite(training: Training, loss: float) -> None:
+def _check_finite(state: TrainState, loss: float) -> None:
     if not math.isfinite(loss):
         raise InputError(
-            f"The loss is {loss} in epoch {training.epoch + 1}, by step {training.step}.",
+            f"The loss is {loss} in epoch {state.epoch + 1}, by step {state.global_step}.",
             where="spec: train.optim.lr",
-            found=training.spec.train.optim.lr,
+            found=state.spec.train.optim.lr,
             fix="lower the learning rate, or set train.clip_grad_norm",
         )
 
 
-def _end_epoch(training: Training, start: float) -> dict[str, float]:
-    """Validate, log, step the schedule and save; return the epoch's metrics."""
-    loss, accuracy = _means(training, collectives.summed(training.totals))
+def _end_epoch(state: TrainState, start: float) -> dict[str, float]:
+    """Validate, log, step the schedule, and save; return the epoch's metrics."""
+    loss, accuracy = _checked_averages(state, collectives.all_reduce(state.totals))
     metrics = {"train_loss": loss, "train_acc_1": accuracy}
-    train = training.spec.train
-    if training.validation is not None and (training.epoch + 1) % train.validation_interval == 0:
-        loss, accuracy = steps.validate(training)
-        _refuse_infinite(training, loss)
-        metrics |= {"val_loss": loss, "val_acc_1": accuracy}
-        kpi = {"val_loss": metrics["val_loss"], "val_acc": metrics["val_acc_1"]}
-        training.status.write("Eval metrics generated.", kpi=kpi)
-    _log_progress(training, time.monotonic() - start)
-    training.status.write(
-        "Train metrics generated.",
-        kpi={"train_loss": metrics["train_loss"], "train_acc": metrics["train_acc_1"]},
-    )
-    lr_schedules.after_epoch(training.scheduler, metrics, train.optim.lr_monitor)
-    early_stopping.note(training.record, metrics, training.spec.native.early_stopping)
-    training.epoch_ended = True
-    state.save_epoch(training, metrics)
+    # The lines of status.json come in TAO's order: validation, progress, training.
+    metrics |= _validate_if_due(state)
+    _log_progress(state, time.monotonic() - start)
+    state.status.write("Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy})
+    # Everything that a resumed training needs is up to date before the checkpoint is saved.
+    lr_monitor = state.spec.train.optim.lr_monitor
+    lr_schedules.step_after_epoch(state.lr_scheduler, metrics, lr_monitor)
+    state.early_stopping.update(metrics)
+    state.epoch_ended = True
+    save_after_epoch(state, metrics)
     return metrics
 
 
-def _log_progress(training: Training, seconds: float) -> None:
-    epochs = training.spec.train.num_epochs
-    training.status.write(
+def _validate_if_due(state: TrainState) -> dict[str, float]:
+    """Validate and log, if this epoch ends a validation interval; return the metrics."""
+    due = (state.epoch + 1) % state.spec.train.validation_interval == 0
+    if state.val_loader is None or not due:
+        return {}
+    loss, accuracy = validate(state, state.val_loader)
+    _check_finite(state, loss)
+    state.status.write("Eval metrics generated.", kpi={"val_loss": loss, "val_acc": accuracy})
+    return {"val_loss": loss, "val_acc_1": accuracy}
+
+
+def _log_progress(state: TrainState, seconds: float) -> None:
+    epochs = state.spec.train.num_epochs
+    state.status.write(
         "Training loop in progress",
         progress={
-            "epoch": training.epoch,
-            "step": training.step,
+            "epoch": state.epoch,
+            "step": state.global_step,
             "max_epoch": epochs - 1,
-            "max_step": epochs * len(training.order),
+            "max_step": epochs * len(state.train_sampler),
             "time_per_epoch": str(timedelta(seconds=seconds)),
-            "time_per_step": str(timedelta(seconds=mean(training.step_seconds or [0.0]))),
-            "eta": str(timedelta(seconds=seconds * (epochs - 1 - training.epoch))),
+            "time_per_step": str(timedelta(seconds=mean(state.step_seconds or [0.0]))),
+            "eta": str(timedelta(seconds=seconds * (epochs - 1 - state.epoch))),
         },
     )
 
 
-def _print_epoch(bar: tqdm, training: Training, metrics: dict[str, float], seconds: float) -> None:
+def _print_metrics(bar: tqdm, state: TrainState, metrics: dict[str, float], seconds: float) -> None:
     names = {"train_acc_1": "train_acc", "val_acc_1": "val_acc"}
     shown = "  ".join(f"{names.get(name, name)} {value:.4g}" for name, value in metrics.items())
-    epoch = f"epoch {training.epoch + 1}/{training.spec.train.num_epochs}"
+    epoch = f"epoch {state.epoch + 1}/{state.spec.train.num_epochs}"
     bar.write(f"{epoch}  {shown}  {seconds:.1f} s", file=sys.stdout)
     sys.stdout.flush()

@@ -1,1 +1,1 @@
-"""Weights in files: TAO's checkpoints, plain and encrypted, and pretrained weights adapted."""
+"""Checkpoints: TAO's files, their encryption, and the weights that a training starts from."""

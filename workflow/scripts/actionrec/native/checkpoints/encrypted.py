@@ -1,6 +1,6 @@
-"""TAO's encrypted checkpoints: the pickled state_dict is encrypted, all else is in clear.
+"""TAO's encrypted checkpoints: the pickled state_dict is encrypted, all else is plain.
 
-The form is that of nvidia-tao-pytorch 5.0 to 7.3: `state_dict` holds the encrypted bytes and
+The format is that of nvidia-tao-pytorch 5.0 to 7.3: `state_dict` holds the encrypted bytes and
 `state_dict_encrypted` the kind of encryption. The key is taken from TAO_KEY.
 """
 
@@ -30,55 +30,57 @@ def is_encrypted_file(path: Path | str) -> bool:
     """Tell whether a file is an encrypted checkpoint."""
     try:
         return is_encrypted(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception:  # no checkpoint at all, which whoever reads it will tell
+    except Exception:  # no checkpoint at all; `lightning.read` says so
         return False
 
 
-def encrypted(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint with its state_dict encrypted, and the weights that we keep beside it.
+def encrypt(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint with all its weights encrypted: TAO's state_dict and the engine's own.
 
     Raises `InputError` where NVIDIA's encryption cannot run.
     """
-    kind, secret = _sealed(checkpoint["state_dict"])
-    sealed = {**checkpoint, "state_dict": secret, KIND: kind}
+    kind, secret = _encrypt_tensors(checkpoint["state_dict"])
+    result = {**checkpoint, "state_dict": secret, KIND: kind}
     own = checkpoint.get("actionrec", {})
     if own.get("weights"):
-        sealed["actionrec"] = {**own, "weights": _sealed(own["weights"])[1]}
-    return sealed
+        result["actionrec"] = {**own, "weights": _encrypt_tensors(own["weights"])[1]}
+    return result
 
 
-def _sealed(state: Mapping[str, Tensor]) -> tuple[str, bytes]:
-    tensors = {name: tensor.cpu() for name, tensor in state.items()}
+def _encrypt_tensors(state_dict: Mapping[str, Tensor]) -> tuple[str, bytes]:
+    """Return the kind of encryption, and the encrypted pickle of a state dict."""
+    tensors = {name: tensor.cpu() for name, tensor in state_dict.items()}
     return encryption.encrypt(pickle.dumps(tensors, protocol=PICKLE_PROTOCOL))
 
 
-def decrypted(checkpoint: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
-    """Return an encrypted checkpoint of the file `path` in clear; `where` is the spec's key.
+def decrypt(checkpoint: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
+    """Return the encrypted checkpoint of the file `path`, decrypted; `where` is the spec's key.
 
-    Only tensors are unpickled, whoever encrypted them. Raises `InputError` if the key is not the
-    file's.
+    Only tensors are unpickled, because anybody with the key can encrypt anything. Raises
+    `InputError` if the key is not the file's.
     """
     secret, kind = checkpoint.get("state_dict"), checkpoint[KIND]
     if not isinstance(secret, bytes) or not isinstance(kind, str) or not kind.isalnum():
         raise InputError(
             "The file is no encrypted checkpoint of TAO's.", where=f"spec: {where}", found=path
         )
-    clear = {name: value for name, value in checkpoint.items() if name != KIND}
-    clear["state_dict"] = _opened(secret, kind, path, where)
+    result = {name: value for name, value in checkpoint.items() if name != KIND}
+    result["state_dict"] = _decrypt_tensors(secret, kind, path, where)
     own = checkpoint.get("actionrec", {})
     if isinstance(own.get("weights"), bytes):
-        clear["actionrec"] = {**own, "weights": _opened(own["weights"], kind, path, where)}
-    return clear
+        weights = _decrypt_tensors(own["weights"], kind, path, where)
+        result["actionrec"] = {**own, "weights": weights}
+    return result
 
 
-def _opened(secret: bytes, kind: str, path: Path, where: str) -> dict[str, Tensor]:
+def _decrypt_tensors(secret: bytes, kind: str, path: Path, where: str) -> dict[str, Tensor]:
     plain = encryption.decrypt(secret, kind)
     try:
         state = _TensorUnpickler(io.BytesIO(plain)).load()
-        whole = isinstance(state, Mapping) and all(isinstance(v, Tensor) for v in state.values())
-    except Exception:  # noise under a wrong key can look like anything
-        whole = False
-    if not whole:
+        valid = isinstance(state, Mapping) and all(isinstance(v, Tensor) for v in state.values())
+    except Exception:  # with a wrong key the bytes are noise, and any error can come of it
+        valid = False
+    if not valid:
         raise InputError(
             "The key does not decrypt the checkpoint.",
             where=f"spec: {where}",
@@ -93,7 +95,7 @@ def _load_storage(content: bytes) -> Any:
 
 
 class _TensorUnpickler(pickle.Unpickler):
-    """Unpickle what a state_dict consists of and nothing else."""
+    """Unpickle the types that a state_dict consists of, and nothing else."""
 
     ALLOWED = {  # noqa: RUF012
         ("collections", "OrderedDict"): OrderedDict,

@@ -1,6 +1,6 @@
-"""Checkpoints in the format of PyTorch Lightning, which is TAO's: written, read, adapted.
+"""Checkpoint files in the format of PyTorch Lightning, which is TAO's (5.0 to 7.3).
 
-A checkpoint made here loads with `load_from_checkpoint` (strict) in NVIDIA's code, and one made
+A checkpoint made here loads in NVIDIA's code with `load_from_checkpoint` (strict), and one made
 there loads here. Only tensors and plain values are unpickled (`weights_only`).
 """
 
@@ -22,26 +22,26 @@ from actionrec.native.checkpoints import encrypted
 from actionrec.utils.files import replacing, same_file_system_link
 
 LATEST = "ar_model_latest.pth"
-PREFIX = "model."
-HEADS = ("fc_cls.weight", "fc2.weight", "logits.conv3d.weight")
-LIGHTNING = "2.5.0"  # the version whose layout of the loops' state is written
+PREFIX = "model."  # of the network's tensors in Lightning's state_dict
+CLASSIFIERS = ("fc_cls.weight", "fc2.weight", "logits.conv3d.weight")  # ResNet, joint, I3D
+LIGHTNING_VERSION = "2.5.0"  # whose layout `loops_state` has
 
 
-def name_of(epoch: int, step: int) -> str:
-    """Return the file name of the checkpoint after `step` steps, in `epoch` (from 0)."""
-    return f"model_epoch_{epoch:03d}_step_{step:05d}.pth"
+def checkpoint_name(epoch: int, global_step: int) -> str:
+    """Return TAO's file name for a checkpoint saved in `epoch`, from 0, after `global_step`."""
+    return f"model_epoch_{epoch:03d}_step_{global_step:05d}.pth"
 
 
 def save(path: Path, checkpoint: Mapping[str, Any], *, encrypt: bool = False) -> None:
-    """Write a checkpoint, whole or not at all, on request encrypted with the key in TAO_KEY."""
+    """Write a checkpoint, whole or not at all; `encrypt` it with the key in TAO_KEY."""
     if encrypt:
-        checkpoint = encrypted.encrypted(checkpoint)
+        checkpoint = encrypted.encrypt(checkpoint)
     with replacing(path) as part:
         torch.save(dict(checkpoint), part)
 
 
 def link_latest(path: Path) -> None:
-    """Make ar_model_latest.pth beside `path` point to it, or equal it where links do not exist."""
+    """Make ar_model_latest.pth in the folder of `path` a link to it, or a copy if links fail."""
     try:
         with replacing(path.with_name(LATEST)) as part:
             part.symlink_to(path.name)
@@ -49,23 +49,24 @@ def link_latest(path: Path) -> None:
         same_file_system_link(path, path.with_name(LATEST))
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed training was writing; only the holder of the folder's lock may."""
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a killed training was writing; call it only with the folder's lock held."""
     for pattern in (".model_*", f".{LATEST}.*"):
         for scratch in folder.glob(pattern):
             shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read(path: Path | str, where: str) -> dict[str, Any]:
-    """Return a checkpoint's dict, decrypted; `where` is the spec's key for `path`.
+    """Return a checkpoint's dict, decrypted, on the CPU; `where` is the spec's key for `path`.
 
     Raises `InputError` if the file is missing, damaged, encrypted with another key than that in
-    TAO_KEY, or holds more than data.
+    TAO_KEY, or holds anything but tensors and plain values.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError("The checkpoint does not exist.", where=f"spec: {where}", found=path)
     try:
+        # Mapped, a checkpoint is not read into memory as a whole; only zip files can be.
         checkpoint = torch.load(
             path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
         )
@@ -78,52 +79,53 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise InputError("The file holds no state_dict.", where=f"spec: {where}", found=path)
     if encrypted.is_encrypted(checkpoint):
-        return encrypted.decrypted(checkpoint, path, where)
+        return encrypted.decrypt(checkpoint, path, where)
     return checkpoint
 
 
-def weights(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the network's tensors by their own names, without Lightning's `model.` prefix.
+def network_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the network's tensors, by their names without Lightning's prefix `model.`.
 
-    A dict without `state_dict` is taken for the tensors themselves.
+    A dict without the key `state_dict` is taken for a state dict itself.
     """
     state = checkpoint.get("state_dict", checkpoint)
     return {name.removeprefix(PREFIX): value for name, value in state.items()}
 
 
 def num_classes_of(path: Path | str) -> int:
-    """Return the number of classes that a checkpoint's classifier tells apart.
+    """Return the number of classes of a checkpoint file's classifier.
 
-    0 for ImageNet weights of torchvision, whose classifier is of no use. Raises `InputError` if
-    there is no classifier.
+    It is 0 for ImageNet weights of torchvision, whose classifier is not used. Raises `InputError`
+    if there is no classifier.
     """
-    state = weights(read(path, str(path)))
-    classes = classes_of(state)
-    if classes is None and not is_imagenet(state):
-        raise InputError("The checkpoint has no classifier.", where=path, allowed=HEADS)
+    state_dict = network_state_dict(read(path, str(path)))
+    classes = count_classes(state_dict)
+    if classes is None and not is_imagenet(state_dict):
+        raise InputError("The checkpoint has no classifier.", where=path, allowed=CLASSIFIERS)
     return classes or 0
 
 
-def classes_of(state: Mapping[str, Tensor]) -> int | None:
-    """Return the number of classes of a network's classifier, or None if there is none."""
-    return next((state[head].shape[0] for head in HEADS if head in state), None)
+def count_classes(state_dict: Mapping[str, Tensor]) -> int | None:
+    """Return the number of classes of a state dict's classifier, or None if it has none."""
+    return next((state_dict[name].shape[0] for name in CLASSIFIERS if name in state_dict), None)
 
 
-def is_imagenet(state: Mapping[str, Tensor]) -> bool:
-    """Tell whether weights are those of a ResNet as torchvision stores them."""
-    return "fc.weight" in state and "conv1.weight" in state
+def is_imagenet(state_dict: Mapping[str, Tensor]) -> bool:
+    """Tell whether a state dict is that of a ResNet of torchvision."""
+    return "fc.weight" in state_dict and "conv1.weight" in state_dict
 
 
 def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
-    """Return the spec's network with a checkpoint's weights; they must fit exactly.
+    """Return the spec's network with the weights of the checkpoint `path`, on the CPU.
 
-    Raises `InputError` with the numbers if classes or network differ.
+    `where` is the spec's key for `path`. Raises `InputError`, with the numbers, if the checkpoint
+    has other classes than the label map or is of another network.
     """
     labels = spec.dataset.label_map
-    with _Undrawn():
+    with _SkipInitialisation():
         network = networks.build(spec.model, len(labels))
-    state = weights(read(path, where))
-    classes = classes_of(state)
+    state_dict = network_state_dict(read(path, where))
+    classes = count_classes(state_dict)
     if classes is not None and classes != len(labels):
         raise InputError(
             "The checkpoint's number of classes is not the label map's.",
@@ -131,14 +133,14 @@ def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
             found=f"{path} has {classes} classes, dataset.label_map {len(labels)}",
             fix="give the label map that the checkpoint was trained with",
         )
-    load_exactly(network, state, path, where)
+    load_strict(network, state_dict, path, where)
     return network
 
 
-class _Undrawn(TorchFunctionMode):
-    """Leave new weights as memory has them: to draw what is overwritten at once takes a second.
+class _SkipInitialisation(TorchFunctionMode):
+    """Leave new weights uninitialised, because they are overwritten at once; this saves a second.
 
-    PyTorch's own way, the meta device, imports its compiler, which takes longer still.
+    PyTorch's own way is the meta device, which imports its compiler and so takes even longer.
     """
 
     def __torch_function__(
@@ -153,23 +155,26 @@ class _Undrawn(TorchFunctionMode):
         return function(*arguments, **(named or {}))
 
 
-def load_exactly(network: nn.Module, state: Mapping[str, Any], path: str, where: str) -> None:
-    """Load weights whose names and shapes must be the network's; else raise `InputError`."""
-    _refuse_other(network, state, path, where)
-    network.load_state_dict(state)
+def load_strict(network: nn.Module, state_dict: Mapping[str, Any], path: str, where: str) -> None:
+    """Load a state dict; raise `InputError` unless names and shapes are the network's."""
+    _check_tensors(network, state_dict, path, where)
+    network.load_state_dict(state_dict)
 
 
-def _refuse_other(network: nn.Module, state: Mapping[str, Any], path: str, where: str) -> None:
+def _check_tensors(
+    network: nn.Module, state_dict: Mapping[str, Any], path: str, where: str
+) -> None:
     """Raise `InputError` unless names and shapes are exactly the network's."""
-    own = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    theirs = {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
-    if own == theirs:
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(getattr(value, "shape", ())) for name, value in state_dict.items()}
+    if found == expected:
         return
     differences = [
-        f"{name}: {theirs.get(name, 'missing')} instead of {own.get(name, 'nothing')}"
-        for name in [*own, *(name for name in theirs if name not in own)]
-        if own.get(name) != theirs.get(name)
+        f"{name}: {found.get(name, 'missing')} instead of {expected.get(name, 'nothing')}"
+        for name in [*expected, *(name for name in found if name not in expected)]
+        if found.get(name) != expected.get(name)
     ]
+    # Of a wrong backbone nearly all tensors differ; three tell enough.
     shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
     raise InputError(
         "The weights are of another network than the spec's model section names.",
@@ -179,41 +184,47 @@ def _refuse_other(network: nn.Module, state: Mapping[str, Any], path: str, where
     )
 
 
-def refuse_unfit(network: nn.Module, checkpoint: Mapping[str, Any], path: str, where: str) -> None:
-    """Raise `InputError` unless a checkpoint of a training fits `network` exactly."""
+def check_resumable(
+    network: nn.Module, checkpoint: Mapping[str, Any], path: str, where: str
+) -> None:
+    """Raise `InputError` unless a training of `network` can resume from a checkpoint."""
     for key in ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers"):
         if key not in checkpoint:
             raise InputError(
-                "The file is no checkpoint that a training can go on from.",
+                "The file is no checkpoint that a training can resume from.",
                 where=f"spec: {where}",
                 found=f"{path} has no {key}",
             )
-    _refuse_other(network, weights(checkpoint), path, where)
+    _check_tensors(network, network_state_dict(checkpoint), path, where)
 
 
-def loops(epoch: int, step: int, batch: int, batches: int) -> dict[str, Any]:
-    """Return the state of Lightning's loops after `batch` of the epoch's `batches`.
+def loops_state(epoch: int, global_step: int, batch_idx: int, num_batches: int) -> dict[str, Any]:
+    """Return the state of Lightning's loops after `batch_idx` of an epoch's `num_batches`.
 
-    It is what a Lightning Trainer resumes from, and where `batch_of` finds its answer.
+    A Lightning Trainer resumes from it. The keys and counters are those of Lightning 2.5.0.
     """
 
     def progress(total: int, current: int, *names: str) -> dict[str, dict[str, int]]:
         return {"total": dict.fromkeys(names, total), "current": dict.fromkeys(names, current)}
 
+    # `total` counts over the training, `current` within the epoch.
     stages = ("ready", "completed", "started", "processed")
     none = progress(0, 0, *stages)
     idle = {"state_dict": {}, "batch_progress": {**none, "is_last_batch": False}}
-    done = batch == batches
-    fit = {
+    done = batch_idx == num_batches
+    fit: dict[str, Any] = {
         "state_dict": {},
-        "epoch_loop.state_dict": {"_batches_that_stepped": step},
-        "epoch_loop.batch_progress": {**progress(step, batch, *stages), "is_last_batch": done},
+        "epoch_loop.state_dict": {"_batches_that_stepped": global_step},
+        "epoch_loop.batch_progress": {
+            **progress(global_step, batch_idx, *stages),
+            "is_last_batch": done,
+        },
         "epoch_loop.scheduler_progress": progress(epoch + done, int(done), "ready", "completed"),
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
             "optimizer": {
-                "step": progress(step, batch, "ready", "completed"),
-                "zero_grad": progress(step, batch, "ready", "completed", "started"),
+                "step": progress(global_step, batch_idx, "ready", "completed"),
+                "zero_grad": progress(global_step, batch_idx, "ready", "completed", "started"),
             }
         },
         "epoch_loop.manual_optimization.state_dict": {},
@@ -232,8 +243,8 @@ def loops(epoch: int, step: int, batch: int, batches: int) -> dict[str, Any]:
     }
 
 
-def batch_of(checkpoint: Mapping[str, Any]) -> tuple[int, bool]:
-    """Return how many batches of its epoch a checkpoint was saved after, and if that is all."""
+def batches_done(checkpoint: Mapping[str, Any]) -> tuple[int, bool]:
+    """Return how many batches of its epoch a checkpoint was saved after, and if these are all."""
     fit = checkpoint.get("loops", {}).get("fit_loop", {})
     progress = fit.get("epoch_loop.batch_progress")
     if progress is None:

@@ -1,31 +1,33 @@
-"""The weights that a training starts from: fresh ones, or those of a file, adapted as TAO does."""
+"""The weights that a training starts from: random ones, or a file's, adapted as TAO does (7.3)."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from actionrec.errors import InputError
-from actionrec.native import networks, streams
+from actionrec.native import networks
 from actionrec.native.checkpoints import lightning
+from actionrec.native.networks import StreamNetwork
+from actionrec.native.streams import stream_lengths
 
-FIRST = "conv1.weight"  # of a ResNet
+FIRST_LAYER = "conv1.weight"  # of a ResNet
 
 
-def start_network(spec: DictConfig) -> nn.Module:
-    """Return the spec's network as a training starts it: fresh, or from pretrained weights.
+def initial_network(spec: DictConfig) -> nn.Module:
+    """Return the spec's network as a training starts it: random, or from pretrained weights.
 
-    As in TAO 7.3, *_pretrained_num_classes is the file's number of classes; a fresh classifier
-    then replaces the file's. With 0 the file's classifier is kept, and must have the label map's
-    number of classes. A joint network keeps its streams' classifiers if they have that number,
-    whatever the key says; TAO refuses others, here the key says them and fresh ones replace them.
-    joint_pretrained_model_path is a whole joint network of the label map's classes; TAO takes it
-    for 3D only, as it leaves Lightning's prefix on the names of a 2D one.
+    As in TAO 7.3, *_pretrained_num_classes is the file's number of classes, and a random classifier
+    replaces the file's. With 0 the file's classifier is kept; it must have as many classes as the
+    label map. A joint network keeps the classifiers of its streams if they have as many, whatever
+    the key says. Other classifiers TAO refuses; here random ones replace them, if the key has the
+    file's number. joint_pretrained_model_path is a whole joint network of the label map's classes.
+    TAO takes it for 3D only, because it leaves Lightning's prefix on the names of a 2D one.
 
-    Raises `InputError` with the numbers if the weights are of another network.
+    Raises `InputError`, with the numbers, if the weights are of another network.
     """
     model, classes = spec.model, len(spec.dataset.label_map)
-    given = [s for s in (*streams(model), model.model_type) if model[_path_key(s)]]
+    given = [s for s in (*stream_lengths(model), model.model_type) if model[_path_key(s)]]
     if model.imagenet_pretrained and not given:
         raise InputError(
             "The native engine downloads no ImageNet weights.",
@@ -35,8 +37,8 @@ def start_network(spec: DictConfig) -> nn.Module:
         )
     if "joint" in given:
         return _load_joint(model, classes)
-    started = [_start_stream(model, stream, classes) for stream in streams(model)]
-    return networks.join(model, started, classes)
+    parts = [_initial_stream(model, stream, classes) for stream in stream_lengths(model)]
+    return networks.join_streams(model, parts, classes)
 
 
 def _path_key(stream: str) -> str:
@@ -46,8 +48,8 @@ def _path_key(stream: str) -> str:
 def _load_joint(model: DictConfig, classes: int) -> nn.Module:
     key = f"model.{_path_key('joint')}"
     path = model[_path_key("joint")]
-    state = lightning.weights(lightning.read(path, key))
-    found = lightning.classes_of(state)
+    state_dict = lightning.network_state_dict(lightning.read(path, key))
+    found = lightning.count_classes(state_dict)
     if found not in (None, classes):
         raise InputError(
             "The pretrained weights have another number of classes than the label map.",
@@ -56,71 +58,86 @@ def _load_joint(model: DictConfig, classes: int) -> nn.Module:
             fix="start the streams instead, by model.rgb_ and of_pretrained_model_path",
         )
     network = networks.build(model, classes)
-    lightning.load_exactly(network, state, path, key)
+    lightning.load_strict(network, state_dict, path, key)
     return network
 
 
-def _start_stream(model: DictConfig, stream: str, classes: int) -> nn.Module:
+def _initial_stream(model: DictConfig, stream: str, classes: int) -> StreamNetwork:
     """Return the network of one stream with the weights of its file, if there is one."""
     key = f"model.{_path_key(stream)}"
     path = model[_path_key(stream)]
     if not path:
         return networks.build_stream(model, stream, classes)
-    state = lightning.weights(lightning.read(path, key))
+    state_dict = lightning.network_state_dict(lightning.read(path, key))
     declared = model[f"{stream}_pretrained_num_classes"]
-    found = lightning.classes_of(state)
-    fresh = declared != 0 and not (model.model_type == "joint" and found == classes)
-    if found not in (None, declared if fresh else classes):
-        _refuse_classes(stream, path, found, declared, classes)
+    found = lightning.count_classes(state_dict)
+    new_classifier = declared != 0 and not (model.model_type == "joint" and found == classes)
+    if found is not None and found != (declared if new_classifier else classes):
+        raise _wrong_classes(stream, path, found, declared, classes)
     network = networks.build_stream(model, stream, found or classes)
-    lightning.load_exactly(network, _fitted(state, network), path, key)
-    if fresh:
+    lightning.load_strict(network, _adapt(state_dict, network.state_dict()), path, key)
+    if new_classifier:
         network.replace_head(classes)
     return network
 
 
-def _refuse_classes(stream: str, path: str, found: int, declared: int, classes: int) -> None:
+def _wrong_classes(stream: str, path: str, found: int, declared: int, classes: int) -> InputError:
     key = f"{stream}_pretrained_num_classes"
-    said = f"{key} is {declared}"
+    setting = f"{key} is {declared}"
     if declared == 0:
-        said += f", which stands for the {classes} of dataset.label_map"
-    raise InputError(
+        setting += f", which stands for the {classes} of dataset.label_map"
+    return InputError(
         "The pretrained weights have another number of classes than the spec says.",
         where=f"spec: model.{key}",
-        found=f"{path} has {found} classes; {said}",
+        found=f"{path} has {found} classes; {setting}",
         fix=f"set model.{key} to {found}",
     )
 
 
-def _fitted(state: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Adapt a file's tensors to a network where that is possible.
+def _adapt(state_dict: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a file's tensors, adapted to the network whose state dict is `own`, if they can be.
 
-    A 2D network's first layer takes the mean over the file's channels, for each channel. ImageNet
-    weights as torchvision stores them lose their classifier, and are inflated for a 3D network:
-    each kernel is repeated through time and divided by its length (Carreira and Zisserman, 2017).
-    TAO leaves the first layer of flow at random then; here it takes the mean as in 2D. TAO drops
-    tensors that have no place in a 2D network; here they are refused. Counters of batches, which
-    old files lack, start at zero.
+    Where this cannot make them fit, `lightning.load_strict` refuses them. TAO drops tensors that
+    have no place in a 2D network, and leaves the first layer of flow random for ImageNet weights.
     """
-    own: dict[str, Any] = network.state_dict()
-    state = dict(state)
+    state_dict = dict(state_dict)
+    # Old files lack the counters of batch normalisation, which training does not read.
     for name, value in own.items():
         if name.endswith("num_batches_tracked"):
-            state.setdefault(name, value)
-    imagenet = lightning.is_imagenet(state)
+            state_dict.setdefault(name, value)
+    imagenet = lightning.is_imagenet(state_dict)
     if imagenet:
-        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
-        state |= {name: value for name, value in own.items() if name.startswith("fc_cls.")}
-    first = state.get(FIRST)
-    if FIRST in own and first is not None and first.dim() == 4:
-        channels = own[FIRST].shape[1]
-        if (imagenet or own[FIRST].dim() == 4) and first.shape[1] != channels:
-            state[FIRST] = first.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
-    return {name: _inflated(v, own.get(name)) for name, v in state.items()} if imagenet else state
+        # A classifier of torchvision's name and of 1,000 classes is replaced by a random one.
+        state_dict = {n: value for n, value in state_dict.items() if not n.startswith("fc.")}
+        state_dict |= {n: value for n, value in own.items() if n.startswith("fc_cls.")}
+    _adapt_channels(state_dict, own, imagenet)
+    if imagenet:
+        return {name: _inflate(value, own.get(name)) for name, value in state_dict.items()}
+    return state_dict
 
 
-def _inflated(kernel: Tensor, own: Tensor | None) -> Tensor:
-    """Repeat a 2D kernel (O, C, H, W) through the time of a 3D one (O, C, T, H, W)."""
+def _adapt_channels(
+    state_dict: dict[str, Tensor], own: Mapping[str, Tensor], imagenet: bool
+) -> None:
+    """Give each input channel of a 2D first layer the mean over the file's channels.
+
+    This lets flow start from frames, and a clip of T stacked frames from single images. A 3D file
+    keeps its channels: 3D networks see the channels of one frame only.
+    """
+    kernel = state_dict.get(FIRST_LAYER)  # (out, in, H, W) in 2D
+    if kernel is None or FIRST_LAYER not in own or kernel.dim() != 4:
+        return
+    channels = own[FIRST_LAYER].shape[1]
+    if (imagenet or own[FIRST_LAYER].dim() == 4) and kernel.shape[1] != channels:
+        state_dict[FIRST_LAYER] = kernel.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
+
+
+def _inflate(kernel: Tensor, own: Tensor | None) -> Tensor:
+    """Repeat a 2D kernel (O, C, H, W) through the time of a 3D one (O, C, T, H, W).
+
+    It is divided by T, so that a clip of equal frames has the image's activations (Carreira and
+    Zisserman, "Quo Vadis, Action Recognition?", 2017).
+    """
     if own is None or own.dim() != 5 or kernel.dim() != 4:
         return kernel
     frames = own.shape[2]

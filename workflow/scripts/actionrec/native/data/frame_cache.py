@@ -1,4 +1,4 @@
-"""The prepared frames of videos: decoded, resized and kept as long as they are needed."""
+"""The prepared frames of videos: decoded, resized, and kept while there is memory for them."""
 
 import math
 from collections.abc import Sequence
@@ -6,17 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from actionrec.native.data import image_io
-from actionrec.native.data.frame_memory import Memory
+from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.videos import Video
+from actionrec.native.streams import CHANNELS
 
-CHANNELS = {"rgb": 3, "of": 2}
 
+class FrameCache:
+    """Reads one stream of videos, resized to `sizes` (width, height), and keeps its frames.
 
-class FrameReader:
-    """Gives one stream of videos, resized to `sizes`, and keeps what `memory` has room for.
-
-    If as many frames as a video has will be drawn of it (`draws`), all are read with the first:
-    it costs no more, and no epoch waits but one.
+    A video is kept if `memory` has space for all its frames; otherwise each read decodes what it
+    needs. `expected_draws` is the number of frames that will be drawn of each video. If it is at
+    least the video's length, the first read decodes the whole video: nearly all of its frames
+    would be decoded later anyway, and so only the first epoch is slow.
     """
 
     def __init__(
@@ -24,67 +25,76 @@ class FrameReader:
         videos: Sequence[Video],
         stream: str,
         sizes: Sequence[tuple[int, int]],
-        memory: Memory,
+        memory: FrameMemory,
         *,
-        draws: int = 0,
+        expected_draws: int = 0,
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
-        self._memory, self._draws = memory, draws
+        self._memory, self._expected_draws = memory, expected_draws
+        # Of each video: memory for all frames, which of them are decoded into it, and if all are.
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
-        self._ready = [np.zeros(len(video.images(stream)), bool) for video in videos]
+        self._decoded = [np.zeros(len(video.images(stream)), bool) for video in videos]
         self._complete = [False] * len(videos)
 
-    def read(self, number: int, ids: np.ndarray) -> list[np.ndarray]:
-        """Return the frames `ids` of a video, each (H, W, 3) RGB or (H, W, 2) flow, uint8."""
-        pixels = self._pixels[number]
-        if not self._complete[number]:
-            pixels = self._room(number)
+    def read(self, video: int, ids: np.ndarray) -> list[np.ndarray]:
+        """Return the frames `ids` of a video, each (H, W, 3) RGB or (H, W, 2) flow, uint8.
+
+        Raises `InputError` for a damaged image.
+        """
+        pixels = self._pixels[video]
+        if not self._complete[video]:
+            pixels = self._allocate(video)
             if pixels is not None:
-                self._fill(number, pixels, ids)
+                self._fill(video, pixels, ids)
         if pixels is None:
-            frames = {i: self._decode(number, i) for i in np.unique(ids)}
+            # No memory: the frames are decoded for this clip alone, each once if it comes twice.
+            frames = {i: self._decode(video, i) for i in np.unique(ids)}
             return [frames[i] for i in ids]
         return [pixels[i] for i in ids]
 
-    def held(self, number: int) -> np.ndarray | None:
-        """Return all frames of a video, (N, H, W, channels), if they are kept."""
-        return self._pixels[number] if self._complete[number] else None
+    def all_frames(self, video: int) -> np.ndarray | None:
+        """Return all frames of a video, (N, H, W, channels), if all of them are in memory."""
+        return self._pixels[video] if self._complete[video] else None
 
-    def forget(self, number: int) -> None:
+    def forget(self, video: int) -> None:
         """Free the memory of a video's frames."""
-        pixels, self._pixels[number] = self._pixels[number], None
-        self._complete[number] = False
-        self._ready[number][:] = False
+        pixels, self._pixels[video] = self._pixels[video], None
+        self._complete[video] = False
+        self._decoded[video][:] = False
         if pixels is not None:
-            self._memory.give_back(pixels)
+            self._memory.release(pixels)
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all frames of all videos."""
+        """The bytes of all frames of all videos, whether they are kept or not."""
         return sum(map(math.prod, map(self._shape, range(len(self._videos)))))
 
-    def _shape(self, number: int) -> tuple[int, int, int, int]:
-        width, height = self._sizes[number]
-        return len(self._ready[number]), height, width, CHANNELS[self._stream]
+    def _shape(self, video: int) -> tuple[int, int, int, int]:
+        width, height = self._sizes[video]
+        return len(self._decoded[video]), height, width, CHANNELS[self._stream]
 
-    def _room(self, number: int) -> np.ndarray | None:
-        """Return where a video's frames are kept, if there is room."""
-        if self._pixels[number] is None:
-            self._pixels[number] = self._memory.take(self._shape(number))
-        return self._pixels[number]
+    def _allocate(self, video: int) -> np.ndarray | None:
+        """Return the memory of a video's frames, or None if there is no space for them."""
+        # Asked for again in each read: other videos may have been forgotten since.
+        if self._pixels[video] is None:
+            self._pixels[video] = self._memory.allocate(self._shape(video))
+        return self._pixels[video]
 
-    def _fill(self, number: int, pixels: np.ndarray, ids: np.ndarray) -> None:
-        ready = self._ready[number]
-        wanted = np.arange(len(ready)) if self._draws >= len(ready) else np.unique(ids)
-        for i in wanted[~ready[wanted]]:
-            pixels[i] = self._decode(number, i)
-            ready[i] = True
-        self._complete[number] = bool(ready.all())
+    def _fill(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> None:
+        """Decode the frames `ids`, or all of them, if they are not in `pixels` yet."""
+        decoded = self._decoded[video]
+        whole = self._expected_draws >= len(decoded)
+        wanted = np.arange(len(decoded)) if whole else np.unique(ids)
+        # Frames of earlier reads stay in place, so a read adds only what is still missing.
+        for i in wanted[~decoded[wanted]]:
+            pixels[i] = self._decode(video, i)
+            decoded[i] = True
+        self._complete[video] = bool(decoded.all())
 
-    def _decode(self, number: int, index: int) -> np.ndarray:
-        video, size = self._videos[number], self._sizes[number]
-        name = video.images(self._stream)[index]
+    def _decode(self, video: int, index: int) -> np.ndarray:
+        folder, size = self._videos[video].folder, self._sizes[video]
+        name = self._videos[video].images(self._stream)[index]
         if self._stream == "rgb":
-            return image_io.read_image(video.folder / "rgb" / name, size, "RGB")
-        parts = (video.folder / part / name for part in ("u", "v"))
-        return np.stack([image_io.read_image(path, size, "L") for path in parts], axis=-1)
+            return image_io.read_image(folder / "rgb" / name, size, "RGB")
+        u_and_v = [image_io.read_image(folder / part / name, size, "L") for part in ("u", "v")]
+        return np.stack(u_and_v, axis=-1)

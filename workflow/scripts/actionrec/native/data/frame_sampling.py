@@ -1,8 +1,15 @@
-"""Which frames of a video a clip is made of (TAO 7.3's frame samplers).
+"""Which frames of a video a clip consists of (TAO 7.3's frame samplers).
 
-Frame ids count from 0; a video of `n` frames gives clips of `length` ids. "consecutive" takes
-every `rate`-th frame of a stretch, "random_interval" one frame from each of `length` equal
-parts of the video. Videos that are too short repeat frames.
+Frame ids count from 0. A video of `n` frames gives clips of `length` ids, by one of two strategies:
+"consecutive" takes every `rate`-th frame from a starting point on, "random_interval" one frame from
+each of `length` equal parts of the video. Videos that are too short repeat frames.
+
+The network is evaluated on the clips of one of these modes:
+
+center    one clip from the middle of the video
+conv      `segments` consecutive clips spread over the video; interval clips that tile it
+all       clips that tile the video; for a 3D network one clip of all frames ("whole")
+segments  beyond TAO: `segments` clips of either strategy spread over the video
 """
 
 from collections.abc import Callable
@@ -17,13 +24,12 @@ def training_ids(
 ) -> np.ndarray:
     """Draw the frame ids of a training clip.
 
-    A consecutive clip may start one frame later than would fit and then wraps to the first
-    frame, as TAO's does.
+    As in TAO a consecutive clip may start one frame too late, and then wraps to the first frame.
     """
     if strategy == CONSECUTIVE:
-        last = n - length * rate + 1
+        last = n - length * rate + 1  # one more than the last start that fits, as in TAO
         return _stretch(int(rng.integers(last + 1)) if last > 0 else 0, n, length, rate)
-    part = n // length
+    part = n // length  # frames; the remainder at the end of the video is never used
     if part == 0:
         return np.sort(rng.integers(n, size=length))
     return np.arange(length) * part + rng.integers(part, size=length)
@@ -39,12 +45,10 @@ def centre_ids(n: int, length: int, strategy: str, rate: int) -> np.ndarray:
 def clip_ids(
     n: int, length: int, strategy: str, rate: int, *, mode: str, segments: int, whole: bool = False
 ) -> list[np.ndarray]:
-    """Return the frame ids of each clip that a video is judged by.
+    """Return the frame ids of each clip of a video that is evaluated, by `mode` (see above).
 
-    `mode` is "center" (one clip), "conv" (`segments` consecutive clips spread over the video) or
-    "all" (clips that tile the video). Interval clips tile the video in "conv" too. 3D networks
-    take "all" as one `whole` clip: all frames, or the centre clip of interval sampling. Beyond
-    TAO, "segments" spreads `segments` clips of either strategy over the video.
+    `whole` says that the network is 3D: then "all" is one clip of all frames, or the centre clip
+    with interval sampling.
     """
     if mode == "segments":
         return _segments(n, length, strategy, rate, segments)
@@ -54,22 +58,25 @@ def clip_ids(
         return _interval_tiles(n, length)
     if mode == "conv":
         starts = n - length * rate + 1
+        # The starts themselves are spread evenly, so with many segments a start may come twice.
         firsts = _middles(starts, segments) if starts > 0 else [0]
         return [_stretch(first, n, length, rate) for first in firsts]
     return [np.arange(n)] if whole else _consecutive_tiles(n, length, rate)
 
 
 def _segments(n: int, length: int, strategy: str, rate: int, segments: int) -> list[np.ndarray]:
-    """Spread clips evenly; of a video that has not so many, return each that it has once."""
+    """Spread clips evenly; a video that does not have so many gives each of its clips once."""
+    # All clips there are, each starting one frame later than the one before.
     if strategy == CONSECUTIVE:
-        firsts = range(max(1, n - length * rate + 1))
-        tiles = [_stretch(first, n, length, rate) for first in firsts]
+        starts = range(max(1, n - length * rate + 1))
+        clips = [_stretch(start, n, length, rate) for start in starts]
     else:
-        tiles = _interval_tiles(n, length)
-    return [tiles[i] for i in _middles(len(tiles), min(segments, len(tiles)))]
+        clips = _interval_tiles(n, length)
+    return [clips[i] for i in _middles(len(clips), min(segments, len(clips)))]
 
 
 def _interval_tiles(n: int, length: int) -> list[np.ndarray]:
+    """Return clips of the first, second... frame of each part; a short video repeats its last."""
     part = n // length
     if part == 0:
         return [np.minimum(np.arange(length), n - 1)]
@@ -77,6 +84,7 @@ def _interval_tiles(n: int, length: int) -> list[np.ndarray]:
 
 
 def _consecutive_tiles(n: int, length: int, rate: int) -> list[np.ndarray]:
+    """Return clips that together have each frame once, but for those that are left at the end."""
     stretch = length * rate
     if n < stretch:
         return [_stretch(0, n, length, rate)]
@@ -88,6 +96,7 @@ def _consecutive_tiles(n: int, length: int, rate: int) -> list[np.ndarray]:
 
 
 def _stretch(start: int, n: int, length: int, rate: int) -> np.ndarray:
+    """Return every `rate`-th frame from `start` on; after the last frame comes the first."""
     return (start + np.arange(length) * rate) % n
 
 
@@ -97,21 +106,21 @@ def _middles(n: int, parts: int) -> np.ndarray:
     return np.array([int(part / 2 + part * index) for index in range(parts)])
 
 
-Ids = tuple[np.ndarray, ...]  # of each stream
+StreamIds = tuple[np.ndarray, ...]  # the frame ids of each stream of a clip
 
 
 def stream_training_ids(
     n: int, lengths: tuple[int, ...], strategy: str, rate: int, rng: np.random.Generator
-) -> Ids:
-    """Draw the frame ids of each stream of a training clip, of `lengths` frames.
+) -> StreamIds:
+    """Draw the frame ids of each stream of a training clip; `lengths` are those of the streams.
 
-    Of two streams the longer is drawn as `training_ids` does, and the shorter takes some of its
-    frames: the middle of a stretch, every `rate`-th again, or one of each equal part.
+    The longer of two streams is drawn as in `training_ids`, and the shorter takes some of its
+    frames: every `rate`-th in the middle (consecutive), or one of each equal part (interval).
     """
     ids = training_ids(n, max(lengths), strategy, rate, rng)
     if strategy == CONSECUTIVE:
-        return _share(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))
-    return _share(ids, lengths, lambda m, part: _drawn_from_parts(m, part, rng))
+        return _per_stream(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))
+    return _per_stream(ids, lengths, lambda m, part: _draw_from_parts(m, part, rng))
 
 
 def stream_clip_ids(
@@ -123,34 +132,35 @@ def stream_clip_ids(
     mode: str,
     segments: int,
     whole: bool = False,
-) -> list[Ids]:
+) -> list[StreamIds]:
     """Return the frame ids of each stream of each clip, as `clip_ids` does for one stream.
 
-    Two streams share frames as in `stream_training_ids`, the shorter taking the middle of each
-    part. As in TAO 7.3, a centre clip of two equal lengths ignores `rate`, and in the modes conv
-    and all the shorter stream always takes the middle of each part.
+    The shorter of two streams takes the middle frame of each part of the longer. Two peculiarities
+    of TAO 7.3 are kept: a consecutive centre clip takes every `rate`-th frame again for the shorter
+    stream, and ignores `rate` for the longer if both have the same length.
     """
     longest = max(lengths)
     centre = mode == "center" or (mode == "all" and whole and strategy != CONSECUTIVE)
     if len(lengths) == 2 and centre and strategy == CONSECUTIVE:
-        own = rate if lengths[0] != lengths[1] else 1
-        ids = centre_ids(n, longest, strategy, own)
-        return [_share(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))]
+        longer_rate = rate if lengths[0] != lengths[1] else 1
+        ids = centre_ids(n, longest, strategy, longer_rate)
+        return [_per_stream(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))]
+    # All other modes choose the clips of the longer stream as for a network of one stream.
     clips = clip_ids(n, longest, strategy, rate, mode=mode, segments=segments, whole=whole)
     if mode == "all" and whole and strategy == CONSECUTIVE:
         return [(ids,) * len(lengths) for ids in clips]
-    return [_share(ids, lengths, _middles) for ids in clips]
+    return [_per_stream(ids, lengths, _middles) for ids in clips]
 
 
-def _share(
+def _per_stream(
     ids: np.ndarray, lengths: tuple[int, ...], pick: Callable[[int, int], np.ndarray]
-) -> Ids:
-    """Give the longer streams all `ids`, and a shorter one those that `pick` takes."""
+) -> StreamIds:
+    """Return all `ids` for the longer streams, and for a shorter one those that `pick` chooses."""
     return tuple(ids if part == len(ids) else ids[pick(len(ids), part)] for part in lengths)
 
 
-def _drawn_from_parts(n: int, parts: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw one of each of `parts` equal parts of `n`; the last part has what is left over too."""
+def _draw_from_parts(n: int, parts: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw one of each of `parts` equal parts of `n`; the last part has the remainder, too."""
     part = n // parts
     starts = np.arange(parts) * part
     ends = np.append(starts[1:], n)

@@ -1,7 +1,7 @@
 """Images of frames and of optical flow, read from files.
 
-kornia decodes PNG, OpenCV the rest, and Pillow resizes. The pixels equal those of TAO, which
-decodes with Pillow too.
+kornia decodes PNG and OpenCV the rest, which is faster than Pillow. Pillow resizes. The pixels are
+those of TAO, which uses Pillow for both.
 """
 
 import threading
@@ -16,35 +16,36 @@ from PIL import Image
 
 from actionrec.errors import InputError
 
-FLAGS = {"RGB": cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, "L": cv2.IMREAD_GRAYSCALE}
-PNG = b"\x89PNG\r\n\x1a\n"
+CV2_FLAGS = {"RGB": cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, "L": cv2.IMREAD_GRAYSCALE}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_TYPES = {"RGB": b"\x08\x02", "L": b"\x08\x00"}  # bits a channel and colour type, at byte 24
 KORNIA_MODES = {"RGB": "rgb", "L": "mono"}
-MOST_PIXELS = 2**24  # that kornia is asked for: it takes their memory before it looks at them
-FEW_THREADS = 8
-KINDS = {"RGB": "frames", "L": "flow"}
+KORNIA_MAX_PIXELS = 2**24  # kornia allocates what the header claims before it reads the data
+KORNIA_MAX_THREADS = 8
+CONTENTS = {"RGB": "frames", "L": "flow"}
 
 
 def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarray:
     """Read an image, resized bilinearly to `size` (width, height), uint8.
 
-    `mode` "RGB" gives (H, W, 3), "L", which is grey, (H, W). Raises `InputError` that names the
-    file if it is damaged or of another mode.
+    The shape is (H, W, 3) for `mode` "RGB" and (H, W) for "L" (grey). Raises `InputError` with the
+    file's name if it is damaged or of another mode.
     """
     try:
         data = path.read_bytes()
-        if data.startswith(PNG) and data[24:26] == PNG_TYPES[mode]:
+        if data.startswith(PNG_SIGNATURE) and data[24:26] == PNG_TYPES[mode]:
             pixels = _decode_png(data, mode)
         else:
+            # OpenCV would convert an image of another mode without a word.
             with Image.open(BytesIO(data), formats=("PNG", "JPEG", "BMP")) as image:
-                refuse_mode(image, path, mode)
+                check_mode(image, path, mode)
             pixels = _decode(data, mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, cv2.error) as error:
         raise InputError(
             "A frame cannot be read: the file is missing, damaged or no image.",
             where=path,
             found=error,
-            fix=f"extract the video's {KINDS[mode]} again",
+            fix=f"extract the video's {CONTENTS[mode]} again",
         ) from error
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
@@ -52,7 +53,7 @@ def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarr
 
 
 def _decode(data: bytes, mode: str) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS[mode])
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), CV2_FLAGS[mode])
     if pixels is None:
         raise ValueError("it ends too early, or a checksum is wrong")
     return pixels
@@ -61,19 +62,19 @@ def _decode(data: bytes, mode: str) -> np.ndarray:
 def _decode_png(data: bytes, mode: str) -> np.ndarray:
     """Decode a PNG by kornia, in two fifths of OpenCV's time.
 
-    kornia holds Python's lock, for which many threads would wait longer than they gain. What it
-    refuses is OpenCV's to judge.
+    kornia holds Python's global lock, so with many threads OpenCV is faster. A file that kornia
+    refuses is decoded by OpenCV, or refused by it, too.
     """
     width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    if width * height <= MOST_PIXELS and threading.active_count() <= FEW_THREADS:
-        with suppress(Exception):  # what kornia raises is no narrower
+    if width * height <= KORNIA_MAX_PIXELS and threading.active_count() <= KORNIA_MAX_THREADS:
+        with suppress(Exception):  # kornia raises nothing narrower
             pixels = kornia_rs.io.decode_image_png_u8(data, (height, width), KORNIA_MODES[mode])
             return pixels[..., 0] if mode == "L" else pixels
     return _decode(data, mode)
 
 
-def refuse_mode(image: Image.Image, path: Path, mode: str) -> None:
-    """Raise `InputError` unless `image` is a frame ("RGB") or a part of flow ("L", grey)."""
+def check_mode(image: Image.Image, path: Path, mode: str) -> None:
+    """Raise `InputError` unless `image` is a frame ("RGB") or a component of flow ("L", grey)."""
     if image.mode == mode:
         return
     if mode == "RGB":

@@ -1,7 +1,7 @@
-"""Videos as folders of frames.
+"""Videos as folders of frames, in TAO's layout.
 
-The layout is TAO's: <root>/<class>/<video>/rgb/<frame>.png, for inference <root>/<video>/rgb.
-Optical flow lies beside it, in u (motion to the right) and v (downwards): pairs of grey images.
+Frames are in <root>/<class>/<video>/rgb/<frame>.png, for inference in <root>/<video>/rgb. Optical
+flow is next to rgb, as pairs of grey images in u (motion to the right) and v (downwards).
 """
 
 import logging
@@ -14,8 +14,8 @@ from typing import Any
 from PIL import Image
 
 from actionrec.errors import InputError
-from actionrec.native import streams
 from actionrec.native.data import frame_sampling, image_io
+from actionrec.native.streams import stream_lengths
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 class Video:
     """A folder of images: `size` is the (width, height) of the first, `label` the class id.
 
-    `frames` are the files in rgb, `flow` those in u and in v; a stream that is not asked for has
-    none.
+    `frames` are the file names in rgb, `flow` those in u and in v. A stream that the network does
+    not see is empty. Without a label `label` is -1.
     """
 
     folder: Path
@@ -38,7 +38,7 @@ class Video:
 
     @property
     def length(self) -> int:
-        """The number of frames that clips are made of: where flow is seen, those that have it."""
+        """The number of frames that clips are cut from: those with flow, if the network sees it."""
         return len(self.flow or self.frames)
 
     def images(self, stream: str) -> tuple[str, ...]:
@@ -46,14 +46,15 @@ class Video:
         return self.flow if stream == "of" else self.frames
 
 
-def list_classes(
+def list_labelled_videos(
     root: Path, labels: Mapping[str, int], where: str, model_type: str = "rgb"
 ) -> list[Video]:
-    """Return the videos under <root>/<class>, by class id and name.
+    """Return the videos <root>/<class>/<video>, sorted by class id and name.
 
-    `where` is the spec's key for `root`; `model_type` says whether frames ("rgb"), flow ("of") or
-    both ("joint") are needed. Raises `InputError` for stray files, a class that is not in the
-    label map, folders without frames or flow, flow that is not in pairs, and an empty root.
+    `labels` is the spec's label map, `where` its key for `root`; `model_type` says whether frames
+    ("rgb"), flow ("of") or both ("joint") are needed. Raises `InputError` for stray files, a class
+    that is not in the label map, a video without frames or flow, flow that is not in pairs, and an
+    empty root.
     """
     classes = {folder.name: folder for folder in _subfolders(root, where)}
     for name, folder in classes.items():
@@ -73,15 +74,16 @@ def list_classes(
         if name in classes
         for folder in _subfolders(classes[name], where)
     ]
-    return _some(videos, root, where)
+    return _not_empty(videos, root, where)
 
 
 def list_videos(root: Path, where: str, model_type: str = "rgb") -> list[Video]:
-    """Return the videos <root>/<video>, by name; errors as in `list_classes`."""
-    return _some([_video(folder, model_type) for folder in _subfolders(root, where)], root, where)
+    """Return the videos <root>/<video>, sorted by name; errors as in `list_labelled_videos`."""
+    videos = [_video(folder, model_type) for folder in _subfolders(root, where)]
+    return _not_empty(videos, root, where)
 
 
-def _some(videos: list[Video], root: Path, where: str) -> list[Video]:
+def _not_empty(videos: list[Video], root: Path, where: str) -> list[Video]:
     if not videos:
         raise InputError("The folder holds no videos.", where=f"spec: {where}", found=root)
     return videos
@@ -133,7 +135,7 @@ def _flow(folder: Path) -> tuple[str, ...]:
             raise InputError(
                 "The two images of a pair of flow must have one name.",
                 where=folder,
-                found=f"u/{first} beside v/{second}",
+                found=f"u/{first} next to v/{second}",
                 fix="extract the video's flow again",
             )
     return u
@@ -169,27 +171,33 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
 def _image_size(path: Path, mode: str) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
-            image_io.refuse_mode(image, path, mode)
+            image_io.check_mode(image, path, mode)
             return image.size
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError("A frame is no image.", where=path, found=error) from error
 
 
-def refuse_small(size: int, batch: int, purpose: str, where: str, gpus: int = 1) -> None:
-    """Raise `InputError`, in TAO's words, if a dataset does not fill a batch of each GPU."""
-    if size < batch * gpus:
+def check_dataset_size(
+    size: int, batch_size: int, purpose: str, where: str, world_size: int = 1
+) -> None:
+    """Raise `InputError`, with TAO's message, if `size` clips do not fill a batch of each rank.
+
+    `where` is the spec's key for the batch size, `purpose` what the dataset is for.
+    """
+    total = batch_size * world_size
+    if size < total:
         raise InputError(
-            f"Dataset size ({size}) is smaller than the total batch size ({batch * gpus}). "
+            f"Dataset size ({size}) is smaller than the total batch size ({total}). "
             f"Not enough data for {purpose}.",
             where=f"spec: {where}",
-            found=batch,
-            fix=f"set {where} to {size // gpus} or less, or add videos",
+            found=batch_size,
+            fix=f"set {where} to {size // world_size} or less, or add videos",
         )
 
 
-def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
-    """Log the videos that have fewer frames than one clip, which will repeat frames."""
-    needed = max(streams(spec.model).values())
+def warn_of_short_videos(videos: Sequence[Video], spec: Any) -> None:
+    """Log the videos that have fewer frames than a clip spans, whose clips repeat frames."""
+    needed = max(stream_lengths(spec.model).values())
     if spec.model.sample_strategy == frame_sampling.CONSECUTIVE:
         needed *= spec.model.sample_rate
     short = [f"{video.folder} ({video.length})" for video in videos if video.length < needed]
@@ -202,22 +210,22 @@ def warn_of_short(videos: Sequence[Video], spec: Any) -> None:
         )
 
 
-def warn_of_rare(videos: Sequence[Video], spec: Any) -> None:
-    """Log the classes that give fewer clips in an epoch than a batch holds, with the numbers."""
+def warn_of_rare_classes(videos: Sequence[Video], spec: Any) -> None:
+    """Log the classes that have fewer clips in an epoch than there are in a batch."""
     counts = Counter(video.label for video in videos)
-    clips, batch = spec.dataset.clips_per_video, spec.dataset.batch_size
+    clips, batch_size = spec.dataset.clips_per_video, spec.dataset.batch_size
     rare = [
         f"{name}: {counts[label]} videos, {counts[label] * clips} clips"
         for name, label in spec.dataset.label_map.items()
-        if counts[label] * clips < batch
+        if counts[label] * clips < batch_size
     ]
     if rare:
         log.warning(
-            "%d of %d classes are rarer than a batch of %d clips, so many a batch will lack them: "
+            "%d of %d classes are rarer than a batch of %d clips, so many batches will lack them: "
             "%s. More videos, a smaller dataset.batch_size or a larger dataset.clips_per_video "
             "help, and native.class_balanced where other classes have more.",
             len(rare),
             len(spec.dataset.label_map),
-            batch,
+            batch_size,
             "; ".join(rare),
         )

@@ -1,1 +1,1 @@
-"""Several processes for one task: how they start, and what they exchange."""
+"""Several processes for one task, one for each GPU: their start, and what they exchange."""

@@ -1,8 +1,8 @@
-"""One process a GPU: which of them this is, and how they are started on one machine.
+"""One process for each GPU: which rank this one has, and how the ranks of one machine are started.
 
-The processes find each other by torchrun's variables (RANK, WORLD_SIZE, MASTER_ADDR...), so that
-torchrun, or anything that sets the same, can start them on several machines. Loads nothing heavy:
-the process that starts the others needs no PyTorch.
+The ranks find each other by torchrun's variables (RANK, WORLD_SIZE, MASTER_ADDR...), so torchrun,
+or anything that sets the same variables, can start them on several machines. This module imports
+nothing heavy: the process that starts the ranks needs no PyTorch.
 """
 
 import logging
@@ -20,91 +20,94 @@ from actionrec.errors import InputError
 from actionrec.native.status import StatusLog
 from actionrec.utils.processes import dying_with_parent
 
-SECONDS_BETWEEN_LOOKS = 0.1
-SECONDS_TO_END = 10.0
+POLL_SECONDS = 0.1
+SECONDS_TO_END = 10.0  # from the signal that asks a rank to end to the one that kills it
 
 
-class ReportedElsewhere(Exception):
-    """Say that a failure of all processes is another one's to report."""
+class ReportedByAnotherRank(Exception):
+    """Say that this rank failed, too, and another one reports why."""
 
 
 def is_launched() -> bool:
-    """Tell whether this process is one of several that somebody started together."""
+    """Tell whether this process is a rank that torchrun or `run` has started."""
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def rank() -> int:
-    """Return the number of this process, from 0; process 0 alone writes and prints."""
+    """Return the number of this process, from 0; only rank 0 prints and writes."""
     return int(os.environ["RANK"]) if is_launched() else 0
 
 
-def size() -> int:
-    """Return how many processes there are."""
+def world_size() -> int:
+    """Return the number of processes of this task."""
     return int(os.environ["WORLD_SIZE"]) if is_launched() else 1
 
 
-def local_size(gpus: int) -> int:
-    """Return how many processes there are on this machine, one for each of its `gpus`."""
-    return min(size(), gpus)
+def local_world_size(gpus: int) -> int:
+    """Return the number of processes on this machine, one for each of its `gpus`."""
+    return min(world_size(), gpus)
 
 
 def local_rank(gpus: int) -> int:
-    """Return the number of this process on its machine, which gives `gpus` to the task."""
+    """Return the number of this process on its machine, of which the task uses `gpus` GPUs."""
     return int(os.environ.get("LOCAL_RANK", rank() % gpus)) if is_launched() else 0
 
 
-def share(items: Sequence[Any]) -> list[Any]:
-    """Return this process's part of `items`, every `size()`-th."""
-    return list(items[rank() :: size()])
+def shard(items: Sequence[Any]) -> list[Any]:
+    """Return this rank's part of `items`: every `world_size()`-th."""
+    return list(items[rank() :: world_size()])
 
 
-def hush() -> None:
-    """Let this process print nothing but errors, as another one says the same."""
+def silence() -> None:
+    """Let this process print errors only, because rank 0 prints the same."""
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     logging.disable(logging.WARNING)
 
 
-def is_due(section: Mapping[str, Any]) -> bool:
-    """Tell whether a task's section of the spec asks for processes that are to be started here."""
+def is_needed(section: Mapping[str, Any]) -> bool:
+    """Tell whether a task with this section of the spec needs several ranks from `run`."""
     return not is_launched() and section.get("num_nodes", 1) == 1 < section.get("num_gpus", 1)
 
 
-def refuse_other_size(section: Mapping[str, Any], where: str) -> None:
-    """Raise `InputError` unless there are as many processes as the task's section asks for."""
+def check_world_size(section: Mapping[str, Any], where: str) -> None:
+    """Raise `InputError` unless there are as many ranks as the task's section asks for.
+
+    `where` names the spec's file and section in the message.
+    """
     gpus, nodes = section.get("num_gpus", 1), section.get("num_nodes", 1)
-    if size() == gpus * nodes:
+    if world_size() == gpus * nodes:
         return
     program = f"torchrun --nnodes={nodes} --nproc-per-node={gpus}"
     raise InputError(
         "There must be one process for each GPU.",
         where=f"{where}.num_gpus, {where}.num_nodes",
-        found=f"{size()} started for {gpus} GPUs on each of {nodes} machines",
+        found=f"{world_size()} started for {gpus} GPUs on each of {nodes} machines",
         fix=f"start the command on each machine by `{program} --rdzv-backend=c10d "
         "--rdzv-endpoint=HOST:29400 -m actionrec.native ...`",
     )
 
 
-def start(arguments: Sequence[str], count: int, folder: Path) -> int:
-    """Run the engine's command as `count` processes of this machine; return the exit code.
+def run(arguments: Sequence[str], num_ranks: int, folder: Path) -> int:
+    """Run the engine's command as `num_ranks` processes of this machine; return the exit code.
 
-    If one fails or is killed, or this process is told to end, all end, and the last line of
-    folder/status.json is a FAILURE. None outlives this process, however that ends.
+    If a rank fails or is killed, or this process gets SIGTERM or SIGINT, all ranks end, and the
+    last line of folder/status.json is a FAILURE. No rank outlives this process, however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "status.json"
     path.touch()
-    before = path.stat().st_size
-    # An exception in place of this list would be lost if it came while a process is being forked.
+    size_before = path.stat().st_size
+    # The handler only notes the signal. An exception would be lost if it came during a fork.
     received: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: received.append(number))
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sig, lambda number, _: received.append(number))
     processes: list[subprocess.Popen[bytes]] = []
     try:
         port = _free_port()
-        for number in range(count):
-            processes.append(_start(arguments, number, count, port))
+        for rank in range(num_ranks):
+            processes.append(_start_rank(arguments, rank, num_ranks, port))
         failed = _first_failure(processes, received)
-        if signal.SIGINT in received:  # a terminal gives it to all, and one of them reports it
+        if signal.SIGINT in received:  # Ctrl-C reaches all ranks, and one of them reports it
             _wait(processes, SECONDS_TO_END / 2)
     finally:
         _end(processes)
@@ -114,9 +117,9 @@ def start(arguments: Sequence[str], count: int, folder: Path) -> int:
         return 0
     else:
         code = processes[failed].returncode
-        message = f"The process of rank {failed} {_said(code)}; the others were ended."
-    # A process that was killed has said nothing; one that failed has said what.
-    if code < 0 or b'"status": "FAILURE"' not in path.read_bytes()[before:]:
+        message = f"The process of rank {failed} {_describe(code)}; the others were ended."
+    # A rank that raised an error has reported it. One that was killed could not.
+    if code < 0 or b'"status": "FAILURE"' not in path.read_bytes()[size_before:]:
         print(message, file=sys.stderr)
         StatusLog(path).write(message, status="FAILURE")
     return code if code in (130, 143) else 1
@@ -127,23 +130,24 @@ def _free_port() -> int:
         return server.getsockname()[1]
 
 
-def _start(arguments: Sequence[str], number: int, count: int, port: int) -> subprocess.Popen[bytes]:
-    """Start one process; it shares the terminal's signals with this one."""
-    place = {
-        "RANK": number,
-        "LOCAL_RANK": number,
-        "WORLD_SIZE": count,
+def _start_rank(
+    arguments: Sequence[str], rank: int, num_ranks: int, port: int
+) -> subprocess.Popen[bytes]:
+    """Start one rank in this process's group, so that a terminal's signals reach it."""
+    torchrun = {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(num_ranks),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
+        "MASTER_PORT": str(port),
     }
-    threads = max(1, (os.cpu_count() or 1) // count)
-    # Of PyTorch's warnings that another process has gone, with stack traces: it is told here.
-    quiet = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
-    variables = {"OMP_NUM_THREADS": str(threads), **quiet, **os.environ}
+    threads = max(1, (os.cpu_count() or 1) // num_ranks)
+    # PyTorch would log stack traces when another rank has ended; `run` reports that itself.
+    defaults = {"OMP_NUM_THREADS": str(threads), "TORCH_CPP_LOG_LEVEL": "ERROR"}
     return subprocess.Popen(
         [sys.executable, "-m", "actionrec.native", *arguments],
         stdin=subprocess.DEVNULL,
-        env=variables | {name: str(value) for name, value in place.items()},
+        env=defaults | os.environ | torchrun,
         preexec_fn=dying_with_parent(),
     )
 
@@ -151,36 +155,39 @@ def _start(arguments: Sequence[str], number: int, count: int, port: int) -> subp
 def _first_failure(
     processes: Sequence[subprocess.Popen[bytes]], received: Sequence[int]
 ) -> int | None:
-    """Wait for all processes or a signal; return the number of one that has not ended well.
+    """Wait for all ranks, a failure or a signal; return the rank that failed, if one did.
 
-    One that was killed goes before those that failed because it was gone.
+    Of several failures a killed rank, whose code is negative, comes first: the others may have
+    failed because it was gone.
     """
     while not received:
         codes = [process.poll() for process in processes]
-        failed = [number for number, code in enumerate(codes) if code]
-        if failed or None not in codes:
-            return min(failed, key=codes.__getitem__, default=None)
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        failures = [(code, rank) for rank, code in enumerate(codes) if code]
+        if failures:
+            return min(failures)[1]
+        if None not in codes:
+            return None
+        time.sleep(POLL_SECONDS)
     return None
 
 
-def _said(code: int) -> str:
+def _describe(code: int) -> str:
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"ended with exit code {code}"
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> bool:
-    """Wait for processes to end; tell whether all have."""
+    """Wait for processes to end; tell whether all have ended."""
     end = time.monotonic() + seconds
     while any(process.poll() is None for process in processes) and time.monotonic() < end:
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+        time.sleep(POLL_SECONDS)
     return all(process.poll() is not None for process in processes)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End what still runs, by force if it does not listen."""
-    for _ in range(int(SECONDS_TO_END)):  # again, as one that is just starting may miss it
+    """End the processes that still run, by force if they do not react to SIGTERM."""
+    for _ in range(int(SECONDS_TO_END)):  # repeatedly: one that is just starting may miss it
         for process in processes:
             process.terminate()
         if _wait(processes, 1):

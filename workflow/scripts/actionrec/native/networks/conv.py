@@ -7,26 +7,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Output positions (batch * T * H * W) up to which the weight gradient is faster as one matrix
-# product: oneDNN needs 81 ms for 512 x 512 channels at 64 positions, the product 14 ms
-# (two Zen 3 cores); from some 800 positions on oneDNN is the faster.
-FEW_POSITIONS = 256
+# Up to so many output positions (batch * T * H * W) the weight gradient is faster as one matrix
+# product: for 512 x 512 channels at 64 positions oneDNN takes 81 ms, the product 14 ms (two Zen 3
+# cores). oneDNN is faster from about 800 positions on.
+MATMUL_MAX_POSITIONS = 256
 
 
 class Conv3d(nn.Conv3d):
     """`nn.Conv3d` without bias, groups or dilation; same parameters and results."""
 
+    padding: tuple[int, ...]
+
     def forward(self, input: Tensor) -> Tensor:
         """Convolve (N, C, T, H, W)."""
         weight, padding = self.weight, self.padding
         if not torch.jit.is_tracing() and input.shape[2] == 1 and self.kernel_size[0] == 3:
-            # Of one frame only the middle of the kernel sees more than padding. All blocks of
-            # a network for three frames, TAO's default, are so: a third of the work.
-            if input.device.type != "cpu":  # where two dimensions have the faster kernels
+            # Of a single frame only the middle slice of the kernel sees more than padding, so two
+            # thirds of the work are left out. With three frames a clip, TAO's default, this holds
+            # for every block. A traced network (ONNX) must keep the whole kernel.
+            if input.device.type != "cpu":  # a GPU's 2D kernels are faster than its 3D ones
                 return _convolve_images(input, weight[:, :, 1], self.stride, padding)
             weight, padding = weight[:, :, 1:2], (0, *padding[1:])
         if input.device.type == "cpu" and torch.is_grad_enabled():
-            if torch.is_autocast_enabled("cpu"):  # which looks at PyTorch's own functions alone
+            if torch.is_autocast_enabled("cpu"):  # autocast does not see custom functions
                 half = torch.get_autocast_dtype("cpu")
                 input, weight = input.to(half), weight.to(half)
             return _Conv3dOnCpu.apply(input, weight, self.stride, padding)
@@ -57,9 +60,10 @@ class _Conv3dOnCpu(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             grad_x = _backward(ctx, grad, x, weight, [True, False, False])[0]
         if ctx.needs_input_grad[1]:
-            # In bfloat16 oneDNN's holds uninitialised memory now and then (PyTorch 2.13, AVX-512).
+            # In float32, because oneDNN's bfloat16 weight gradient sometimes holds uninitialised
+            # memory (PyTorch 2.13, AVX-512).
             x, grad, weight = x.float(), grad.float(), weight.float()
-            if grad.numel() // grad.shape[1] <= FEW_POSITIONS:
+            if grad.numel() // grad.shape[1] <= MATMUL_MAX_POSITIONS:
                 grad_weight = weight_gradient(x, grad, weight.shape[2:], ctx.stride, ctx.padding)
             else:
                 grad_weight = _backward(ctx, grad, x, weight, [False, True, False])[1]
@@ -67,10 +71,12 @@ class _Conv3dOnCpu(torch.autograd.Function):
 
 
 def _backward(
-    ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, wanted: list[bool]
+    ctx: Any, grad: Tensor, x: Tensor, weight: Tensor, output_mask: list[bool]
 ) -> tuple[Tensor | None, ...]:
+    """Return PyTorch's gradients of input, weight and bias, as `output_mask` asks for them."""
+    stride, padding, dilation, output_padding = ctx.stride, ctx.padding, [1, 1, 1], [0, 0, 0]
     return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, ctx.stride, ctx.padding, [1, 1, 1], False, [0, 0, 0], 1, wanted
+        grad, x, weight, None, stride, padding, dilation, False, output_padding, 1, output_mask
     )
 
 
@@ -86,6 +92,7 @@ def weight_gradient(
     `x` (N, C, T, H, W) is the input, `grad` (N, O, t, h, w) the gradient of the output; the
     result is (O, C, *kernel).
     """
+    # As in im2col: a row for each output position, the input that the kernel sees there.
     windows = F.pad(x, [side for p in reversed(padding) for side in (p, p)])
     for axis, (size, step) in enumerate(zip(kernel, stride, strict=True), start=2):
         windows = windows.unfold(axis, size, step)

@@ -4,10 +4,16 @@ Carreira and Zisserman, "Quo Vadis, Action Recognition?", 2017.
 """
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from actionrec.errors import InputError
+from actionrec.native.streams import stream_lengths
+
+MIN_FRAMES, MIN_SIDE = 9, 193  # the smallest clip from which the last pooling leaves something
 
 # Channels of each mixed layer: 1x1, then 1x1 and 3x3, then 1x1 and 3x3, then pooled 1x1.
 MIXED = {
@@ -21,7 +27,7 @@ MIXED = {
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
-# Pooling before these layers: kernel and stride through time, height and width.
+# The pooling layer in front of a layer: its name, kernel and stride (time, height, width).
 POOLS = {
     "Conv3d_2b_1x1": ("MaxPool3d_2a_3x3", (1, 3, 3), (1, 2, 2)),
     "Mixed_3b": ("MaxPool3d_3a_3x3", (1, 3, 3), (1, 2, 2)),
@@ -30,12 +36,36 @@ POOLS = {
 }
 
 
+def check_clips(model: Any) -> None:
+    """Raise `InputError` unless I3D can take the clips of the spec's `model` section."""
+    if model.input_type != "3d":
+        raise InputError(
+            "The backbone i3d takes clips, not stacked frames.",
+            where="spec: model.input_type",
+            found=model.input_type,
+            allowed=["3d"],
+            fix='set model.input_type: "3d", or choose a resnet backbone',
+        )
+    minimum = {f"{stream}_seq_length": MIN_FRAMES for stream in stream_lengths(model)}
+    minimum |= {"input_height": MIN_SIDE, "input_width": MIN_SIDE}
+    for key, least in minimum.items():
+        if model[key] < least:
+            raise InputError(
+                "The clips are too short or too small for the backbone i3d.",
+                where=f"spec: model.{key}",
+                found=model[key],
+                allowed=[f"{least} or more"],
+                fix=f"raise model.{key} (the public weights were trained at 224 x 224 pixels), "
+                "or choose a resnet backbone",
+            )
+
+
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
     """Pad (N, C, T, H, W) with zeros so that a stride s leaves ceil(size / s) positions.
 
-    As TensorFlow does: what is odd goes to the end.
+    This is TensorFlow's "SAME": an odd number of zeros has the larger half at the end.
     """
-    sides = []
+    sides: list[int] = []  # of F.pad, which counts from the last dimension
     for size, width, step in zip(x.shape[2:], kernel, stride, strict=True):
         total = max(0, width - (int(size) % step or step))
         sides = [total // 2, total - total // 2, *sides]
@@ -43,7 +73,10 @@ def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Ten
 
 
 class SamePool(nn.MaxPool3d):
-    """Max pooling that strides over a padded input; what it pools is never negative."""
+    """Max pooling with "SAME" padding; zeros do not matter, as its input is never negative."""
+
+    kernel_size: tuple[int, int, int]
+    stride: tuple[int, int, int]
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool (N, C, T, H, W) to ceil(size / stride)."""
@@ -51,7 +84,7 @@ class SamePool(nn.MaxPool3d):
 
 
 class Unit(nn.Module):
-    """A convolution that keeps the size (or halves it, by `stride`), normalised, rectified."""
+    """Convolution, batch normalisation, ReLU; keeps the size, or halves it with `stride` 2."""
 
     def __init__(self, channels: int, planes: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -68,7 +101,7 @@ class Unit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Four branches side by side."""
+    """An Inception block: four branches on one input, concatenated by channels."""
 
     def __init__(self, channels: int, planes: tuple[int, ...]) -> None:
         super().__init__()
@@ -90,27 +123,26 @@ class Mixed(nn.Module):
 class InceptionI3d(nn.Module):
     """I3D for clips of 9 frames and 193 x 193 pixels or more.
 
-    Logits are averaged over time and place. TAO 7.3 averages over time only, and so trains at
-    224 x 224 or less; there the two are equal.
+    The logits are averaged over time and space. TAO 7.3 averages over time alone, so it cannot
+    train above 224 x 224; up to this size both give the same logits.
     """
 
     def __init__(self, channels: int, num_classes: int, dropout: float) -> None:
         super().__init__()
         self.avg_pool = nn.AvgPool3d((2, 7, 7), stride=1)
         self.dropout = nn.Dropout(dropout)
-        # The classifier comes before the layers below it, as the order of TAO's parameters, by
-        # which an optimizer's state is stored, has it.
+        # Registered first, as in TAO: an optimizer's state is stored by the order of parameters.
         self.replace_head(num_classes)
-        body = {
+        body: dict[str, nn.Module] = {
             "Conv3d_1a_7x7": Unit(channels, 64, 7, stride=2),
             "Conv3d_2b_1x1": Unit(64, 64, 1),
             "Conv3d_2c_3x3": Unit(64, 192, 3),
         }
         width = 192
         for name, planes in MIXED.items():
-            body[name] = Mixed(width, planes)
-            width = body[name].width
-        self._order = []
+            mixed = Mixed(width, planes)
+            body[name], width = mixed, mixed.width
+        self._order: list[str] = []  # of the layers in `forward`
         for name, layer in body.items():
             if name in POOLS:
                 pool, kernel, stride = POOLS[name]
@@ -122,7 +154,7 @@ class InceptionI3d(nn.Module):
         self._order.append(name)
 
     def replace_head(self, num_classes: int) -> None:
-        """Put a fresh classifier in place of the present one."""
+        """Replace the classifier by one with random weights."""
         self.logits = nn.Sequential(OrderedDict(conv3d=nn.Conv3d(1024, num_classes, 1)))
 
     def forward(self, x: Tensor) -> Tensor:

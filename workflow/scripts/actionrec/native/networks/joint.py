@@ -1,4 +1,4 @@
-"""Two networks, one for frames and one for optical flow, and what joins their answers."""
+"""Two networks, one for frames and one for optical flow, and the layers that join their logits."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,11 @@ from torch import Tensor, nn
 
 
 class JointModel(nn.Module):
-    """The logits of a network for frames and of one for flow, joined by two linear layers."""
+    """A two-stream network: the logits of both streams, joined by two linear layers.
+
+    Simonyan and Zisserman, "Two-Stream Convolutional Networks for Action Recognition in Videos",
+    2014, average the scores of the streams; the layers here are TAO's (7.3).
+    """
 
     def __init__(self, rgb: nn.Module, of: nn.Module, num_classes: int, num_fc: int) -> None:
         super().__init__()
@@ -16,7 +20,7 @@ class JointModel(nn.Module):
         self.fc2 = nn.Linear(num_fc, num_classes)
 
     def forward(self, clips: tuple[Tensor, Tensor]) -> Tensor:
-        """Map clips of frames and of flow, as each network takes its own, to logits."""
+        """Map (frames, flow), each in the shape that its network takes, to logits (N, classes)."""
         rgb, of = clips
         x = torch.cat((self.model_rgb(rgb), self.model_of(of)), dim=1)
         return self.fc2(F.relu(self.fc1(x)))

@@ -22,10 +22,10 @@ class Layers:
     average: type[nn.Module]
     pool: nn.Module
     stem: dict[str, Any]
-    time: tuple[int, ...]  # the temporal stride that goes before the spatial ones, if any
+    time: tuple[int, ...]  # the temporal stride, in front of the spatial ones; () in 2D
 
     def stride(self, spatial: int) -> tuple[int, ...]:
-        """Return the stride of a block that strides through space alone."""
+        """Return the stride of a convolution that strides through space only."""
         return (*self.time, spatial, spatial)
 
 
@@ -112,7 +112,12 @@ DEPTHS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] =
 
 
 class ResNet(nn.Module):
-    """A residual network of two or three dimensions."""
+    """A residual network over images (2 dimensions) or clips (3)."""
+
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
 
     def __init__(
         self, backbone: str, dimensions: int, channels: int, num_classes: int, dropout: float
@@ -144,7 +149,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def replace_head(self, num_classes: int) -> None:
-        """Put a fresh classifier in place of the present one."""
+        """Replace the classifier by one with random weights."""
         self.fc_cls = nn.Linear(self.fc_cls.in_features, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Work of a GPU that is recorded once, as a CUDA graph, and from then on launched in one call.
+"""CUDA graphs of a training step: the GPU's kernels are captured once, then replayed in one launch.
 
-A small batch keeps the GPU busy for less time than Python takes to launch its kernels one by one.
+A small batch keeps the GPU busy for less time than Python needs to launch its kernels one by one.
 """
 
 import logging
@@ -12,79 +12,84 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from actionrec.native.data.dataloader import Batch
+from actionrec.native.data.batch import Batch
 
-WARM_UP = 3  # batches of a shape before it is recorded, as PyTorch's notes on CUDA graphs advise
+WARMUP_BATCHES = 3  # of each shape before the capture, as PyTorch's notes on CUDA graphs advise
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A graph, with the batch that it reads and the gradients that it writes."""
+class CapturedGraph:
+    """A graph with the static memory that it reads (`batch`) and writes (`gradients`)."""
 
     graph: torch.cuda.CUDAGraph
     batch: Batch
     gradients: list[Tensor | None]
 
 
-class Recorded:
-    """Does `work`, which leaves a batch's gradients in `parameters`, by replaying its kernels.
+class GraphedForwardBackward:
+    """Calls `forward_backward`, which leaves gradients in `parameters`, by replaying its graph.
 
-    The first batches of each shape are worked on as they come, for kernels are chosen then.
-    Results are the same both ways. What `work` takes from the host beside the batch's shape
-    stays as it was recorded. Where the memory does not do for graphs, the work goes on without.
+    There is one graph for each shape of a batch. The first batches of a shape run without it,
+    because cuDNN chooses its kernels then. The results are the same both ways. What the function
+    takes from the host, besides the shape, stays as it was captured. If the memory is too small
+    for graphs, the training continues without them.
     """
 
-    def __init__(self, work: Callable[[Batch], None], parameters: Iterable[nn.Parameter]) -> None:
-        self._work, self._parameters = work, list(parameters)
-        self._seen: Counter[Any] = Counter()
-        self._recordings: dict[Any, Recording] = {}
-        self._pool = torch.cuda.graph_pool_handle()
-        self._recording = True
+    def __init__(
+        self, forward_backward: Callable[[Batch], None], parameters: Iterable[nn.Parameter]
+    ) -> None:
+        self._forward_backward, self._parameters = forward_backward, list(parameters)
+        self._seen: Counter[Any] = Counter()  # batches, by shape
+        self._graphs: dict[Any, CapturedGraph] = {}
+        self._pool = torch.cuda.graph_pool_handle()  # shared: only one graph runs at a time
+        self._enabled = True
 
     def __call__(self, batch: Batch) -> None:
-        """Work on a batch on the GPU, in the present stream, which must not be the default one."""
+        """Run on a batch on the GPU, in the current stream, which must not be the default one."""
         try:
-            self._do(batch)
+            self._run(batch)
         except torch.OutOfMemoryError:
-            if not self._recording:
+            if not self._enabled:
                 raise
-            log.warning("The GPU's memory does not do for CUDA graphs: training goes on without.")
-            self._recording = False
-            self._recordings.clear()
-            self._forget_gradients()
+            log.warning("The GPU's memory is too small for CUDA graphs: training without them.")
+            self._enabled = False
+            self._graphs.clear()
+            self._drop_gradients()
             torch.cuda.empty_cache()
-            self._work(batch)
+            self._forward_backward(batch)
 
-    def _do(self, batch: Batch) -> None:
-        shape = tuple(tensor.shape for tensor in batch.on_device)
+    def _run(self, batch: Batch) -> None:
+        shape = tuple(tensor.shape for tensor in batch.device_tensors)
         self._seen[shape] += 1
-        if not self._recording or self._seen[shape] <= WARM_UP:
-            self._work(batch)
+        if not self._enabled or self._seen[shape] <= WARMUP_BATCHES:
+            self._forward_backward(batch)
             return
-        if shape not in self._recordings:
-            self._recordings[shape] = self._record(batch)
-        recording = self._recordings[shape]
-        for there, here in zip(recording.batch.on_device, batch.on_device, strict=True):
-            there.copy_(here)
-        recording.graph.replay()
-        for parameter, gradient in zip(self._parameters, recording.gradients, strict=True):
+        if shape not in self._graphs:
+            self._graphs[shape] = self._capture(batch)
+        captured = self._graphs[shape]
+        for static, tensor in zip(captured.batch.device_tensors, batch.device_tensors, strict=True):
+            static.copy_(tensor)
+        captured.graph.replay()
+        # Each graph writes gradients of its own, and zero_grad has removed them from the network.
+        for parameter, gradient in zip(self._parameters, captured.gradients, strict=True):
             parameter.grad = gradient
 
-    def _record(self, batch: Batch) -> Recording:
-        self._forget_gradients()
-        graph, own = torch.cuda.CUDAGraph(), batch.mapped(torch.clone)
-        # Other threads go on pinning memory for the coming batches.
+    def _capture(self, batch: Batch) -> CapturedGraph:
+        """Capture the graph for the batch's shape; this computes nothing yet."""
+        self._drop_gradients()  # so that backward allocates them in the graph's memory
+        graph, static = torch.cuda.CUDAGraph(), batch.map(torch.clone)
+        # With "thread_local", other threads, such as NCCL's watchdog, may use CUDA meanwhile.
         with torch.cuda.graph(
             graph,
             pool=self._pool,
             stream=torch.cuda.current_stream(),
             capture_error_mode="thread_local",
         ):
-            self._work(own)
-        return Recording(graph, own, [parameter.grad for parameter in self._parameters])
+            self._forward_backward(static)
+        return CapturedGraph(graph, static, [parameter.grad for parameter in self._parameters])
 
-    def _forget_gradients(self) -> None:
+    def _drop_gradients(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None

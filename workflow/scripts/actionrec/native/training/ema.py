@@ -1,4 +1,4 @@
-"""The running mean of a network's weights over its steps.
+"""The exponential moving average (EMA) of a network's weights over its steps.
 
 Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992.
 """
@@ -8,21 +8,23 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-def start(network: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of all tensors of a network, its batch statistics too, by name."""
+def initial_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of all tensors of a network by name, its batch statistics included."""
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
 @torch.no_grad()
-def update(mean: dict[str, Tensor], network: nn.Module, decay: float, step: int) -> None:
-    """Move `mean` towards the network's tensors after `step` steps (from 1).
+def update(
+    ema_weights: dict[str, Tensor], network: nn.Module, decay: float, global_step: int
+) -> None:
+    """Move `ema_weights` towards the network's tensors after `global_step` steps (from 1).
 
-    The first steps count for more, (1 + step) / (10 + step) in place of a larger decay, so that
-    the weights that a training starts from are soon forgotten.
+    The decay starts low, at (1 + step) / (10 + step), so that the average soon forgets the weights
+    that the training has started from.
     """
-    now = network.state_dict()
-    floats = [name for name, value in mean.items() if value.is_floating_point()]
-    average = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))
-    average([mean[name] for name in floats], [now[name] for name in floats], None)
-    for name in mean.keys() - set(floats):  # counters
-        mean[name].copy_(now[name])
+    weights = network.state_dict()
+    floats = [name for name, value in ema_weights.items() if value.is_floating_point()]
+    average = get_ema_multi_avg_fn(min(decay, (1 + global_step) / (10 + global_step)))
+    average([ema_weights[name] for name in floats], [weights[name] for name in floats], None)
+    for name in ema_weights.keys() - set(floats):  # the batch counters of batch normalisation
+        ema_weights[name].copy_(weights[name])

@@ -1,4 +1,4 @@
-"""How the learning rate changes: TAO's schedules by epochs, and the cosine by steps."""
+"""The learning-rate schedules: TAO's, which count epochs, and the cosine, which counts steps."""
 
 import math
 import warnings
@@ -12,14 +12,15 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, ReduceL
 
 from actionrec.errors import InputError
 
-OWN_STATE = {"lr_lambdas", "milestones", "num_bad_epochs"}  # each of one kind of schedule
+KIND_KEYS = {"lr_lambdas", "milestones", "num_bad_epochs"}  # each is in the state of one kind only
 
 
-def make(optimizer: Optimizer, spec: DictConfig, steps: int) -> LRScheduler:
-    """Return the schedule of the spec; `steps` are those of one epoch."""
+def build_lr_scheduler(optimizer: Optimizer, spec: DictConfig, steps_per_epoch: int) -> LRScheduler:
+    """Return the schedule of native.lr_schedule and train.optim.lr_scheduler."""
     optim, native = spec.train.optim, spec.native
     if native.lr_schedule == "cosine":
-        warmup, total = round(native.warmup_epochs * steps), spec.train.num_epochs * steps
+        warmup = round(native.warmup_epochs * steps_per_epoch)
+        total = spec.train.num_epochs * steps_per_epoch
         return LambdaLR(optimizer, partial(cosine, warmup=warmup, total=total))
     if optim.lr_scheduler == "AutoReduce":
         return ReduceLROnPlateau(
@@ -29,7 +30,7 @@ def make(optimizer: Optimizer, spec: DictConfig, steps: int) -> LRScheduler:
 
 
 def cosine(step: int, warmup: int, total: int) -> float:
-    """Return the share of the full rate for a step (from 0): a straight rise, then half a cosine.
+    """Return the factor of the full rate in a step (from 0): linear warm-up, then half a cosine.
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017, without
     restarts.
@@ -39,31 +40,34 @@ def cosine(step: int, warmup: int, total: int) -> float:
     return (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup))) / 2
 
 
-def after_step(schedule: LRScheduler) -> None:
-    """Set the next step's rate, if the schedule counts steps."""
-    if isinstance(schedule, LambdaLR):
-        schedule.step()
+def step_after_batch(lr_scheduler: LRScheduler) -> None:
+    """Set the rate of the next step, if the schedule counts steps."""
+    if isinstance(lr_scheduler, LambdaLR):
+        lr_scheduler.step()
 
 
-def after_epoch(schedule: LRScheduler, metrics: Mapping[str, float], monitor: str) -> None:
-    """Set the next epoch's rate, if the schedule counts epochs or follows a metric."""
-    if isinstance(schedule, ReduceLROnPlateau):
+def step_after_epoch(lr_scheduler: LRScheduler, metrics: Mapping[str, float], monitor: str) -> None:
+    """Set the rate of the next epoch, if the schedule counts epochs or follows `monitor`."""
+    if isinstance(lr_scheduler, ReduceLROnPlateau):
         if monitor in metrics:
-            schedule.step(metrics[monitor])
-    elif isinstance(schedule, MultiStepLR):
+            lr_scheduler.step(metrics[monitor])
+    elif isinstance(lr_scheduler, MultiStepLR):
         with warnings.catch_warnings():
-            # After a resumption at an epoch's last step this process has made no step of its own.
+            # A training that resumes at the end of an epoch has not stepped the optimizer yet.
             warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler\.step\(\)`")
-            schedule.step()
+            lr_scheduler.step()
 
 
-def restore(schedule: LRScheduler, state: Mapping[str, Any], path: str) -> None:
-    """Take up the state of an equal schedule; raise `InputError` if it is of another kind."""
-    if OWN_STATE & state.keys() != OWN_STATE & schedule.state_dict().keys():
+def load_state_dict(lr_scheduler: LRScheduler, state_dict: Mapping[str, Any], path: str) -> None:
+    """Restore the state of a schedule from the checkpoint `path`.
+
+    Raises `InputError` if it is the state of another kind of schedule.
+    """
+    if KIND_KEYS & state_dict.keys() != KIND_KEYS & lr_scheduler.state_dict().keys():
         raise InputError(
             "The checkpoint is of a training with another schedule of the learning rate.",
             where="spec: train.resume_training_checkpoint_path",
             found=path,
             fix="make train.optim.lr_scheduler and native.lr_schedule those of the checkpoint",
         )
-    schedule.load_state_dict(dict(state))
+    lr_scheduler.load_state_dict(dict(state_dict))

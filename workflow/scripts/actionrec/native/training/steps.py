@@ -1,6 +1,6 @@
-"""One step of a training, and the network as validation sees it.
+"""One step of a training.
 
-Nothing here waits for the GPU: what is counted stays there until it is read.
+Nothing here waits for the GPU: losses and counts stay on it until somebody reads them.
 """
 
 from collections.abc import Callable
@@ -8,111 +8,75 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from actionrec.errors import InputError
 from actionrec.native import precision
 from actionrec.native.data import transforms
-from actionrec.native.data.dataloader import Batch, on_device
-from actionrec.native.distributed import collectives
-from actionrec.native.training import cuda_graphs, ema, lr_schedules, mixup
-from actionrec.native.training.state import Training
+from actionrec.native.data.batch import Batch
+from actionrec.native.training import ema, lr_schedules, mixup, totals
+from actionrec.native.training.cuda_graphs import GraphedForwardBackward
+from actionrec.native.training.state import TrainState
 
 
-def take(training: Training, batch: Batch) -> None:
-    """Train on one batch, which is on the training's device."""
-    training.optimizer.zero_grad(set_to_none=True)
-    training.propagate(batch)
-    if training.spec.train.clip_grad_norm > 0:
-        training.scaler.unscale_(training.optimizer)
-        nn.utils.clip_grad_norm_(training.network.parameters(), training.spec.train.clip_grad_norm)
-    training.scaler.step(training.optimizer)
-    training.scaler.update()
-    lr_schedules.after_step(training.scheduler)
-    training.step += 1
-    training.batch += 1
-    if training.mean is not None:
-        decay = training.spec.native.ema_decay
-        ema.update(training.mean, training.network, decay, training.step)
+def train_step(state: TrainState, batch: Batch) -> None:
+    """Train on one batch on the training's device: gradients, optimizer, schedule, average."""
+    state.optimizer.zero_grad(set_to_none=True)
+    state.forward_backward(batch)
+    if state.spec.train.clip_grad_norm > 0:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), state.spec.train.clip_grad_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    lr_schedules.step_after_batch(state.lr_scheduler)
+    state.global_step += 1
+    state.batch_idx += 1
+    if state.ema_weights is not None:
+        decay = state.spec.native.ema_decay
+        ema.update(state.ema_weights, state.network, decay, state.global_step)
 
 
-def propagation(training: Training) -> Callable[[Batch], None]:
-    """Return what leaves a batch's gradients in the network and counts it; on a GPU, a graph."""
-    work, native = partial(_propagate, training), training.spec.native
-    # Mixup draws on the host what a graph would repeat.
-    if training.device.type != "cuda" or native.mixup_alpha > 0 or not native.cuda_graphs:
-        return work
-    return cuda_graphs.Recorded(work, training.network.parameters())
+def make_forward_backward(state: TrainState) -> Callable[[Batch], None]:
+    """Return `forward_backward` for this training: on a GPU as CUDA graphs, if it can be."""
+    function, native = partial(forward_backward, state), state.spec.native
+    # A graph would repeat the weight that mixup draws on the host for each batch.
+    if state.device.type != "cuda" or native.mixup_alpha > 0 or not native.cuda_graphs:
+        return function
+    return GraphedForwardBackward(function, state.network.parameters())
 
 
-def _propagate(training: Training, batch: Batch) -> None:
-    loss, logits = _loss(training, batch)
-    training.scaler.scale(training.averaging.divide(loss)).backward()
-    count(training.totals, loss, logits, batch.labels)
-    training.averaging.wait()
+def forward_backward(state: TrainState, batch: Batch) -> None:
+    """Leave a batch's gradients, averaged over all ranks, in the network, and count its loss."""
+    loss, logits = _forward(state, batch)
+    state.scaler.scale(state.gradient_sync.scale_loss(loss)).backward()
+    totals.add_batch(state.totals, loss, logits, batch.labels)
+    state.gradient_sync.wait()
 
 
-def _loss(training: Training, batch: Batch) -> tuple[Tensor, Tensor]:
-    native = training.spec.native
-    inputs, share = transforms.normalise(batch, training.spec), 1.0
+def _forward(state: TrainState, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the batch's mean loss and its logits (N, classes)."""
+    native = state.spec.native
+    inputs, weight = transforms.normalise(batch, state.spec), 1.0
     if native.mixup_alpha > 0:
-        # Of the place in the training alone, so that a resumed one draws the same.
-        key = (training.spec.train.seed, 2, training.epoch, training.batch)
-        share = mixup.draw_share(native.mixup_alpha, np.random.default_rng(key))
-        inputs = mixup.mix(inputs, share)
-    with precision.autocast(native.precision, training.device):
-        logits = _forward(training, inputs)
-        return mixup.loss(logits, batch.labels, share, native.label_smoothing), logits
+        # Seeded by the place in the training alone, so that a resumed training draws the same.
+        key = (state.spec.train.seed, 2, state.epoch, state.batch_idx)
+        weight = mixup.draw_weight(native.mixup_alpha, np.random.default_rng(key))
+        inputs = mixup.mix(inputs, weight)
+    with precision.autocast(native.precision, state.device):
+        logits = _logits(state, inputs)
+        loss = mixup.cross_entropy(logits, batch.labels, weight, native.label_smoothing)
+        return loss, logits
 
 
-def _forward(training: Training, inputs: Any) -> Tensor:
+def _logits(state: TrainState, inputs: Any) -> Tensor:
     try:
-        return training.network(inputs)
-    except ValueError as error:  # of batch normalisation
+        return state.network(inputs)
+    except ValueError as error:  # by batch normalisation
         if "more than 1 value per channel" not in str(error):
             raise
         raise InputError(
             "The last batch holds one clip, too few for batch normalisation at this input size.",
             where="spec: dataset.batch_size",
-            found=training.spec.dataset.batch_size,
+            found=state.spec.dataset.batch_size,
             fix="choose a batch size that leaves no batch of one, or larger frames",
         ) from error
-
-
-def new_totals(device: torch.device) -> Tensor:
-    """Return counts of nothing, in float64: sums are the same whoever adds up which batches."""
-    return torch.zeros(3, dtype=torch.float64, device=device)
-
-
-@torch.no_grad()
-def count(totals: Tensor, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-    """Add a batch to `totals`: loss summed over clips, clips right, clips."""
-    totals[0] += loss.double() * len(labels)
-    totals[1] += (logits.argmax(dim=1) == labels).sum()
-    totals[2] += len(labels)
-
-
-@torch.inference_mode()
-def validate(training: Training) -> tuple[float, float]:
-    """Return loss and accuracy on the validation videos of the weights that will be published."""
-    training.network.eval()
-    statistics = dict(training.network.named_buffers())
-    collectives.take_first(statistics.values())
-    if training.mean is not None:  # whose weights are equal everywhere
-        collectives.take_first(training.mean[name] for name in statistics)
-    totals = new_totals(training.device)
-    for batch in on_device(training.validation, training.device):
-        inputs = transforms.normalise(batch, training.spec)
-        with precision.autocast(training.spec.native.precision, training.device):
-            if training.mean is None:
-                logits = training.network(inputs)
-            else:
-                logits = functional_call(training.network, training.mean, (inputs,))
-            loss = F.cross_entropy(logits, batch.labels)
-        count(totals, loss, logits, batch.labels)
-    totals = collectives.summed(totals)
-    loss, accuracy = (totals[:2] / totals[2]).tolist()
-    return loss, accuracy

@@ -1,4 +1,4 @@
-"""The settings that TAO does not have: what each does, and that a killed training goes on."""
+"""Trainings with the settings that TAO does not have: what each does, and that all resume."""
 
 import math
 import os
@@ -6,29 +6,29 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
-from actionrec.native import precision, predictor
-from actionrec.native import train as training_task
+from actionrec.native import predictor
 from actionrec.native.__main__ import main
 from actionrec.native.checkpoints import lightning
-from actionrec.native.data import frame_sampling, samplers, transforms
-from actionrec.native.data.dataloader import Batch, on_device
-from actionrec.native.data.frame_cache import FrameReader
-from actionrec.native.data.frame_memory import Memory
-from actionrec.native.data.videos import list_classes
+from actionrec.native.data import transforms
+from actionrec.native.data.batch import Batch
+from actionrec.native.data.datasets import ClipSelection
+from actionrec.native.data.frame_cache import FrameCache
+from actionrec.native.data.frame_memory import FrameMemory
+from actionrec.native.data.prefetch import prefetch_to_device
+from actionrec.native.data.videos import list_labelled_videos
 from actionrec.native.status import StatusLog
-from actionrec.native.training import early_stopping, ema, lr_schedules, mixup, sgd, steps
-from actionrec.spec.load import load_spec, make_spec
+from actionrec.native.training.setup import build_train_state
+from actionrec.native.training.steps import train_step
+from actionrec.spec.load import load_spec
 from helpers.engine import command, curve, environment, statuses, write_spec
 
-EVERYTHING = [
+ALL_SETTINGS = [
     "native.ema_decay=0.8",
     "native.label_smoothing=0.1",
     "native.mixup_alpha=0.4",
@@ -61,98 +61,20 @@ def spec(drawn, tmp_path):
     )
 
 
-# The running mean
-
-
-def test_the_mean_forgets_the_start_and_then_decays_as_asked():
-    network = torch.nn.BatchNorm1d(2)
-    mean = ema.start(network)
-    expected = {name: value.double() for name, value in network.state_dict().items()}
-    for step in range(1, 101):
-        with torch.no_grad():
-            network.weight.copy_(torch.tensor([step, -step]))
-        network(torch.full((3, 2), float(step)))
-        decay = min(0.9, (1 + step) / (10 + step))
-        ema.update(mean, network, 0.9, step)
-        for name, value in network.state_dict().items():
-            expected[name] = decay * expected[name] + (1 - decay) * value.double()
-    for name in ("weight", "running_mean", "running_var"):
-        torch.testing.assert_close(mean[name].double(), expected[name], rtol=1e-5, atol=1e-5)
-    assert mean["num_batches_tracked"] == 100
-    assert mean["weight"][0] < 95
-
-
-def test_the_mean_is_published_validated_and_deployed_and_the_weights_are_kept(spec):
+def test_the_moving_average_is_validated_and_published_and_the_weights_are_kept(spec):
     assert train(spec, "native.ema_decay=0.8") == 0
     checkpoint = latest(spec)
-    published = lightning.weights(checkpoint)
+    published = lightning.network_state_dict(checkpoint)
     kept = checkpoint["actionrec"]["weights"]
     assert list(published) == list(kept)
     assert not torch.equal(published["conv1.weight"], kept["conv1.weight"])
     settings = load_spec(spec)
     network = lightning.load_network(settings, str(results(spec) / "ar_model_latest.pth"), "")
     root = Path(settings.dataset.val_dataset_dir)
-    videos = list_classes(root, settings.dataset.label_map, "")
-    scores = predictor.score_videos(
-        network, videos, settings, mode="center", segments=1, batch_size=8, gpu_ids=[0]
-    )
+    videos = list_labelled_videos(root, settings.dataset.label_map, "")
+    scores = predictor.score_videos(network, videos, settings, ClipSelection(), gpu_ids=[0])
     loss = -np.mean([math.log(s[0, v.label]) for s, v in zip(scores, videos, strict=True)])
     assert curve(results(spec))[-1][2] == pytest.approx(loss, rel=1e-4)
-
-
-# Mixup and label smoothing
-
-
-def test_mixed_clips_and_their_loss_are_weighted_means():
-    rng = torch.Generator().manual_seed(0)
-    clips, logits = torch.rand(5, 3, 2, 4, 4, generator=rng), torch.rand(5, 3, generator=rng)
-    labels = torch.tensor([0, 1, 2, 1, 0])
-    mixed = mixup.mix(clips, 0.7)
-    for index in range(5):
-        torch.testing.assert_close(mixed[index], 0.7 * clips[index] + 0.3 * clips[4 - index])
-    first, second = mixup.mix((clips, clips + 1), 0.7)
-    torch.testing.assert_close(first, mixed)
-    torch.testing.assert_close(second, mixed + 1)
-    one_hot = F.one_hot(labels, 3) * 0.9 + 0.1 / 3
-    targets = 0.7 * one_hot + 0.3 * one_hot.flip(0)
-    expected = -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    torch.testing.assert_close(mixup.loss(logits, labels, 0.7, 0.1), expected)
-    torch.testing.assert_close(
-        mixup.loss(logits, labels, 1.0, 0.0), F.cross_entropy(logits, labels)
-    )
-
-
-@pytest.mark.parametrize("alpha", [0.2, 1.0])
-def test_shares_are_the_larger_part_of_a_beta_draw(alpha):
-    rng = np.random.default_rng(0)
-    shares = np.array([mixup.draw_share(alpha, rng) for _ in range(4000)])
-    other = np.random.default_rng(1).beta(alpha, alpha, 4000)
-    assert 0.5 <= shares.min() <= shares.max() <= 1
-    for quantile in (0.25, 0.5, 0.75):
-        expected = np.quantile(np.maximum(other, 1 - other), quantile)
-        assert np.quantile(shares, quantile) == pytest.approx(expected, abs=0.02)
-
-
-# The cosine
-
-
-def test_the_rate_rises_and_falls_by_steps():
-    values = {"train": {"num_epochs": 5, "optim": {"lr": 0.4}}}
-    values["native"] = {"lr_schedule": "cosine", "warmup_epochs": 0.5}
-    settings = make_spec(values, "test")
-    optimizer = sgd.make([torch.zeros(1, requires_grad=True)], settings.train.optim)
-    schedule = lr_schedules.make(optimizer, settings, 4)
-    rates = []
-    for step in range(20):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        lr_schedules.after_step(schedule)
-        if step % 4 == 3:
-            lr_schedules.after_epoch(schedule, {"val_loss": 1.0}, "val_loss")
-    assert rates[:3] == pytest.approx([0.2, 0.4, 0.4])
-    expected = [0.2 * (1 + math.cos(math.pi * step / 18)) for step in range(18)]
-    assert rates[2:] == pytest.approx(expected)
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
 
 def test_a_checkpoint_of_another_schedule_is_refused(spec, capsys):
@@ -163,27 +85,7 @@ def test_a_checkpoint_of_another_schedule_is_refused(spec, capsys):
     assert "another schedule" in capsys.readouterr().err
 
 
-# Balanced classes
-
-
-def test_classes_come_alike_and_videos_within_them_too():
-    labels = [0] * 7 + [1] * 2 + [2]
-    order = samplers.balanced(labels, 20)
-    first = order(np.random.default_rng(0))
-    assert len(first) == len(set(first)) == 20
-    counts = Counter(int(clip) % 10 for clip in first)
-    per_class = Counter(labels[video] for video in counts.elements())
-    assert sorted(per_class.values()) == [6, 7, 7]
-    for videos in (range(7), range(7, 9)):
-        of_class = [counts[video] for video in videos]
-        assert max(of_class) - min(of_class) <= 1
-    assert first.tolist() == order(np.random.default_rng(0)).tolist()
-    assert first.tolist() != order(np.random.default_rng(1)).tolist()
-    few = samplers.balanced([0, 0, 1, 2], 2)(np.random.default_rng(0))
-    assert len(few) == 2
-
-
-def test_a_training_sees_classes_alike(tmp_path, drawn):
+def test_class_balanced_training_sees_every_class_equally_often(tmp_path, drawn):
     (tmp_path / "train" / "ride").mkdir(parents=True)
     (tmp_path / "train" / "fall").symlink_to(drawn / "train" / "fall")
     one = sorted((drawn / "train" / "ride").iterdir())[0]
@@ -194,27 +96,10 @@ def test_a_training_sees_classes_alike(tmp_path, drawn):
         settings = load_spec(
             where, [f"native.class_balanced={name}", "dataset.val_dataset_dir=null"]
         )
-        training = training_task._prepare(settings, where, StatusLog(tmp_path / "s"), tmp_path)
-        labels = torch.cat([batch.labels for batch in training.clips])
+        state = build_train_state(settings, where, StatusLog(tmp_path / "s"), tmp_path)
+        labels = torch.cat([batch.labels for batch in state.train_loader])
         found[name] = labels.bincount().tolist()
     assert found == {"false": [24, 4], "true": [14, 14]}
-
-
-# Early stopping
-
-
-@pytest.mark.parametrize(("monitor", "sign"), [("val_loss", 1), ("val_acc_1", -1)])
-def test_patience_counts_epochs_without_improvement(monitor, sign):
-    settings = make_spec(
-        {"native": {"early_stopping": {"patience": 2, "monitor": monitor}}}, "test"
-    ).native.early_stopping
-    record = early_stopping.Record()
-    due = []
-    for value in (3, 2, 2, 1, 1.5, None, 1):
-        early_stopping.note(record, {} if value is None else {monitor: sign * value}, settings)
-        due.append(early_stopping.is_due(record, settings))
-    assert due == [False, False, False, False, False, False, True]
-    assert record.best == sign
 
 
 def test_a_training_that_gets_no_better_ends_with_a_checkpoint(spec, capsys):
@@ -239,7 +124,7 @@ def test_a_training_that_gets_no_better_ends_with_a_checkpoint(spec, capsys):
     ],
     ids=["cosine", "MultiStep", "AutoReduce"],
 )
-def test_a_training_that_was_to_stop_goes_on_as_if_it_had_not(schedule, spec):
+def test_a_training_stopped_by_stop_after_resumes_as_if_it_had_not_stopped(schedule, spec):
     options = ["train.num_epochs=4", "native.ema_decay=0.5", *schedule]
     assert train(spec, *options, "native.stop_after=2") == 0
     assert latest(spec)["epoch"] == 1
@@ -260,9 +145,6 @@ def test_early_stopping_needs_its_metric(spec, capsys):
     assert "native.early_stopping.monitor" in capsys.readouterr().err
 
 
-# Precision
-
-
 # A CPU computes halves slowly: eight pixels are enough.
 TINY = ["model.input_width=8", "model.input_height=8", "model.rgb_seq_length=1"]
 TINY += ["dataset.clips_per_video=1", "dataset.val_dataset_dir=null"]
@@ -270,7 +152,7 @@ TINY += ["dataset.clips_per_video=1", "dataset.val_dataset_dir=null"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
-def test_half_precision_computes_nearly_the_same_loss_and_saves_float32(name, spec):
+def test_half_precision_gives_nearly_the_same_loss_and_saves_float32(name, spec):
     losses = {}
     for own in ("tao", name):
         folder = spec.parent / own / "train"
@@ -280,48 +162,16 @@ def test_half_precision_computes_nearly_the_same_loss_and_saves_float32(name, sp
         assert train(spec, *options) == 0
         ((_, losses[own], _),) = curve(folder)
         checkpoint = torch.load(folder / "ar_model_latest.pth", weights_only=True)
-        weights = lightning.weights(checkpoint).values()
+        weights = lightning.network_state_dict(checkpoint).values()
         assert {value.dtype for value in weights} == {torch.float32, torch.int64}
         assert bool(checkpoint["actionrec"]["scaler"]) == (own == "fp16")
     assert losses[name] != losses["tao"]
     assert losses[name] == pytest.approx(losses["tao"], rel=0.02)
 
 
-def test_a_first_step_that_fp16_skips_leaves_no_trace():
-    device = torch.device("cpu")
-    steps_of = {}
-    for spoilt in (True, False):
-        torch.manual_seed(0)
-        layer, clips = torch.nn.Linear(4, 2), torch.randn(3, 4)
-        optim = make_spec({"train": {"optim": {"lr": 0.1}}}, "test").train.optim
-        optimizer, scaler = sgd.make(layer.parameters(), optim), precision.scaler("fp16", device)
-        for factor in ([1e4] if spoilt else []) + [1, 1]:
-            with precision.autocast("fp16", device):
-                loss = layer(factor * clips).float().pow(2).mean()
-            optimizer.zero_grad()
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-        steps_of[spoilt] = layer.weight.detach()
-    torch.testing.assert_close(steps_of[True], steps_of[False], rtol=1e-3, atol=1e-4)
-
-
-def test_tf32_is_set_only_when_it_is_asked_for():
-    before = torch.backends.cudnn.conv.fp32_precision
-    precision.choose("tao", torch.device("cpu"))
-    assert torch.backends.cudnn.conv.fp32_precision == before
-    for name, expected in (("tf32", "tf32"), ("fp32", "ieee")):
-        precision.choose(name, torch.device("cpu"))
-        assert torch.backends.cuda.matmul.fp32_precision == expected
-        assert torch.backends.cudnn.conv.fp32_precision == expected
-
-
-# Resumption
-
-
 @pytest.mark.parametrize("name", ["tao", pytest.param("fp16", marks=pytest.mark.slow)])
-def test_with_everything_on_a_step_of_an_epoch_goes_on_exactly(name, spec):
-    options = [*EVERYTHING, f"native.precision={name}"]
+def test_with_all_settings_a_training_resumes_exactly_from_a_step(name, spec):
+    options = [*ALL_SETTINGS, f"native.precision={name}"]
     options += [
         "dataset.clips_per_video=2",
         "dataset.batch_size=8",
@@ -332,24 +182,24 @@ def test_with_everything_on_a_step_of_an_epoch_goes_on_exactly(name, spec):
     assert train(spec, *options) == 0
     expected, whole = curve(results(spec)), latest(spec)
     assert len(expected) == 2
-    lightning.link_latest(results(spec) / lightning.name_of(0, 2))
+    lightning.link_latest(results(spec) / lightning.checkpoint_name(0, 2))
     (results(spec) / "status.json").unlink()
     assert train(spec, *options) == 0
     assert curve(results(spec)) == expected
     again = latest(spec)
     assert whole["global_step"] == again["global_step"] == 6
-    for key, value in lightning.weights(whole).items():
-        assert torch.equal(lightning.weights(again)[key], value)
+    for key, value in lightning.network_state_dict(whole).items():
+        assert torch.equal(lightning.network_state_dict(again)[key], value)
         kept = (run["actionrec"]["weights"][key] for run in (whole, again))
         assert torch.equal(*kept)
     for key in ("scaler", "record"):
         assert again["actionrec"][key] == whole["actionrec"][key]
 
 
-def test_with_everything_on_a_killed_training_goes_on_exactly(drawn, tmp_path):
+def test_with_all_settings_a_killed_training_resumes_exactly(drawn, tmp_path):
     specs_of = {}
     for name in ("whole", "killed"):
-        changes = {option.partition("=")[0]: option.partition("=")[2] for option in EVERYTHING}
+        changes = {option.partition("=")[0]: option.partition("=")[2] for option in ALL_SETTINGS}
         folder = tmp_path / name
         specs_of[name] = write_spec(
             folder / "spec.yaml", drawn, folder / "results", **changes, **{"train.num_epochs": 3}
@@ -374,30 +224,11 @@ def test_with_everything_on_a_killed_training_goes_on_exactly(drawn, tmp_path):
     "change",
     ["native.ema_decay=0.9", "native.lr_schedule=cosine", "native.precision=bf16"],
 )
-def test_other_settings_do_not_go_on_with_the_folders_training(change, trained, tmp_path, capsys):
+def test_a_training_does_not_resume_with_other_settings(change, trained, tmp_path, capsys):
     text = (results(trained) / "status.json").read_text()
     assert train(trained, change) == 1
     assert change.replace("=", ": ").partition(":")[0] in capsys.readouterr().err
     (results(trained) / "status.json").write_text(text)
-
-
-# Test-time segments
-
-
-def ids_of(n, length, strategy, rate, segments):
-    clips = frame_sampling.clip_ids(n, length, strategy, rate, mode="segments", segments=segments)
-    return [ids.tolist() for ids in clips]
-
-
-def test_segments_are_spread_over_the_video():
-    assert ids_of(10, 2, "consecutive", 1, 3) == [[1, 2], [4, 5], [7, 8]]
-    assert ids_of(12, 2, "random_interval", 1, 3) == [[1, 7], [3, 9], [5, 11]]
-    assert ids_of(5, 2, "random_interval", 1, 9) == [[0, 2], [1, 3]]
-    assert ids_of(3, 2, "consecutive", 1, 9) == [[0, 1], [1, 2]]
-    assert ids_of(2, 4, "consecutive", 1, 3) == [[0, 1, 0, 1]]
-    for n in (30, 41):
-        conv = frame_sampling.clip_ids(n, 4, "consecutive", 2, mode="conv", segments=5)
-        assert ids_of(n, 4, "consecutive", 2, 5) == [ids.tolist() for ids in conv]
 
 
 @pytest.mark.usefixtures("on_a_cpu")
@@ -412,15 +243,17 @@ def test_segments_are_spread_over_the_video():
         (["{task}.video_{mode}_mode=all"], [[0, 1], [2, 3], [4, 5], [6, 7]]),
     ],
 )
-def test_a_videos_probabilities_are_the_mean_over_its_clips(
+def test_the_probabilities_of_a_video_are_the_mean_over_its_clips(
     options, clips, trained, drawn, tmp_path
 ):
     settings = load_spec(trained)
-    path = results(trained) / "model_epoch_000_step_00006.pth"  # not yet sure of itself
+    path = (
+        results(trained) / "model_epoch_000_step_00006.pth"
+    )  # whose probabilities are not yet near 0 and 1
     network = lightning.load_network(settings, str(path), "").eval()
-    videos = list_classes(drawn / "val", settings.dataset.label_map, "")
+    videos = list_labelled_videos(drawn / "val", settings.dataset.label_map, "")
     size = (settings.model.input_width, settings.model.input_height)
-    reader = FrameReader(videos, "rgb", [size] * len(videos), Memory(0))
+    reader = FrameCache(videos, "rgb", [size] * len(videos), FrameMemory(0))
     by_video, by_clip = [], []
     means = {}
     for number, video in enumerate(videos):
@@ -446,21 +279,18 @@ def test_a_videos_probabilities_are_the_mean_over_its_clips(
         np.testing.assert_allclose([float(fall), float(ride)], means[name], atol=2e-6)
 
 
-# On a GPU
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("name", ["tao", "tf32", "bf16", "fp16"])
 def test_a_step_never_waits_for_the_gpu(name, spec):
-    settings = load_spec(spec, [*EVERYTHING, f"native.precision={name}"])
+    settings = load_spec(spec, [*ALL_SETTINGS, f"native.precision={name}"])
     folder = spec.parent
-    training = training_task._prepare(settings, spec, StatusLog(folder / "s"), folder)
-    batches = list(on_device(training.clips, training.device))
+    state = build_train_state(settings, spec, StatusLog(folder / "s"), folder)
+    batches = list(prefetch_to_device(state.train_loader, state.device))
     for number, batch in enumerate(batches):
         if number == 2:
             torch.cuda.set_sync_debug_mode("error")
         try:
-            steps.take(training, batch)
+            train_step(state, batch)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    assert training.totals[2] == 48
+    assert state.totals[2] == 48

@@ -1,0 +1,114 @@
+"""Worker processes that write clips into the buffers of batches."""
+
+import multiprocessing
+import signal
+import traceback
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+
+from actionrec.errors import InputError
+from actionrec.native.data.batch import BatchBuffer, ClipInfo, Shapes
+
+Places = Sequence[tuple[int, Any]]  # positions in a batch, with the keys of the clips for them
+
+
+class ClipDataset(Protocol):
+    """A map-style dataset: a key names a clip.
+
+    Unlike PyTorch's, it writes a clip into memory that is given, so that no clip is copied or
+    pickled on its way from a worker.
+    """
+
+    def shapes(self, key: Any) -> Shapes:
+        """Return the shape of each stream of a clip, (T, H, W, channels)."""
+
+    def video_of(self, key: Any) -> int:
+        """Return the index of the video that a clip is cut from."""
+
+    def write_clip(self, key: Any, streams: Mapping[str, np.ndarray]) -> ClipInfo:
+        """Write the pixels of a clip into arrays of its `shapes`."""
+
+
+class Worker:
+    """A process that writes clips into buffers; it ends when this one does, however that ends."""
+
+    def __init__(self, dataset: ClipDataset, buffers: Sequence[BatchBuffer]) -> None:
+        # A forked process has dataset and buffers without pickling, and starts in milliseconds.
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_worker_loop, args=(theirs, self._pipe, dataset, buffers), daemon=True
+        )
+        with warnings.catch_warnings():
+            # Python warns that other threads may hold locks. The worker takes none of them: it
+            # uses neither PyTorch nor a progress bar.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+            self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id."""
+        return self._process.pid
+
+    def request(self, buffer: int, count: int, places: Places) -> None:
+        """Have clips written into a buffer, by its index, for a batch of `count` clips."""
+        try:
+            self._pipe.send((buffer, count, places))
+        except OSError:
+            self._raise_ended()
+
+    def wait(self) -> Exception | None:
+        """Wait for the oldest open request; return the error that it ended with, if any."""
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            self._raise_ended()
+
+    def _raise_ended(self) -> NoReturn:
+        self._process.join(1)
+        code = self._process.exitcode or 0
+        raise InputError(
+            "A process that reads frames has ended.",
+            where="spec: dataset.workers",
+            found=f"exit code {code}" if code >= 0 else signal.Signals(-code).name,
+            fix="run the same again, with fewer workers if memory was short",
+        )
+
+
+def _worker_loop(
+    pipe: Connection, other_end: Connection, dataset: ClipDataset, buffers: Sequence[BatchBuffer]
+) -> None:
+    """Serve requests until the loader's end of the pipe is closed."""
+    other_end.close()  # an inherited copy would keep the pipe open when the loader has gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the loader, and that the worker
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(EOFError, OSError):
+        while True:
+            buffer, count, places = pipe.recv()
+            pipe.send(_try_collate(dataset, buffers[buffer], count, places))
+
+
+def _try_collate(
+    dataset: ClipDataset, buffer: BatchBuffer, count: int, places: Places
+) -> Exception | None:
+    """Write clips; return the error, with its traceback as a note, instead of raising it."""
+    try:
+        collate(dataset, buffer, count, places)
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        return error
+    return None
+
+
+def collate(dataset: ClipDataset, buffer: BatchBuffer, count: int, places: Places) -> None:
+    """Write clips to their positions in a batch of `count` clips, all of one shape."""
+    streams = buffer.streams(count, dataset.shapes(places[0][1]))
+    for position, key in places:
+        clip = {name: pixels[position] for name, pixels in streams.items()}
+        buffer.set_info(position, dataset.write_clip(key, clip))

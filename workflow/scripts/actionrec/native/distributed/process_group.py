@@ -1,0 +1,82 @@
+"""The process group of a task, and the device of this process."""
+
+import gc
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from actionrec.errors import InputError
+from actionrec.native import malloc
+from actionrec.native.distributed import launch
+
+BACKEND = "ACTIONREC_BACKEND"  # "gloo": several processes on CPUs, for trying things out
+TIMEOUT = timedelta(minutes=30)  # for a rank that has not started, or is saving or validating
+
+
+@contextmanager
+def process_group(section: Mapping[str, Any]) -> Iterator[None]:
+    """Join the other processes of a task; `section` is the task's section of the spec.
+
+    An error of several ranks is raised in the one that failed first. In the others it becomes
+    `ReportedByAnotherRank`.
+    """
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    failures = dist.PrefixStore("actionrec", store)
+    try:
+        device = select_device(section["gpu_ids"])
+        dist.init_process_group(
+            "gloo" if device.type == "cpu" else "nccl",
+            store=store,
+            rank=rank,
+            world_size=world_size,
+            timeout=TIMEOUT,
+            device_id=None if device.type == "cpu" else device,
+        )
+        yield
+        dist.barrier()
+    except BaseException as error:
+        if _is_first_failure(failures):
+            raise
+        raise launch.ReportedByAnotherRank from error
+    # The task's CUDA graphs hold collectives, and destroying the group would wait for them for
+    # ever (pytorch/pytorch#115388), so they are collected first.
+    gc.collect()
+    dist.destroy_process_group()
+
+
+def _is_first_failure(failures: dist.Store) -> bool:
+    """Count a failure in the ranks' common store; tell whether it is the first."""
+    try:
+        return failures.add("failed", 1) == 1
+    except RuntimeError:  # rank 0, which holds the store, has died; `launch` reports it
+        return False
+
+
+def select_device(gpu_ids: Sequence[int]) -> torch.device:
+    """Set up and return the device of this process, one of `gpu_ids` by its local rank.
+
+    Without a GPU a single process computes on the CPU; several do so only if ACTIONREC_BACKEND is
+    gloo. Raises `InputError` for a GPU that does not exist.
+    """
+    several = launch.world_size() > 1
+    on_cpus = several and os.environ.get(BACKEND) == "gloo"
+    if on_cpus or not (several or torch.cuda.is_available()):
+        malloc.keep_freed()
+        return torch.device("cpu")
+    number, count = gpu_ids[launch.local_rank(len(gpu_ids))], torch.cuda.device_count()
+    if number not in range(count):
+        raise InputError(
+            "The spec asks for a GPU that this process does not see.",
+            where="spec: gpu_ids, num_gpus",
+            found=f"GPU {number} of {list(gpu_ids)}",
+            allowed=list(range(count)) or ["none: there is no GPU here"],
+            fix="lower num_gpus, or let the job see more GPUs (snakemake --resources gpu=N); "
+            "they are counted from 0 within CUDA_VISIBLE_DEVICES",
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
