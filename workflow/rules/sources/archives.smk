@@ -8,13 +8,13 @@ rule generate_demo:
     benchmark:
         "<benchmarks>/generate_demo.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     threads: 2
     resources:
         mem_mb=growing(1000),
         runtime=growing(10),
     script:
-        "../scripts/generate_demo.py"
+        "../../scripts/generate_demo.py"
 
 
 rule unpack_class:
@@ -28,7 +28,7 @@ rule unpack_class:
     benchmark:
         "<benchmarks>/unpack_class/{cls}.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
@@ -36,4 +36,4 @@ rule unpack_class:
         videos=f"resources/{DATASET}/videos/{{cls}}",
         sha256=ARCHIVES.get("videos", {}).get("sha256"),
     script:
-        "../scripts/unpack_class.py"
+        "../../scripts/unpack_class.py"

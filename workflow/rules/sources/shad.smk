@@ -15,7 +15,7 @@ rule list_shad:
     benchmark:
         "<benchmarks>/list_shad.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
@@ -24,4 +24,4 @@ rule list_shad:
         classes=CLASSES,
         sequences=lookup("dataset/sequences", within=config),
     script:
-        "../scripts/list_shad.py"
+        "../../scripts/list_shad.py"

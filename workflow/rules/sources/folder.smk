@@ -6,9 +6,9 @@ rule link_class:
         "<logs>/link_class/{cls}.log",
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     params:
         source=lookup("dataset/path", within=config),
         link=f"resources/{DATASET}/videos/{{cls}}",
     script:
-        "../scripts/link_class.py"
+        "../../scripts/link_class.py"

@@ -9,7 +9,7 @@ rule list_table:
         "<logs>/list_table.log",
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     params:
         lists=queries.lists(config),
         labels=lookup("dataset/labels", within=config),
@@ -18,4 +18,4 @@ rule list_table:
         skip=lookup("dataset/skip", within=config),
         given=SPLITS["method"] == "given",
     script:
-        "../scripts/list_table.py"
+        "../../scripts/list_table.py"
