@@ -1,28 +1,9 @@
-rule generate_demo:
-    """Draw the demo's videos and pack them, with split files, as HMDB51 is packed."""
-    output:
-        videos="<resources>/demo/archives/demo_videos.rar",
-        splits="<resources>/demo/archives/demo_splits.rar",
-    log:
-        "<logs>/generate_demo.log",
-    benchmark:
-        "<benchmarks>/generate_demo.tsv"
-    conda:
-        "../../../envs/data.yaml"
-    threads: 2
-    resources:
-        mem_mb=growing(1000),
-        runtime=growing(10),
-    script:
-        "../../scripts/generate_demo.py"
-
-
 rule unpack_class:
     """Unpack the videos of one class: an archive of its own within the archive, or a folder."""
     input:
-        archive_path("videos"),
+        paths.archive(config, "videos"),
     output:
-        "<results>/<dataset>/videos/{cls}.tsv",
+        "<tables>/videos/{cls}.tsv",
     log:
         "<logs>/unpack_class/{cls}.log",
     benchmark:
@@ -33,7 +14,7 @@ rule unpack_class:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
-        videos=f"resources/{DATASET}/videos/{{cls}}",
+        videos=f"{RESOURCES}/videos/{{cls}}",
         sha256=ARCHIVES.get("videos", {}).get("sha256"),
     script:
         "../../scripts/unpack_class.py"

@@ -1,7 +1,12 @@
+from actionrec.sources import folder
+
+
 rule link_class:
     """List the videos of one class in the user's folder, and link to it."""
+    input:
+        class_folder,
     output:
-        "<results>/<dataset>/videos/{cls}.tsv",
+        "<tables>/videos/{cls}.tsv",
     log:
         "<logs>/link_class/{cls}.log",
     localrule: True
@@ -9,6 +14,6 @@ rule link_class:
         "../../../envs/data.yaml"
     params:
         source=lookup("dataset/path", within=config),
-        link=f"resources/{DATASET}/videos/{{cls}}",
+        link=f"{RESOURCES}/videos/{{cls}}",
     script:
         "../../scripts/link_class.py"

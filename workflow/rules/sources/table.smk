@@ -1,10 +1,13 @@
+from actionrec.sources import table
+
+
 rule list_table:
     """Read the user's list: the clips of each class, and the part each is given."""
     input:
-        existing(*queries.lists(config).values(), config["dataset"].get("labels")),
+        video_lists,
     output:
-        tables=collect("<results>/<dataset>/videos/{cls}.tsv", cls=CLASSES),
-        parts=collect("<results>/<dataset>/parts/{cls}.tsv", cls=CLASSES),
+        tables=collect("<tables>/videos/{cls}.tsv", cls=CLASSES),
+        parts=collect("<tables>/parts/{cls}.tsv", cls=CLASSES),
     log:
         "<logs>/list_table.log",
     localrule: True
