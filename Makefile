@@ -21,8 +21,8 @@ help:  ## list the commands
 run: env  ## make the environment and run the demo from archives to deployable models
 	@echo "==> Running the workflow on the demo set with $(CORES) cores"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --cores $(CORES) $(SNAKEMAKE_OPTIONS)
-	@echo "==> Done: open results/report.html, or look at results/summary.csv:"
-	@cat results/summary.csv
+	@echo "==> Done: open the page that Snakemake names above, or look at the summary:"
+	@tail -v -n +1 results/*/summary.csv
 
 test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing"
@@ -41,7 +41,7 @@ docs: env  ## write the configuration's JSON schema and reference tables from it
 
 env: $(VENV)/.installed  ## make the environment: .venv, from the pinned envs/requirements.lock
 
-$(VENV)/.installed: envs/requirements.lock envs/encryption.lock pyproject.toml
+$(VENV)/.installed: envs/requirements.lock workflow/scripts/actionrec/utils/locks/encryption.lock pyproject.toml
 ifeq ($(PYTHON),)
 	@echo "Python 3.11 or newer is needed and none is on PATH. Install it (apt install python3 python3-venv)" >&2
 	@echo "or name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2

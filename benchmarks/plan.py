@@ -24,6 +24,7 @@ sys.path.insert(0, str(REPOSITORY / "workflow/scripts"))
 
 from actionrec.frames.manifest import FrameRecord, write_manifest  # noqa: E402
 from actionrec.frames.videos import write_files_table  # noqa: E402
+from actionrec.spec.render import write_generated  # noqa: E402
 
 VIDEOS = 133  # a class
 OUTPUTS = re.compile(r"^ {4}output: (.*)$", re.MULTILINE)
@@ -84,14 +85,16 @@ def pretend(folder: Path, classes: list[str], outputs: list[str], frames: int) -
             for image in range(frames):
                 (rgb / f"{image + 1:06d}.png").touch()
             clips.append(_clip(video.stem, frames))
-        table = folder / "results/hmdb51/videos" / f"{cls}.tsv"
+        table = folder / "results/hmdb51/tables/videos" / f"{cls}.tsv"
         write_files_table(table, sorted(videos.iterdir()))
-        write_manifest(folder / "results/hmdb51/frames" / f"{cls}.tsv", clips)
+        write_manifest(folder / "results/hmdb51/tables/frames" / f"{cls}.tsv", clips)
     for output in outputs:
         path = folder / output
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.name == "data":
             path.mkdir(exist_ok=True)
+        elif path.parent.name == "specs":
+            write_generated(path, "pretended: true\n")
         elif not path.exists():
             path.write_text("pretended\n")
 

@@ -9,7 +9,7 @@ from actionrec.experiments import tasks
 from actionrec.runners import Container
 from helpers import clone, write_video
 
-SPLIT = "results/rgb_2d/split1"
+SPLIT = "results/small/experiments/rgb_2d/split1"
 
 
 def make_project(folder: Path) -> Path:

@@ -19,8 +19,8 @@ from helpers import edit, snakemake, wait_for
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
 EXPERIMENTS = ("first", "second")
-SPECS = [f"results/{name}/split1/specs/train.yaml" for name in EXPERIMENTS]
-TABLES = [f"results/{name}/split1/data" for name in EXPERIMENTS]
+SPECS = [f"results/small/experiments/{name}/split1/specs/train.yaml" for name in EXPERIMENTS]
+TABLES = [f"results/small/experiments/{name}/split1/data" for name in EXPERIMENTS]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def states(folder: Path, jobs: list[str]) -> list[str]:
 def logs(folder: Path) -> list[str]:
     return [
         log.read_text() if log.exists() else ""
-        for log in (folder / f"logs/train_model/{name}.split1.log" for name in EXPERIMENTS)
+        for log in (folder / f"logs/small/train_model/{name}.split1.log" for name in EXPERIMENTS)
     ]
 
 

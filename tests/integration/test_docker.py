@@ -208,7 +208,7 @@ class TestWorkflow:
             record = json.loads((done / SPLIT / f"runner/{task}/container.json").read_text())
             assert record["image"] == dockerd.IMAGE
             assert record["gpus"] == ["0"]
-        log = (done / "logs/train_model/rgb_2d.split1.log").read_text()
+        log = (done / "logs/small/train_model/rgb_2d.split1.log").read_text()
         assert record["name"].replace("export", "train")[:20] in log
         assert f"uid {os.getuid()} GPUs 0" in log
         assert dockerd.containers() == []

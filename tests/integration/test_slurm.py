@@ -56,7 +56,7 @@ class Brake(threading.Thread):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
-        self.status = folder / "results/rgb_2d/split1/train/status.json"
+        self.status = folder / "results/small/experiments/rgb_2d/split1/train/status.json"
         self.folder, self.halted, self.released = folder, 0, False
         self.start()
 
@@ -122,10 +122,10 @@ def test_the_slurm_profile_runs_everything_to_the_end(overtime, tmp_path, mount_
     edit(folder / "config/config.yaml", lambda c: c["splits"].update(links="copy"))
     code, said = run(folder, "slurm")
     assert code == 0, said[-6000:]
-    results = folder / "results/rgb_2d/split1"
+    results = folder / "results/small/experiments/rgb_2d/split1"
     assert json.loads((results / "metrics.json").read_text())["videos"] == 4
     assert (results / "export/model.onnx").stat().st_size > 0
-    with (folder / "results/summary.csv").open() as file:
+    with (folder / "results/small/summary.csv").open() as file:
         assert [row["experiment"] for row in csv.DictReader(file)] == ["rgb_2d"]
     assert len(list((tmp_path / "disk/big/small/frames").glob("*/*/rgb/000001.png"))) == 16
     assert not any(path.is_symlink() for path in (results / "data").rglob("*"))
@@ -159,7 +159,7 @@ def test_the_generic_profile_tells_a_failure_and_then_trains_from_scratch_space(
     assert code == 0, said[-6000:]
     names = Counter(job["JobName"] for job in jobs_of(folder))
     assert names == {"extract_frames": 2, "train_model": 2}, "the frames are not made again"
-    log = (folder / "logs/train_model/rgb_2d.split1.log").read_text()
+    log = (folder / "logs/small/train_model/rgb_2d.split1.log").read_text()
     assert f"to {tmp_path}/local/actionrec-" in log
     assert list((tmp_path / "local").iterdir()) == []
 
@@ -168,7 +168,7 @@ def test_a_partition_that_is_not_there_is_named(slurm, tmp_path):
     folder = small_workflow(tmp_path / "flow")
     profile = folder / "profiles/slurm/profile.yaml"
     profile.write_text(profile.read_text().replace("slurm_partition: cpu", "slurm_partition: cqu"))
-    code, said = run(folder, "slurm", "--retries", "0", "results/small/frames/wave.tsv")
+    code, said = run(folder, "slurm", "--retries", "0", "results/small/tables/frames/wave.tsv")
     assert code == 1
     assert "invalid partition specified: cqu" in said
 
@@ -198,6 +198,6 @@ def test_time_limit_interrupt_and_scancel_lose_no_epoch(overtime):
     brake.released = True
     code, said = run(folder, "cluster-generic", "train")
     assert code == 0, said[-6000:]
-    with (folder / "results/rgb_2d/split1/history.csv").open() as file:
+    with (folder / "results/small/experiments/rgb_2d/split1/history.csv").open() as file:
         assert [int(row["epoch"]) for row in csv.DictReader(file)] == list(range(EPOCHS))
     assert brake.status.read_text().count("Resuming training") == 3

@@ -16,7 +16,7 @@ from actionrec.utils.files import sha256
 from helpers import clone, edit, snakemake, write_video
 
 CLASSES = ("play guitar", "Übung", "jump")
-SPLIT = "results/rgb_2d/split1/split.tsv"
+SPLIT = "results/small/experiments/rgb_2d/split1/split.tsv"
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -125,7 +125,7 @@ def test_archives_go_and_come_again_only_when_needed(project):
     assert jobs["extract_frames"] == 1 and not jobs["download_archive"], "the videos are there"
 
     edit(project / "config/config.yaml", lambda c: c["dataset"].update(classes=list(CLASSES)))
-    snakemake(project, "--cores", "2", "results/small/videos/jump.tsv")
+    snakemake(project, "--cores", "2", "results/small/tables/videos/jump.tsv")
     assert Server.asked["/set.zip"] == 2
     assert not list(archives.glob("*.zip"))
     assert len(list((project / "resources/small/videos/jump").iterdir())) == 10
@@ -133,7 +133,7 @@ def test_archives_go_and_come_again_only_when_needed(project):
 
 @pytest.mark.slow
 def test_another_mirror_is_no_reason_to_download_again(project):
-    videos = "results/small/videos/jump.tsv"
+    videos = "results/small/tables/videos/jump.tsv"
 
     def known(config, *mirrors):
         config["dataset"] |= {"classes": list(CLASSES), "keep_archives": True}
@@ -156,7 +156,8 @@ def test_archives_that_are_here_are_linked_and_never_removed(project, site):
         config["dataset"]["archives"] = {role: {"path": str(path)} for role, path in own.items()}
 
     edit(project / "config/config.yaml", use_own)
-    targets = ("results/small/videos/Übung.tsv", "resources/small/splits/Übung_test_split1.txt")
+    splits = "resources/small/splits/Übung_test_split1.txt"
+    targets = ("results/small/tables/videos/Übung.tsv", splits)
     snakemake(project, "--cores", "2", *targets)
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in own.values()}
     assert Server.asked == {}
@@ -189,6 +190,6 @@ def test_an_archive_put_there_by_hand_is_checked_before_it_is_used(project):
     archive.parent.mkdir(parents=True)
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("jump/a.avi", b"x")
-    said = snakemake(project, "--cores", "1", "results/small/videos/Übung.tsv", check=False)
+    said = snakemake(project, "--cores", "1", "results/small/tables/videos/Übung.tsv", check=False)
     assert "A file has another checksum than expected" in said
     assert archive.exists() and not (project / "resources/small/videos").exists()

@@ -42,7 +42,7 @@ def trained(tmp_path_factory) -> Path:
     tuned = config["experiments"].pop(TUNED)
     config["experiments"] |= {f"tuned{seed}": seeded(tuned, seed) for seed in SEEDS}
     (folder / "seeds.yaml").write_text(yaml.safe_dump(config))
-    targets = [f"results/tuned{seed}/split1/metrics.json" for seed in SEEDS]
+    targets = [f"results/demo/experiments/tuned{seed}/split1/metrics.json" for seed in SEEDS]
     snakemake(folder, "--cores", "2", "--configfile", "seeds.yaml", "--", *targets)
     return folder
 
@@ -55,14 +55,16 @@ def seeded(experiment: dict, seed: int) -> dict:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_fine_tuning_reaches_90_percent(trained, seed):
-    metrics = json.loads((trained / f"results/tuned{seed}/split1/metrics.json").read_text())
+    metrics = json.loads(
+        (trained / f"results/demo/experiments/tuned{seed}/split1/metrics.json").read_text()
+    )
     assert metrics["videos"] >= 18
     assert metrics["accuracy"] >= 90
 
 
 def test_shuffled_labels_do_not(trained, tmp_path):
     """Half of each class's training videos carry the other class's label: nothing to learn."""
-    experiment = trained / "results" / f"tuned{SEEDS[0]}" / "split1"
+    experiment = trained / "results/demo/experiments" / f"tuned{SEEDS[0]}" / "split1"
     for part in ("train", "val"):
         shuffle(experiment / "data" / part, tmp_path / "data" / part)
     run(

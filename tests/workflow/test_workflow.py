@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from helpers import REPOSITORY, clone, edit, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
+DEMO_RUNS = "results/demo/experiments"
+SMALL_RUNS = "results/small/experiments"
 
 
 def planned(folder: Path, *options: str) -> dict[str, int]:
@@ -38,18 +41,34 @@ def plan(tmp_path_factory):
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_every_configuration_dry_runs(plan, config):
+def test_every_configuration_dry_runs(plan, config, tmp_path):
     content = yaml.safe_load((plan / "config" / config).read_text())
     for experiment in content["experiments"].values():
         if weights := ((experiment or {}).get("pretrained") or {}).get("path"):
             (plan / weights).parent.mkdir(parents=True, exist_ok=True)
             (plan / weights).touch()
-    jobs = planned(plan, "--configfile", f"config/{config}")
+    provide_dataset(content["dataset"], tmp_path)
+    (tmp_path / config).write_text(yaml.safe_dump(content))
+    jobs = planned(plan, "--configfile", str(tmp_path / config))
     experiments = sweeps.expand(content["experiments"])
     runs = len(experiments) * len(content["splits"].get("numbers", [1]))
     assert jobs["train_model"] == jobs["evaluate_model"] == jobs["export_model"] == runs
     assert jobs["extract_frames"] == len(content["dataset"]["classes"])
     assert jobs.get("extract_flow", 0) == len(classes_with_flow(content))
+
+
+def provide_dataset(dataset, folder: Path) -> None:
+    """Let what a configuration says of a user's own dataset be in a folder."""
+    if dataset["source"] == "folder":
+        dataset["path"] = str(folder)
+        for cls in dataset["classes"]:
+            (folder / cls).mkdir(parents=True)
+    elif dataset["source"] == "table":
+        dataset |= {"path": str(folder / "clips.csv"), "videos": str(folder)}
+        (folder / "clips.csv").touch()
+    elif dataset["source"] == "shad":
+        dataset["path"] = str(folder)
+        (folder / "Walk-train/video").mkdir(parents=True)
 
 
 def classes_with_flow(content) -> set[str]:
@@ -65,8 +84,9 @@ def classes_with_flow(content) -> set[str]:
 
 def test_a_configuration_replaces_the_demo_whole(plan):
     """The demo's experiments must not slip into the user's."""
-    jobs = planned(plan, "--configfile", "config/my_videos.yaml")
-    assert jobs["train_model"] == 1
+    content = yaml.safe_load((plan / "config/hmdb51_2class.yaml").read_text())
+    jobs = planned(plan, "--configfile", "config/hmdb51_2class.yaml")
+    assert jobs["train_model"] == len(content["experiments"])
 
 
 @pytest.mark.parametrize("target", ["dataset", "train", "evaluate", "export", "summary"])
@@ -88,21 +108,6 @@ def test_an_image_is_pulled_once_where_a_runner_wants_a_file(plan, tmp_path):
     assert "pull_image" not in planned(plan)
 
 
-def test_another_workflow_uses_it_as_a_module(plan, tmp_path):
-    shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
-    (tmp_path / "Snakefile").write_text(
-        'configfile: "mine.yaml"\n'
-        "module recognition:\n"
-        f"    snakefile: {str(plan / 'workflow/Snakefile')!r}\n"
-        "    config: config\n"
-        "use rule * from recognition as recognition_*\n"
-        "rule mine:\n"
-        "    default_target: True\n"
-        "    input: rules.recognition_all.input\n"
-    )
-    assert planned(tmp_path)["recognition_train_model"] == 2
-
-
 def test_a_misspelt_key_stops_the_plan_with_one_message(plan, tmp_path):
     shutil.copy(plan / "config/config.yaml", tmp_path / "mine.yaml")
     edit(tmp_path / "mine.yaml", lambda c: c["spec"]["model"].update(bakbone="resnet_18"))
@@ -120,11 +125,47 @@ def test_a_network_that_cannot_be_is_refused_when_planning(plan, tmp_path):
     assert "found:   8" in said
 
 
+def test_two_datasets_share_no_file(plan, tmp_path):
+    """Not even results and fetched weights of experiments of one name."""
+    made = []
+    for name in ("one", "two"):
+        provide_dataset(dataset := {"source": "folder", "classes": ["a", "b"]}, tmp_path / name)
+        content = {
+            "dataset": {"name": name, **dataset},
+            "splits": {"validation": 0.3},
+            "experiments": {"base": None, "tuned": {"pretrained": {"experiment": "base"}}},
+        }
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        said = snakemake(plan, "-n", "--configfile", str(tmp_path / f"{name}.yaml"))
+        lines = re.findall(r"^    (?:output|log|benchmark): (.*)$", said, re.MULTILINE)
+        made.append({file for line in lines for file in line.split(", ")})
+    assert min(map(len, made)) > 50
+    assert not made[0] & made[1]
+
+
 def test_every_stream_has_its_weights_and_training_waits_for_them(plan):
-    wanted = "resources/pretrained/joint_2d.split1.of.pth"
+    wanted = "resources/pretrained/demo/joint_2d.split1.of.pth"
     jobs = planned(plan, wanted, "--configfile", "config/demo_flow.yaml")
     assert jobs["fetch_pretrained"] == jobs["train_model"] == 1
 
+
+def reorder(config):
+    """Write keys in another order, and a default down."""
+    config["spec"] = dict(reversed(config["spec"].items()))
+    config["spec"]["model"] = dict(reversed(config["spec"]["model"].items()))
+    config["spec"]["train"]["seed"] = 1234
+
+
+HARMLESS = {
+    "workers": lambda c: c["spec"]["dataset"].update(workers=2),
+    "batch sizes of scoring": lambda c: c["spec"].update(
+        evaluate={"batch_size": 4}, inference={"batch_size": 2}
+    ),
+    "W&B": lambda c: c["spec"].update(wandb={"project": "mine", "tags": ["a"]}),
+    "CUDA graphs": lambda c: c.update(native={"cuda_graphs": False}),
+    "the container": lambda c: c["tao"].update(container={"shm_size": "1g"}),
+    "order and a default": reorder,
+}
 
 ARTIFACTS = (
     "split.tsv",
@@ -158,27 +199,29 @@ class TestDemo:
     def test_every_artifact_is_at_its_path(self, demo):
         for exp in ("rgb_3d_base", "rgb_3d_ptm"):
             for artifact in ARTIFACTS:
-                assert (demo / "results" / exp / "split1" / artifact).stat().st_size > 0
-        for path in ("summary.csv", "report.html", "demo/dataset.json", "demo/dataset.html"):
-            assert (demo / "results" / path).stat().st_size > 0
+                assert (
+                    demo / "results/demo/experiments" / exp / "split1" / artifact
+                ).stat().st_size > 0
+        for path in ("summary.csv", "report.html", "dataset.json", "dataset.html"):
+            assert (demo / "results/demo" / path).stat().st_size > 0
         assert list((demo / "resources/demo/videos/walk").glob("*.avi"))
         assert list((demo / "resources/demo/frames/walk").glob("*/rgb/000001.png"))
         assert not list((demo / "results").rglob("*.previous"))
 
     def test_the_fine_tuned_model_is_good(self, demo):
-        metrics = json.loads((demo / "results/rgb_3d_ptm/split1/metrics.json").read_text())
+        metrics = json.loads((demo / DEMO_RUNS / "rgb_3d_ptm/split1/metrics.json").read_text())
         assert metrics["accuracy"] >= 90
         assert metrics["labels"] == ["fall_floor", "ride_bike"]
         assert metrics["videos"] == sum(map(sum, metrics["confusion_matrix"]))
         assert metrics["evaluate"]["accuracy"] == pytest.approx(metrics["accuracy"], abs=0.01)
 
     def test_the_summary_has_a_row_an_experiment(self, demo):
-        with (demo / "results/summary.csv").open() as file:
+        with (demo / "results/demo/summary.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert [row["experiment"] for row in rows] == ["rgb_3d_base", "rgb_3d_ptm"]
 
     def test_the_report_stands_alone(self, demo):
-        page = (demo / "results/report.html").read_text()
+        page = (demo / "results/demo/report.html").read_text()
         assert page.count("data:image/svg+xml") == 4
         assert "http" not in page.replace("http://www.w3.org", "")
 
@@ -201,9 +244,48 @@ class TestDemo:
         assert jobs["train_model"] == jobs["render_spec"] == 1
         assert not jobs.keys() & {"extract_frames", "make_split", "unpack_class"}
 
+    def test_the_plan_says_which_settings_have_changed(self, demo, tmp_path):
+        shutil.copy(demo / "config/config.yaml", tmp_path / "mine.yaml")
+
+        def change(config):
+            config["experiments"]["rgb_3d_ptm"]["spec"]["train"]["optim"] = {"lr": 0.002}
+            config["tao"]["checkpoint"] = "last"
+
+        edit(tmp_path / "mine.yaml", change)
+        said = snakemake(demo, "-n", "--configfile", str(tmp_path / "mine.yaml"))
+        record = f"{DEMO_RUNS}/rgb_3d_ptm/settings.yaml"
+        assert said.count(f"The settings of rgb_3d_ptm are not those of {record}:") == 1
+        assert said.count("spec.train.optim.lr: 0.003 -> 0.002") == 1
+        assert said.count("tao.checkpoint: best -> last") == 2, "of both experiments"
+        assert "settings of" not in snakemake(demo, "-n")
+
+    @pytest.mark.parametrize("name", HARMLESS)
+    def test_settings_that_change_no_result_make_nothing_again(self, demo, tmp_path, name):
+        shutil.copy(demo / "config/config.yaml", tmp_path / "mine.yaml")
+        edit(tmp_path / "mine.yaml", HARMLESS[name])
+        assert planned(demo, "--configfile", str(tmp_path / "mine.yaml")) == {}
+
+    def test_another_way_to_link_makes_no_model_again(self, demo, tmp_path):
+        shutil.copy(demo / "config/config.yaml", tmp_path / "mine.yaml")
+        edit(tmp_path / "mine.yaml", lambda c: c["splits"].update(links="copy"))
+        assert planned(demo, "--configfile", str(tmp_path / "mine.yaml")) == {"link_split": 2}
+
+    def test_a_spec_that_was_edited_by_hand_is_remade(self, demo):
+        spec = demo / DEMO_RUNS / "rgb_3d_ptm/split1/specs/export.yaml"
+        before = spec.read_text()
+        assert "generated" in before.splitlines()[0].lower()
+        spec.write_text(before.replace("seed: 1234", "seed: 5"))
+        said = snakemake(demo, "-n")
+        assert f"{spec.relative_to(demo)} is to be remade: it was edited by hand" in said
+        snakemake(demo, "--cores", "2", str(spec.relative_to(demo)))
+        assert spec.read_text() == before
+        assert "train_model" not in planned(demo)
+
     def test_an_evaluation_mode_retrains_nothing(self, demo, tmp_path):
         shutil.copy(demo / "config/config.yaml", tmp_path / "mode.yaml")
-        edit(tmp_path / "mode.yaml", lambda c: c["spec"].update(evaluate={"batch_size": 2}))
+        edit(
+            tmp_path / "mode.yaml", lambda c: c["spec"].update(evaluate={"video_eval_mode": "conv"})
+        )
         jobs = planned(demo, "--configfile", str(tmp_path / "mode.yaml"))
         assert jobs["evaluate_model"] == 2
         assert not jobs.keys() & {"train_model", "export_model"}
@@ -222,7 +304,9 @@ class TestDemo:
         clips = sorted((demo / "resources/demo/frames/fall_floor").iterdir())
         (clips[0] / "rgb/000003.png").unlink()
         shutil.rmtree(clips[1])
-        models = {path: path.stat().st_ino for path in demo.glob("results/*/split1/train/*.pth")}
+        models = {
+            path: path.stat().st_ino for path in demo.glob(f"{DEMO_RUNS}/*/split1/train/*.pth")
+        }
         assert planned(demo)["extract_frames"] == 1
         said = snakemake(demo, "--cores", "2")
         assert "it is kept" in said
@@ -269,7 +353,7 @@ def small(tmp_path):
 def test_a_folder_of_videos_runs_the_same_dag(small):
     before = sorted(path.name for path in (small / "videos").rglob("*"))
     snakemake(small, "--cores", "2")
-    metrics = json.loads((small / "results/rgb_2d/split1/metrics.json").read_text())
+    metrics = json.loads((small / SMALL_RUNS / "rgb_2d/split1/metrics.json").read_text())
     assert metrics["labels"] == ["wave", "clap"]
     assert metrics["videos"] == 4
     assert before == sorted(path.name for path in (small / "videos").rglob("*"))
@@ -301,7 +385,7 @@ def test_a_budget_lets_the_best_of_a_sweep_train_on_as_if_never_stopped(small):
         content["experiments"]["whole"] = {"spec": spec}
 
     edit(config, grow)
-    models = {path: path.stat().st_ino for path in small.glob("results/*/split1/t*/*.pth")}
+    models = {path: path.stat().st_ino for path in small.glob(f"{SMALL_RUNS}/*/split1/t*/*.pth")}
     jobs = planned(small)
     assert jobs["train_trial"] == 1, "the new value's"
     assert jobs["train_model"] == 3, "the new value, the kept one, which may now fall, and `whole`"
@@ -316,17 +400,17 @@ def test_a_budget_lets_the_best_of_a_sweep_train_on_as_if_never_stopped(small):
     shutil.copytree(small / "videos", again / "videos")
     snakemake(again, "--cores", "2", "train")
     for path in ("rgb/split1/trials.csv", *(f"{name}/split1/model.json" for name in runs(small))):
-        assert (again / "results" / path).read_text() == (small / "results" / path).read_text()
+        assert (again / SMALL_RUNS / path).read_text() == (small / SMALL_RUNS / path).read_text()
 
 
 def check_budget(folder: Path, members: int) -> str:
     """Check a sweep whose budget keeps one experiment after two epochs of four; return that one."""
-    with (folder / "results/rgb/split1/trials.csv").open() as file:
+    with (folder / SMALL_RUNS / "rgb/split1/trials.csv").open() as file:
         trials = list(csv.DictReader(file))
     order = [(-float(row["val_acc"]), float(row["val_loss"])) for row in trials]
     assert order == sorted(order)
     assert [row["kept"] for row in trials] == ["yes"] + ["no"] * (members - 1)
-    with (folder / "results/summary.csv").open() as file:
+    with (folder / "results/small/summary.csv").open() as file:
         summary = {row["experiment"]: row for row in csv.DictReader(file)}
     for row in trials:
         epochs, stopped = ("4", "") if row["kept"] == "yes" else ("2", "budget")
@@ -338,13 +422,13 @@ def check_budget(folder: Path, members: int) -> str:
 
 def curve_of(folder: Path, experiment: str, task: str) -> list[Epoch]:
     """Return losses and accuracies of a training by epoch, without times."""
-    records = read_records(folder / "results" / experiment / "split1" / task)
+    records = read_records(folder / SMALL_RUNS / experiment / "split1" / task)
     return [replace(epoch, seconds=None) for epoch in read_history(records)]
 
 
 def runs(folder: Path) -> list[str]:
     """Return the experiments that have a model."""
-    return sorted(path.parts[-3] for path in folder.glob("results/*/split1/model.json"))
+    return sorted(path.parts[-3] for path in folder.glob(f"{SMALL_RUNS}/*/split1/model.json"))
 
 
 @pytest.mark.slow
@@ -353,7 +437,7 @@ def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
         config["spec"]["model"]["model_type"] = "joint"
 
     edit(small / "config/config.yaml", see_flow)
-    split = "results/rgb_2d/split1/split.tsv"
+    split = f"{SMALL_RUNS}/rgb_2d/split1/split.tsv"
     snakemake(small, "--cores", "2", split)
     assert planned(small, split) == {}
     video = sorted((small / "resources/small/frames/wave").iterdir())[0]
@@ -397,7 +481,9 @@ def test_a_job_killed_at_any_rule_is_done_again(small):
         killed = kill_job(small, rule)
         assert killed, f"no job of {rule} was seen"
     snakemake(small, "--cores", "2")
-    assert json.loads((small / "results/rgb_2d/split1/metrics.json").read_text())["videos"] == 4
+    assert (
+        json.loads((small / SMALL_RUNS / "rgb_2d/split1/metrics.json").read_text())["videos"] == 4
+    )
     assert planned(small) == {}
 
 
@@ -432,18 +518,21 @@ def kill_if(process: psutil.Process, script: str) -> bool:
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_a_changed_one_starts_afresh(small):
     """kill -9 of everything, Snakemake too; the next run resumes, unless the spec has changed."""
-    train = small / "results/rgb_2d/split1/train"
+    train = small / SMALL_RUNS / "rgb_2d/split1/train"
     edit(small / "config/config.yaml", lambda c: c["spec"]["train"].update(num_epochs=400))
     kill_training(small, lambda: len(list(train.glob("model_epoch_*.pth"))) >= 2)
     assert "Resuming" not in (train / "status.json").read_text()
 
+    # A setting that changes no result reaches the training that goes on.
+    edit(small / "config/config.yaml", lambda c: c["spec"]["dataset"].update(workers=1))
     kill_training(small, lambda: "Resuming training" in (train / "status.json").read_text())
+    assert yaml.safe_load((train / "spec.yaml").read_text())["dataset"]["workers"] == 1
     assert "Train finished successfully." not in (train / "status.json").read_text()
 
     edit(small / "config/config.yaml", lambda c: c["spec"]["train"].update(num_epochs=2))
     snakemake(small, "--cores", "2", "train")
     assert "Resuming" not in (train / "status.json").read_text()
-    assert (small / "results/rgb_2d/split1/model.pth").exists()
+    assert (small / SMALL_RUNS / "rgb_2d/split1/model.pth").exists()
 
 
 def kill_training(folder: Path, reached) -> None:

@@ -1,23 +1,20 @@
-import sys
+"""Check the configuration; what the rules share: names, and functions that ask the disk."""
+
+from functools import cache, partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
-WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
-sys.path.insert(0, str(WORKFLOW / "scripts"))
-
-from actionrec import __version__, native, runners
-from actionrec.config import load, queries
-from actionrec.experiments import successive_halving as budgets
-from actionrec.frames import staleness
-from actionrec.spec import native_keys as native_spec
-from actionrec.spec import toolkits
-from actionrec.spec.render import keys_of_task
-from actionrec.spec.schema import STREAMS
-from actionrec.spec.toolkits import TASKS
-from actionrec.weights import encryption
+from actionrec import __version__, runners
+from actionrec.config import load, params, paths, provenance, queries
 from actionrec.errors import InputError
+from actionrec.experiments import successive_halving as budgets
+from actionrec.experiments.spec_checks import check_specs
+from actionrec.frames import staleness
+from actionrec.sources import user_files
+from actionrec.spec import relevance, render, schema, toolkits
+from actionrec.weights import encryption
 
 
 def explained(function, *arguments):
@@ -28,28 +25,37 @@ def explained(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
-CONFIG_FILES = ", ".join(str(file) for file in workflow.configfiles) or "config"
-complete, SPECS = explained(load.checked, config, workflow.configfiles)
+CONFIG_FILES = ", ".join(map(str, internals.config_files(workflow))) or "config"
+complete, specs = explained(load.checked, config, internals.config_files(workflow))
 BUDGETS = budgets.of_experiments(config["experiments"])  # as they are written, with their sweeps
 config.update(complete)
 validate(config, schema="../schemas/config.schema.json")
+explained(check_specs, specs, BUDGETS, CONFIG_FILES)
+SPEC_SETTINGS = {name: relevance.settings(spec) for name, spec in specs.items()}
 TOOLKIT = config["tao"]["toolkit"]
-for name, spec in SPECS.items():
-    where = f"{CONFIG_FILES}, experiments.{name} or what all share"
-    explained(native.refuse_unknown, spec.model, where)
-    if name in BUDGETS:
-        explained(budgets.refuse_unfit, BUDGETS[name], spec, where)
 
-DATASET = config["dataset"]["name"]
+
+pathvars:
+    dataset=config["dataset"]["name"],
+    tables="<results>/<dataset>/tables",
+    experiments="<results>/<dataset>/experiments",
+    run="<experiments>/{exp}/split{k}",
+    pretrained="<resources>/pretrained/<dataset>",
+    logs="logs/<dataset>",
+    benchmarks="<logs>/benchmarks",
+
+
+RESOURCES, TABLES, EXPERIMENTS, PRETRAINED = (
+    Path(internals.expand(workflow, path))
+    for path in ("<resources>/<dataset>", "<tables>", "<experiments>", "<pretrained>")
+)
 CLASSES = config["dataset"]["classes"]
 SOURCE = config["dataset"]["source"]
-VIDEO_RULES = SOURCE if SOURCE in ("folder", "table", "shad") else "archives"
-LISTED = SOURCE in ("table", "shad")
+LISTED = SOURCE in ("table", "shad")  # whose tables name clips of videos that stay where they are
 ARCHIVES = queries.archives(config)
-ARCHIVE_FILES = [a["file"] for a in ARCHIVES.values() if "file" in a]
+ARCHIVE_ROLES = {a["file"]: role for role, a in ARCHIVES.items() if "file" in a}
 SPLITS = queries.splits(config)
 LINKS = SPLITS.pop("links")  # decides how a split lies on disk, not what it is
-RUNS = list(queries.runs(config))
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 MODEL = toolkits.model_file(TOOLKIT)
 WEIGHTS = Path(MODEL).suffix
@@ -57,185 +63,122 @@ EXPORTED = toolkits.exported_file(TOOLKIT)
 
 
 wildcard_constraints:
-    archive=queries.alternatives(ARCHIVE_FILES or ["none"]),
+    archive=queries.alternatives(list(ARCHIVE_ROLES) or ["none"]),
     cls=queries.alternatives(CLASSES),
     exp=queries.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),
-    task="|".join(TASKS),
-    stream="|".join(STREAMS),
+    task="|".join(toolkits.TASKS),
+    stream="|".join(schema.STREAMS),
 
 
-def of_every_run(artifact):
-    """Return the path of an artifact in the folder of every experiment and split."""
-    return [f"<results>/{exp}/split{k}/{artifact}" for exp, k in RUNS]
+of_every_run = partial(paths.of_every_run, config)
+RECORDS = paths.settings_records(config)
+
+
+def ask(question, *names, **known):
+    """Return a function that asks the configuration a question about the wildcards named."""
+    return lambda wildcards: question(config, *map(wildcards.get, names), **known)
 
 
 def growing(amount):
     """Return a resources function: so much at the first attempt, twice as much at the second."""
+    return lambda wildcards, attempt: amount * attempt
 
-    def get(wildcards, attempt):
-        return amount * attempt
+
+def container_images(wildcards):
+    """Return the image files that the runner needs; one that was pulled again changes no result."""
+    return [ancient(file) for file in runners.images(config["tao"])]
+
+
+def data_for(output):
+    """Return an input function: the split as TAO reads it, which is no reason to remake `output`.
+
+    Only an output that is there is told so: when an ancient input is remade, Snakemake 9.27 forgets
+    all other reasons to run a job, that its output is missing among them.
+    """
+
+    def get(wildcards):
+        made = (EXPERIMENTS / wildcards.exp / f"split{wildcards.k}" / output).exists()
+        return ancient("<run>/data") if made else "<run>/data"
 
     return get
 
 
-def archive_path(role):
-    """Return where the archive of videos or of split files lies, or the folder of split files."""
-    if config["dataset"]["source"] == "demo":
-        return f"<resources>/demo/archives/demo_{role}.rar"
-    found = ARCHIVES.get(role, {})
-    return found.get("folder") or f"<resources>/<dataset>/archives/{found.get('file')}"
-
-
-def archive_identity(wildcards):
-    """Return what tells the archive {archive} from another: its checksum, or else its addresses.
-
-    With a checksum, another mirror gives the same file and is no reason to download it again.
-    """
-    found = queries.archive_of_file(config, wildcards.archive)
-    return found["sha256"] or found["urls"]
-
-
-def perhaps_temporary(output):
-    """Let Snakemake remove an output after its last use, if archives are not to be kept."""
-    return output if config["dataset"]["keep_archives"] else temp(output)
-
-
-def frame_manifests(wildcards):
-    """Return the frame manifests of the experiment's classes, in the order of its labels."""
-    labels = queries.classes(config, wildcards.exp)
-    return [f"<results>/<dataset>/frames/{cls}.tsv" for cls in labels]
-
-
-def flow_manifests(wildcards):
-    """Return the flow manifests of the experiment's classes, if its network sees flow."""
-    if not queries.needs_flow(config, wildcards.exp):
-        return []
-    labels = queries.classes(config, wildcards.exp)
-    return [f"<results>/<dataset>/flow/{cls}.tsv" for cls in labels]
-
-
-def existing(*paths):
-    """Return those of a user's files that are there; the job says better than Snakemake what is not."""
-    return [path for path in paths if path and Path(path).exists()]
-
-
-def annotations(root):
-    """Return SHAD's annotation texts, and the folders whose times tell of added and lost files."""
-    folders = sorted(Path(root).glob("*-train/Annotations/*"))
-    return [str(path) for path in [*folders, *Path(root).glob("*-train/Annotations/*/*-multi.txt")]]
+@cache
+def remake(output, why):
+    """Let the plan at hand remake an output; a dry run shows it, and nothing on disk records it."""
+    logger.info(f"{output} is to be remade: {why}")
+    internals.remake(workflow, output)
 
 
 def videos_table(wildcards):
-    """Return the table of a class's videos; force what disagrees with the trees on disk.
+    """Return the table of a class's videos; remake what disagrees with the trees on disk.
 
-    Snakemake sees the small tables, not the trees they describe. A table whose tree was changed
-    behind it is remade as with --forcerun: a dry run shows it, and nothing on disk records it.
+    Snakemake sees the small tables, not the trees they describe.
     """
-    resources, results = Path("resources", DATASET), Path("results", DATASET)
-    table = results / "videos" / f"{wildcards.cls}.tsv"
-    frames = results / "frames" / f"{wildcards.cls}.tsv"
-    trees = resources / "videos" / wildcards.cls, resources / "frames" / wildcards.cls
-    if LISTED:
-        stale = staleness.stale_segments(table, trees[1], frames)
-    else:
-        stale = staleness.stale_frames(trees[0], table, trees[1], frames)
-    for output, why in stale.items():
-        force(output, why)
-    return str(table)
+    videos, frames = (RESOURCES / kind / wildcards.cls for kind in ("videos", "frames"))
+    table, manifest = (TABLES / kind / f"{wildcards.cls}.tsv" for kind in ("videos", "frames"))
+    stale = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
+    for output, why in stale(table, frames, manifest).items():
+        remake(output, why)
+    return f"<tables>/videos/{wildcards.cls}.tsv"
 
 
 def frames_of_flow(wildcards):
-    """Return the frame manifest of a class; force its flow if that was changed on disk."""
-    flow = Path("results", DATASET, "flow", f"{wildcards.cls}.tsv")
-    if why := staleness.stale_flow(Path("resources", DATASET, "frames", wildcards.cls), flow):
-        force(flow, why)
-    return f"<results>/<dataset>/frames/{wildcards.cls}.tsv"
+    """Return the table of a class's frames; remake its flow if that was changed on disk."""
+    flow = TABLES / "flow" / f"{wildcards.cls}.tsv"
+    if why := staleness.stale_flow(RESOURCES / "frames" / wildcards.cls, flow):
+        remake(flow, why)
+    return f"<tables>/frames/{wildcards.cls}.tsv"
 
 
-def force(output, why):
-    """Let an output be remade by the plan at hand."""
-    logger.info(f"{output} is to be remade: {why}")
-    workflow.dag.forcefiles.add(str(output))
+def own_archive(wildcards):
+    """Return no file; refuse an archive of the user's that is not there and not yet unpacked."""
+    role = ARCHIVE_ROLES[wildcards.archive]
+    user_files.require_archive(config["dataset"], role, TABLES / "videos", RESOURCES / "splits")
+    return []
 
 
-def split_files(wildcards):
-    """Return the official split files of the experiment's classes, if they decide."""
-    labels = queries.classes(config, wildcards.exp)
-    return official_files(labels, [wildcards.k])
+def class_folder(wildcards):
+    """Return no file, so that videos are compared by content; refuse a class without a folder."""
+    folder.require_class(Path(config["dataset"]["path"], wildcards.cls))
+    return []
 
 
-def official_files(labels, numbers):
-    """Return the official split files of classes, split by split, if they decide."""
-    if SPLITS["method"] != "official":
-        return []
-    folder = "<resources>/<dataset>/splits"
-    return [f"{folder}/{cls}_test_split{k}.txt" for k in numbers for cls in labels]
+def video_lists(wildcards):
+    """Return the user's lists of videos; refuse one that is not there."""
+    labels, videos = config["dataset"]["labels"], config["dataset"]["videos"]
+    files = [*queries.lists(config).values(), *([labels] if labels else [])]
+    table.require_inputs(map(Path, files), Path(videos) if videos else None)
+    return files
 
 
-def given_files(labels):
-    """Return the tables of the parts that a user's list gives classes, if they decide."""
-    given = SPLITS["method"] == "given"
-    return [f"<results>/<dataset>/parts/{cls}.tsv" for cls in labels] if given else []
+def weights_source(wildcards):
+    """Return the file that {stream} takes weights from; refuse a user's that is not there."""
+    exp, k, stream = wildcards.exp, wildcards.k, wildcards.stream
+    source, fetched = queries.pretrained(config, exp)[stream], f"{exp}.split{k}.{stream}{WEIGHTS}"
+    user_files.require_weights(source, f"experiments.{exp}.pretrained", PRETRAINED / fetched)
+    return paths.weights_source(config, exp, k, stream)
 
 
-def given_parts(wildcards):
-    """Return the tables of given parts of the experiment's classes, if they decide."""
-    return given_files(queries.classes(config, wildcards.exp))
+def noticed_changes(wildcards):
+    """Return no file; let the plan say which settings have changed, and remake an edited spec."""
+    experiment_settings(wildcards.exp)
+    specs, name = EXPERIMENTS / wildcards.exp / f"split{wildcards.k}/specs", wildcards.get("task")
+    spec = specs / f"{name or 'trial'}.yaml"
+    if spec.exists() and render.is_edited(spec):
+        remake(spec, "it was edited by hand; settings belong into the configuration")
+    return []
 
 
-def cropped_table(wildcards):
-    """Return the table of a class's clips, if they are cropped out of videos."""
-    return f"<results>/<dataset>/videos/{wildcards.cls}.tsv" if SOURCE == "shad" else []
-
-
-def crops_table(wildcards):
-    """Return the table of a class's crops, if its clips are cropped out of videos."""
-    return f"<results>/<dataset>/crops/{wildcards.cls}.tsv" if SOURCE == "shad" else []
-
-
-def experiment(question):
-    """Return a params function that asks `question(config, {exp})`."""
-
-    def get(wildcards):
-        return question(config, wildcards.exp)
-
-    return get
-
-
-def gpus_of(task):
-    """Return a resources function: how many GPUs a task of {exp} uses, by its spec."""
-
-    def count(wildcards):
-        return queries.gpus(config, wildcards.exp, task)
-
-    return count
-
-
-def spec_keys(wildcards):
-    """Return the user's TAO keys that the spec of {task} depends on."""
-    return keys_of_task(queries.overrides(config, wildcards.exp), wildcards.task)
-
-
-def native_keys(wildcards):
-    """Return the native engine's own settings that the spec of {task} depends on."""
-    return native_spec.keys_of_task(queries.native(config, wildcards.exp), wildcards.task)
-
-
-def pretrained_source(wildcards):
-    """Return the file that {stream} takes weights from: a path, or a model of the same split."""
-    source = queries.pretrained(config, wildcards.exp)[wildcards.stream]
-    if "experiment" in source:
-        return f"<results>/{source['experiment']}/split{wildcards.k}/{MODEL}"
-    if "ngc" in source:
-        model, _, version = source["ngc"].partition(":")
-        return f"<resources>/pretrained/ngc/{model}/{version}/{source['file']}"
-    return source.get("path", [])
-
-
-def stream_source(wildcards):
-    """Return where the config says that the weights of {stream} come from."""
-    return queries.pretrained(config, wildcards.exp)[wildcards.stream]
+@cache
+def experiment_settings(exp):
+    """Return what the results of an experiment depend on; let the plan say what has changed."""
+    settings = provenance.settings(config, exp, SPEC_SETTINGS[exp])
+    record = EXPERIMENTS / exp / "settings.yaml"
+    if changes := provenance.changes(record, settings):
+        logger.info("\n  ".join([f"The settings of {exp} are not those of {record}:", *changes]))
+    return settings
 
 
 def trial_outcome(wildcards):
@@ -246,65 +189,11 @@ def trial_outcome(wildcards):
     exp, split = wildcards.exp, f"split{wildcards.k}"
     if exp not in BUDGETS:
         return {}
-    run, ranking = f"<results>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
-    trials = {name: Path("results", name, split, "trial.json") for name in BUDGETS[exp].members}
-    surely = budgets.stays_stopped(exp, BUDGETS[exp], Path("results", ranking), trials)
+    run, ranking = f"<experiments>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
+    trials = {name: EXPERIMENTS / name / split / "trial.json" for name in BUDGETS[exp].members}
+    surely = budgets.stays_stopped(exp, BUDGETS[exp], EXPERIMENTS / ranking, trials)
     return {
         "trial": [f"{run}/trial{suffix}" for suffix in (WEIGHTS, ".json", ".csv")],
         "trial_spec": f"{run}/specs/trial.yaml",
-        "ranking": ancient(f"<results>/{ranking}") if surely else f"<results>/{ranking}",
+        "ranking": ancient(f"<experiments>/{ranking}") if surely else f"<experiments>/{ranking}",
     }
-
-
-def preflight_keys(wildcards):
-    """Return the sections of the config that say what the machine must have."""
-    keys = {key: config[key] for key in ("dataset", "frames", "tao", "export")}
-    return keys | {"frames": {**config["frames"], "size": queries.frame_size(config)}}
-
-
-def warn_of_full_disk():
-    """Say before the first job that the frames will hardly fit: it is an estimate, so go on."""
-    if any(job.rule.name == "extract_frames" for job in workflow.dag.needrun_jobs()):
-        from actionrec.experiments import preflight
-
-        check = preflight.disk(preflight_keys(None))
-        if check.fix:
-            logger.warning(f"{check.name}: {check.state}; {check.fix}")
-
-
-def refuse_unready_machine():
-    """Stop a run before its first job if its containers could not run here.
-
-    A cluster's jobs run elsewhere: there the first task tells what is missing.
-    """
-    if config["tao"]["runner"] not in runners.IN_CONTAINERS or not workflow.local_exec:
-        return
-    if any("gpu" in job.rule.resources for job in workflow.dag.needrun_jobs()):
-        from actionrec.experiments import preflight
-
-        ngc = bool(queries.ngc_checksums(config))
-        preflight.require(preflight.look(preflight_keys(None), ngc))
-
-
-def ngc_checksum(wildcards):
-    """Return the SHA-256 that the config gives for a file of NGC, if it does."""
-    target = f"{wildcards.model}:{wildcards.version}"
-    return queries.ngc_checksums(config).get((target, wildcards.file))
-
-
-def pretrained_weights(wildcards):
-    """Return the fetched weights of an experiment, one file for each stream that starts from some."""
-    streams = queries.pretrained(config, wildcards.exp)
-    folder = "<resources>/pretrained"
-    run = f"{wildcards.exp}.split{wildcards.k}"
-    return [f"{folder}/{run}.{stream}{WEIGHTS}" for stream in streams]
-
-
-def container_images(wildcards):
-    """Return the image files that the runner needs; one that was pulled again changes no result."""
-    return [ancient(file) for file in runners.images(config["tao"])]
-
-
-def starting_weights(wildcards):
-    """Return the weights to name in the spec of {task}: only a training starts from some."""
-    return pretrained_weights(wildcards) if wildcards.task == "train" else []

@@ -1,13 +1,13 @@
 rule predict_videos:
     """Predict every test video with TAO's inference task."""
     input:
-        spec="<results>/{exp}/split{k}/specs/inference.yaml",
-        split="<results>/{exp}/split{k}/split.tsv",
-        data=ancient("<results>/{exp}/split{k}/data"),
-        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
+        spec="<run>/specs/inference.yaml",
+        split="<run>/split.tsv",
+        data=data_for("predictions.csv"),
+        model=f"<run>/{MODEL}",
         image=container_images,
     output:
-        "<results>/{exp}/split{k}/predictions.csv",
+        "<run>/predictions.csv",
     log:
         "<logs>/predict_videos/{exp}.split{k}.log",
     benchmark:
@@ -16,7 +16,7 @@ rule predict_videos:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=gpus_of("inference"),
+        gpu=ask(queries.gpus, "exp", task="inference"),
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
@@ -30,15 +30,15 @@ rule predict_videos:
 rule evaluate_model:
     """Score the model on the test side with TAO's evaluate task; count confusions."""
     input:
-        spec="<results>/{exp}/split{k}/specs/evaluate.yaml",
-        split="<results>/{exp}/split{k}/split.tsv",
-        data=ancient("<results>/{exp}/split{k}/data"),
-        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
-        predictions="<results>/{exp}/split{k}/predictions.csv",
+        spec="<run>/specs/evaluate.yaml",
+        split="<run>/split.tsv",
+        data=data_for("metrics.json"),
+        model=f"<run>/{MODEL}",
+        predictions="<run>/predictions.csv",
         image=container_images,
     output:
         report(
-            "<results>/{exp}/split{k}/metrics.json",
+            "<run>/metrics.json",
             caption="../report/metrics.rst",
             category="Evaluation",
             labels={"experiment": "{exp}", "split": "{k}"},
@@ -51,14 +51,14 @@ rule evaluate_model:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=gpus_of("evaluate"),
+        gpu=ask(queries.gpus, "exp", task="evaluate"),
         mem_mb=growing(8000),
         runtime=growing(120),
     params:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,
         engine=ENGINE,
-        labels=experiment(queries.classes),
+        labels=ask(queries.classes, "exp"),
     script:
         "../scripts/evaluate_model.py"
 
@@ -67,3 +67,4 @@ rule evaluate:
     """Target: every experiment scored on every split."""
     input:
         of_every_run("metrics.json"),
+        RECORDS,

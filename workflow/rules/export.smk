@@ -1,12 +1,12 @@
 rule export_model:
     """Export the model as ONNX, or with an old toolkit as .etlt, with its labels."""
     input:
-        spec="<results>/{exp}/split{k}/specs/export.yaml",
-        model=f"<results>/{{exp}}/split{{k}}/{MODEL}",
+        spec="<run>/specs/export.yaml",
+        model=f"<run>/{MODEL}",
         image=container_images,
     output:
-        exported=f"<results>/{{exp}}/split{{k}}/export/{EXPORTED}",
-        labels="<results>/{exp}/split{k}/export/labels.txt",
+        exported=f"<run>/export/{EXPORTED}",
+        labels="<run>/export/labels.txt",
     log:
         "<logs>/export_model/{exp}.split{k}.log",
     conda:
@@ -20,7 +20,7 @@ rule export_model:
         runner=config["tao"]["runner"],
         toolkit=TOOLKIT,
         engine=ENGINE,
-        labels=experiment(queries.classes),
+        labels=ask(queries.classes, "exp"),
     script:
         "../scripts/export_model.py"
 
@@ -30,9 +30,9 @@ if EXPORTED == "model.onnx":
     rule encrypt_onnx:
         """Encrypt the ONNX model as TAO's .etlt, with the key in TAO_KEY."""
         input:
-            "<results>/{exp}/split{k}/export/model.onnx",
+            "<run>/export/model.onnx",
         output:
-            "<results>/{exp}/split{k}/export/model.etlt",
+            "<run>/export/model.etlt",
         log:
             "<logs>/encrypt_onnx/{exp}.split{k}.log",
         localrule: True
@@ -47,3 +47,4 @@ rule export:
     input:
         of_every_run(f"export/{EXPORTED}"),
         of_every_run("export/model.etlt") if encryption.wanted(config["export"]["etlt"]) else [],
+        RECORDS,

@@ -1,8 +1,3 @@
-onstart:
-    explained(refuse_unready_machine)
-    warn_of_full_disk()
-
-
 rule preflight:
     """Target: say what this machine has and lacks for the configuration, and what to type."""
     log:
@@ -11,7 +6,7 @@ rule preflight:
     conda:
         "../../envs/data.yaml"
     params:
-        config=preflight_keys,
+        config=params.preflight(config),
         ngc=bool(queries.ngc_checksums(config)),
     script:
         "../scripts/preflight.py"

@@ -1,9 +1,9 @@
 rule fetch_pretrained:
     """Fetch the weights that a stream starts from: a file, a URL or another experiment's model."""
     input:
-        pretrained_source,
+        weights_source,
     output:
-        f"<resources>/pretrained/{{exp}}.split{{k}}.{{stream}}{WEIGHTS}",
+        f"<pretrained>/{{exp}}.split{{k}}.{{stream}}{WEIGHTS}",
     log:
         "<logs>/fetch_pretrained/{exp}.split{k}.{stream}.log",
     localrule: True
@@ -12,7 +12,7 @@ rule fetch_pretrained:
     resources:
         download=1,
     params:
-        source=stream_source,
+        source=ask(params.weights_origin, "exp", "stream"),
     script:
         "../scripts/fetch_pretrained.py"
 
@@ -33,7 +33,7 @@ rule download_pretrained:
     resources:
         download=1,
     params:
-        sha256=ngc_checksum,
+        sha256=ask(params.ngc_checksum, "model", "version", "file"),
     script:
         "../scripts/download_pretrained.py"
 

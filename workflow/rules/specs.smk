@@ -1,22 +1,23 @@
 rule render_spec:
     """Write the complete TAO spec file of one task, which then needs no command-line overrides."""
     input:
-        pretrained=starting_weights,
+        pretrained=ask(paths.starting_weights, "exp", "k", "task"),
+        changes=noticed_changes,
     output:
-        "<results>/{exp}/split{k}/specs/{task}.yaml",
+        "<run>/specs/{task}.yaml",
     log:
         "<logs>/render_spec/{exp}.split{k}.{task}.log",
     localrule: True
     conda:
         "../../envs/engine.yaml"
     params:
-        classes=experiment(queries.classes),
-        native=native_keys,
-        overrides=spec_keys,
+        classes=ask(queries.classes, "exp"),
+        native=ask(params.native_settings, "exp", "task"),
+        overrides=ask(params.spec_keys, "exp", "task"),
         encrypt=config["tao"]["encrypt"],
         runner=config["tao"]["runner"],
-        pretrained_classes=experiment(queries.pretrained_classes),
+        pretrained_classes=ask(queries.pretrained_classes, "exp"),
         toolkit=TOOLKIT,
-        validation="test" if SPLITS["validation"] == "test" else "val",
+        validation=params.validation_part(config),
     script:
         "../scripts/render_spec.py"

@@ -1,19 +1,37 @@
+rule unpack_splits:
+    """Unpack the official split files of the classes in use."""
+    input:
+        paths.archive(config, "splits"),
+    output:
+        collect("<resources>/<dataset>/splits/{cls}_test_split{k}.txt", cls=CLASSES, k=[1, 2, 3]),
+    log:
+        "<logs>/unpack_splits.log",
+    localrule: True
+    conda:
+        "../../envs/data.yaml"
+    params:
+        classes=CLASSES,
+        sha256=ARCHIVES.get("splits", {}).get("sha256"),
+    script:
+        "../scripts/unpack_splits.py"
+
+
 rule make_split:
     """Decide which video trains, which validates and which tests."""
     input:
-        manifests=frame_manifests,
-        flows=flow_manifests,
-        official=split_files,
-        given=given_parts,
+        manifests=ask(paths.frame_tables, "exp"),
+        flows=ask(paths.flow_tables, "exp"),
+        official=ask(paths.split_files, "exp", "k"),
+        given=ask(paths.part_tables, "exp"),
     output:
-        "<results>/{exp}/split{k}/split.tsv",
+        "<run>/split.tsv",
     log:
         "<logs>/make_split/{exp}.split{k}.log",
     localrule: True
     conda:
         "../../envs/data.yaml"
     params:
-        classes=experiment(queries.classes),
+        classes=ask(queries.classes, "exp"),
         draw={key: value for key, value in SPLITS.items() if key != "numbers"},
         source_video=config["dataset"].get("source_video"),
     script:
@@ -23,16 +41,16 @@ rule make_split:
 rule link_split:
     """Lay the split out as TAO reads it: a tree of links to the frames, nothing moved."""
     input:
-        "<results>/{exp}/split{k}/split.tsv",
+        "<run>/split.tsv",
     output:
-        directory("<results>/{exp}/split{k}/data"),
+        directory("<run>/data"),
     log:
         "<logs>/link_split/{exp}.split{k}.log",
     localrule: True
     conda:
         "../../envs/data.yaml"
     params:
-        frames=f"resources/{DATASET}/frames",
+        frames=f"{RESOURCES}/frames",
         links=LINKS,
     script:
         "../scripts/link_split.py"

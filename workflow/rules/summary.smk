@@ -5,14 +5,16 @@ rule summarise_experiments:
         choices=of_every_run("model.json"),
         splits=of_every_run("split.tsv"),
     output:
-        report("<results>/summary.csv", caption="../report/summary.rst", category="Summary"),
+        report(
+            "<results>/<dataset>/summary.csv", caption="../report/summary.rst", category="Summary"
+        ),
     log:
         "<logs>/summarise_experiments.log",
     localrule: True
     conda:
         "../../envs/report.yaml"
     params:
-        runs=RUNS,
+        runs=list(queries.runs(config)),
     script:
         "../scripts/summarise_experiments.py"
 
@@ -20,21 +22,23 @@ rule summarise_experiments:
 rule write_report:
     """Draw training curves and confusion matrices on one page that opens from disk."""
     input:
-        template=workflow.source_path("../report/report.html.jinja"),
-        summary="<results>/summary.csv",
+        template=own_file("../report/report.html.jinja"),
+        summary="<results>/<dataset>/summary.csv",
         dataset="<results>/<dataset>/dataset.json",
         metrics=of_every_run("metrics.json"),
         histories=of_every_run("history.csv"),
         predictions=of_every_run("predictions.csv"),
     output:
-        report("<results>/report.html", caption="../report/report.rst", category="Summary"),
+        report(
+            "<results>/<dataset>/report.html", caption="../report/report.rst", category="Summary"
+        ),
     log:
         "<logs>/write_report.log",
     localrule: True
     conda:
         "../../envs/report.yaml"
     params:
-        runs=RUNS,
+        runs=list(queries.runs(config)),
     script:
         "../scripts/write_report.py"
 
@@ -44,3 +48,4 @@ rule summary:
     input:
         rules.summarise_experiments.output,
         rules.write_report.output,
+        RECORDS,

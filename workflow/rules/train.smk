@@ -2,15 +2,15 @@ rule train_model:
     """Train one experiment; its checkpoints stay in train/, so that a killed job resumes."""
     input:
         unpack(trial_outcome),
-        spec="<results>/{exp}/split{k}/specs/train.yaml",
-        split="<results>/{exp}/split{k}/split.tsv",
-        data=ancient("<results>/{exp}/split{k}/data"),
-        pretrained=pretrained_weights,
+        spec="<run>/specs/train.yaml",
+        split="<run>/split.tsv",
+        data=data_for(MODEL),
+        pretrained=ask(paths.weights, "exp", "k"),
         image=container_images,
     output:
-        model=ensure(f"<results>/{{exp}}/split{{k}}/{MODEL}", non_empty=True),
-        choice="<results>/{exp}/split{k}/model.json",
-        history="<results>/{exp}/split{k}/history.csv",
+        model=ensure(f"<run>/{MODEL}", non_empty=True),
+        choice="<run>/model.json",
+        history="<run>/history.csv",
     log:
         "<logs>/train_model/{exp}.split{k}.log",
     benchmark:
@@ -19,7 +19,7 @@ rule train_model:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=gpus_of("train"),
+        gpu=ask(queries.gpus, "exp", task="train"),
         mem_mb=growing(16000),
         runtime=growing(720),
     params:
@@ -33,7 +33,26 @@ rule train_model:
         "../scripts/train_model.py"
 
 
+rule record_settings:
+    """Write down the settings that an experiment's results depend on, for later plans to compare."""
+    input:
+        template=own_file("../templates/settings.yaml"),
+        models=ask(paths.models, "exp"),
+    output:
+        "<experiments>/{exp}/settings.yaml",
+    log:
+        "<logs>/record_settings/{exp}.log",
+    localrule: True
+    conda:
+        None
+    params:
+        settings=lambda wildcards: experiment_settings(wildcards.exp),
+    template_engine:
+        "yte"
+
+
 rule train:
     """Target: every experiment trained on every split."""
     input:
         of_every_run(MODEL),
+        RECORDS,

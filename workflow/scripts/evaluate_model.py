@@ -1,9 +1,9 @@
 """Score a model on the test videos."""
 
 from actionrec.experiments.tasks import Engine, evaluate
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     evaluate(
         snakemake.input.spec,
         snakemake.input.split,

@@ -1,9 +1,9 @@
 """Export a model in its deployable form."""
 
 from actionrec.experiments.tasks import Engine, export
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     export(
         snakemake.input.spec,
         snakemake.output.exported,

@@ -4,17 +4,16 @@ from pathlib import Path
 
 from actionrec.frames.flow import FlowSettings, extract_flow
 from actionrec.frames.segments import read_frame_sources
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import optional, rule_script
 
-with job(snakemake):
-    path = snakemake.params.path
-    table, crops = snakemake.input.get("table"), snakemake.input.get("crops")
+with rule_script(snakemake):
+    given, params = snakemake.input, snakemake.params
     extract_flow(
-        Path(snakemake.params.frames),
-        Path(snakemake.input.frames),
+        Path(params.frames),
+        Path(given.frames),
         Path(snakemake.output[0]),
-        FlowSettings(snakemake.params.method, snakemake.params.preset, snakemake.params.mapping),
-        flo=Path(path, snakemake.wildcards.cls) if path else None,
-        cropped=read_frame_sources(Path(table), Path(crops)) if table else None,
+        FlowSettings(params.method, params.preset, params.mapping),
+        flo=optional(params.flo),
+        cropped=read_frame_sources(optional(given.table), optional(given.crops)),
         workers=snakemake.threads,
     )

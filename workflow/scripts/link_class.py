@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from actionrec.sources.folder import link_class
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     link_class(
         Path(snakemake.params.source, snakemake.wildcards.cls),
         Path(snakemake.params.link),

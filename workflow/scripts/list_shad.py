@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from actionrec.sources.shad import list_shad
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import by_class, rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     classes = snakemake.params.classes
     list_shad(
         Path(snakemake.params.root),
-        dict(zip(classes, map(Path, snakemake.output.tables), strict=True)),
-        dict(zip(classes, map(Path, snakemake.output.crops), strict=True)),
+        by_class(classes, snakemake.output.tables),
+        by_class(classes, snakemake.output.crops),
         snakemake.params.sequences,
     )

@@ -1,21 +1,20 @@
-"""Read a user's list of clips."""
+"""Read a user's list of videos."""
 
 from pathlib import Path
 
 from actionrec.sources.table import VideoList, list_table
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import by_class, optional, rule_script
 
-with job(snakemake):
-    classes, videos = snakemake.params.classes, snakemake.params.videos
-    lists, labels = snakemake.params.lists, snakemake.params.labels
+with rule_script(snakemake):
+    params, made = snakemake.params, snakemake.output
     list_table(
         VideoList(
-            {part: Path(path) for part, path in lists.items()},
-            videos=Path(videos) if videos else None,
-            labels=Path(labels) if labels else None,
-            skip=snakemake.params.skip,
+            {part: Path(path) for part, path in params.lists.items()},
+            videos=optional(params.videos),
+            labels=optional(params.labels),
+            skip=params.skip,
         ),
-        dict(zip(classes, map(Path, snakemake.output.tables), strict=True)),
-        dict(zip(classes, map(Path, snakemake.output.parts), strict=True)),
-        given=snakemake.params.given,
+        by_class(params.classes, made.tables),
+        by_class(params.classes, made.parts),
+        given=params.given,
     )

@@ -1,9 +1,9 @@
 """Print what this machine has and lacks."""
 
 from actionrec.experiments.preflight import look, require, table
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     checks = look(snakemake.params.config, snakemake.params.ngc)
     print(table(checks), end="", flush=True)
     require(checks)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from actionrec.runners.apptainer import pull
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     pull(snakemake.params.image, Path(snakemake.output[0]), Path(snakemake.log[0]))

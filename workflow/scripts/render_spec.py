@@ -2,25 +2,33 @@
 
 from pathlib import Path
 
+from actionrec.config.params import present_values
 from actionrec.experiments.pretrained import weights_of_spec
 from actionrec.spec.render import Run, render_spec
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     params, spec = snakemake.params, Path(snakemake.output[0])
-    pretrained = weights_of_spec(
-        snakemake.input,
-        params.pretrained_classes,
-        runner=params.runner,
-        toolkit=params.toolkit,
-        encrypt=params.encrypt,
-    )
     run = Run(
         folder=spec.parents[1],
         labels=params.classes,
         validation=params.validation,
-        pretrained=pretrained,
+        pretrained=weights_of_spec(
+            snakemake.input,
+            params.pretrained_classes,
+            runner=params.runner,
+            toolkit=params.toolkit,
+            encrypt=params.encrypt,
+        ),
         toolkit=params.toolkit,
         encrypt=params.encrypt,
     )
-    render_spec(spec, snakemake.wildcards.task, params.overrides, run, native=params.native)
+    render_spec(
+        spec,
+        snakemake.wildcards.task,
+        params.overrides,
+        run,
+        native=params.native,
+        # No params: they change no result, so they must not make anything again.
+        present=present_values(snakemake.config, snakemake.wildcards.exp),
+    )

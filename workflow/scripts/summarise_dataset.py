@@ -2,9 +2,9 @@
 
 from actionrec.dataset.splits import ClassFiles, SplitSettings
 from actionrec.dataset.summary import official_files, summarise
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     given, params = snakemake.input, snakemake.params
     draw = {key: value for key, value in params.draw.items() if key != "numbers"}
     summarise(

@@ -1,9 +1,9 @@
 """Put all experiments side by side."""
 
 from actionrec.report.experiments import summarise
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     summarise(
         snakemake.params.runs,
         snakemake.input.metrics,

@@ -4,14 +4,12 @@ from pathlib import Path
 
 from actionrec.sources.archives import unpack_class
 from actionrec.utils.checksums import verify
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
-    archive = Path(snakemake.input[0])
-    if snakemake.params.sha256:
-        verify(archive, snakemake.params.sha256)
+with rule_script(snakemake):
+    verify(Path(snakemake.input[0]), snakemake.params.sha256)
     unpack_class(
-        archive,
+        Path(snakemake.input[0]),
         snakemake.wildcards.cls,
         Path(snakemake.params.videos),
         Path(snakemake.output[0]),

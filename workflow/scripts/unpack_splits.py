@@ -4,10 +4,9 @@ from pathlib import Path
 
 from actionrec.sources.archives import unpack_splits
 from actionrec.utils.checksums import verify
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     source = Path(snakemake.input[0])
-    if snakemake.params.sha256:
-        verify(source, snakemake.params.sha256)
+    verify(source, snakemake.params.sha256)
     unpack_splits(source, snakemake.params.classes, Path(snakemake.output[0]).parent)

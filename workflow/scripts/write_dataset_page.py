@@ -1,9 +1,9 @@
 """Write the page of the dataset."""
 
 from actionrec.dataset.page import write_page
-from actionrec.utils.rule_script import job
+from actionrec.utils.rule_script import rule_script
 
-with job(snakemake):
+with rule_script(snakemake):
     params, given = snakemake.params, snakemake.input
     write_page(
         params.name,

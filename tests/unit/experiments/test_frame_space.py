@@ -70,7 +70,7 @@ def test_segments_of_a_list_count_by_their_seconds(dataset, tmp_path):
     sizes = []
     for end in (0.5, 1.0):
         for cls in CLASSES:
-            table = Path("results/mine/videos", f"{cls}.tsv")
+            table = Path("results/mine/tables/videos", f"{cls}.tsv")
             table.parent.mkdir(parents=True, exist_ok=True)
             write_segments(table, [Segment("a", str(video), video.stat().st_size, 0.0, end)])
         found = estimate(listed, PNG, BLOCK)

@@ -207,7 +207,7 @@ def test_a_path_of_the_dataset_that_is_not_there_is_named_with_its_key(machine, 
 
 def test_an_archive_may_be_gone_once_the_frames_are_there(machine, tmp_path):
     for cls in ("wave", "clap"):
-        table = tmp_path / f"results/mine/frames/{cls}.tsv"
+        table = tmp_path / f"results/mine/tables/frames/{cls}.tsv"
         table.parent.mkdir(parents=True, exist_ok=True)
         table.touch()
     archives = {"source": "archives", "archives": {"videos": {"path": "a.rar"}}}
@@ -254,7 +254,7 @@ def leave_free(folder: Path, size: int) -> Path:
 
 @pytest.mark.slow
 def test_a_run_warns_of_a_disk_too_small_for_the_frames_and_goes_on(mine):
-    frames = ["results/mine/frames/clap.tsv", "results/mine/frames/wave.tsv"]
+    frames = ["results/mine/tables/frames/clap.tsv", "results/mine/tables/frames/wave.tsv"]
     rest = leave_free(mine, 8 * 10**6)
     said = snakemake(mine, "--cores", "1", *frames)
     (warning,) = (line for line in said.splitlines() if WARNING in line)

@@ -291,7 +291,7 @@ def test_the_workflow_with_an_old_toolkit(tmp_path, stand_in):
     }
     write_text(folder / "config/config.yaml", yaml.safe_dump(content))
     snakemake(folder, "--cores", "2")
-    made = folder / "results/rgb/split1"
+    made = folder / "results/own/experiments/rgb/split1"
     assert (made / "export/model.etlt").read_bytes() == b"exported with nvidia_tao"
     assert not (made / "export/model.onnx").exists()
     assert (made / "model.tlt").exists()

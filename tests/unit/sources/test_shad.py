@@ -292,7 +292,7 @@ def test_shad_feeds_the_same_dag(tmp_path):
         "experiments": {"joint": None},
     }
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    split = "results/joint/split1/split.tsv"
+    split = "results/s/experiments/joint/split1/split.tsv"
     snakemake(folder, "--cores", "2", split)
     rows = [line.split("\t") for line in (folder / split).read_text().splitlines()[1:]]
     assert len(rows) == 12

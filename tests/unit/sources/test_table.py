@@ -363,14 +363,15 @@ def workflow(tmp_path):
 
 @pytest.mark.slow
 def test_a_table_feeds_the_same_dag(workflow):
-    split = Path("results/rgb/split1/split.tsv")
-    snakemake(workflow, "--cores", "2", "dataset", "results/rgb/split1/data")
+    run = Path("results/tables/experiments/rgb/split1")
+    split = run / "split.tsv"
+    snakemake(workflow, "--cores", "2", "dataset", str(run / "data"))
     with (workflow / split).open(newline="") as file:
         rows = list(csv.DictReader(file, dialect="excel-tab"))
     assert [row["part"] for row in rows].count("train") == 9
     assert {row["class"] for row in rows} == {"laufen", "gehen", "Übung machen"}
     assert rows[0]["frames"] == "25"
-    data = workflow / "results/rgb/split1/data/test/Übung machen/4_0.5-end/rgb/000001.png"
+    data = workflow / run / "data/test/Übung machen/4_0.5-end/rgb/000001.png"
     assert data.exists()
     summary = json.loads((workflow / "results/tables/dataset.json").read_text())
     assert summary["splits"]["1"]["classes"]["gehen"] == {"train": 3, "val": 1, "test": 1}

@@ -18,11 +18,10 @@ from actionrec.spec.render import (
     Run,
     check_overrides,
     is_edited,
-    keys_of_task,
     render_spec,
     to_yaml,
 )
-from actionrec.spec.toolkits import NEWEST, TASKS
+from actionrec.spec.toolkits import NEWEST, TASKS, keys_of_task
 from helpers import DATA, REPOSITORY
 
 GOLDEN = DATA / "golden" / "status"

@@ -13,8 +13,8 @@ from actionrec.config import queries
 from actionrec.config.load import checked
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
-from actionrec.spec.render import Run, check_overrides, keys_of_task, render_spec
-from actionrec.spec.toolkits import TASKS
+from actionrec.spec.render import Run, check_overrides, render_spec
+from actionrec.spec.toolkits import TASKS, keys_of_task
 from helpers import DATA, REPOSITORY
 
 CONFIGS = REPOSITORY / "config"

@@ -362,7 +362,7 @@ def test_the_workflow_fetches_from_ngc_and_lists_it(site, tmp_path, monkeypatch)
 
     edit(folder / "config" / "config.yaml", choose)
     monkeypatch.setenv("NGC_API_KEY", KEY)
-    weights = "resources/pretrained/rgb_3d_ptm.split1.rgb.pth"
+    weights = "resources/pretrained/demo/rgb_3d_ptm.split1.rgb.pth"
     snakemake(folder, "--cores", "1", weights)
     assert (folder / weights).read_bytes() == CONTENT
     assert "trainable_v1.0" in snakemake(folder, "--cores", "1", "ngc_models")

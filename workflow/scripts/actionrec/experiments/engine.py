@@ -1,11 +1,12 @@
 """Execute a TAO task for a rule, and return its outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from actionrec import runners
+from actionrec.config.params import present_values
 from actionrec.experiments import status_json
 from actionrec.experiments.task_outcome import (
     PREDICTIONS,
@@ -15,7 +16,7 @@ from actionrec.experiments.task_outcome import (
     read_outcome,
 )
 from actionrec.runners import Container, TaskRequest, mounts
-from actionrec.spec import toolkits
+from actionrec.spec import relevance, toolkits
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Engine:
 
     `version` is all that results depend on: runner, toolkit, and image or code. `toolkit` is the
     TAO version whose command line and results are to be expected, `scratch` a folder on the node's
-    own disk to train from, or "".
+    own disk to train from, or "". `present` are the values that keys of the spec have now, of those
+    that change no result.
     """
 
     runner: str
@@ -35,13 +37,14 @@ class Engine:
     gpus: int = 1
     container: Container = field(default_factory=Container)
     scratch: str = ""
+    present: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_rule(cls, snakemake: Any) -> "Engine":
         """Return the engine that a rule asks for in its params and resources.
 
-        The container's settings are no params: the image is part of the version, and nothing else
-        of them changes results, so a larger /dev/shm retrains nothing.
+        The container's settings are no params, nor are the keys of the spec that change no result:
+        the image is part of the version, and a larger /dev/shm retrains nothing.
         """
         return cls(
             runner=snakemake.params.runner,
@@ -52,6 +55,7 @@ class Engine:
             gpus=snakemake.resources.get("gpu", 1),
             container=runners.container(snakemake.config["tao"]),
             scratch=snakemake.resources.get("scratch", ""),
+            present=present_values(snakemake.config, snakemake.wildcards.exp),
         )
 
 
@@ -77,6 +81,9 @@ def execute(
     run = run_folder(spec).absolute()
     folder = folder or run / task
     folder.mkdir(parents=True, exist_ok=True)
+    spec = relevance.with_present_values(
+        spec, folder / "spec.yaml", engine.present, task, engine.toolkit
+    )
     if task != "train":  # which resumes from what it finds
         for leftover in (status_json.NAME, PREDICTIONS):
             (folder / leftover).unlink(missing_ok=True)

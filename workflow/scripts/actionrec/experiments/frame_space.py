@@ -83,7 +83,7 @@ def frames_table(dataset: Mapping[str, Any], cls: str) -> Path:
 
 
 def _table(dataset: Mapping[str, Any], kind: str, cls: str) -> Path:
-    return Path("results", dataset["name"], kind, f"{cls}.tsv")
+    return Path("results", dataset["name"], "tables", kind, f"{cls}.tsv")
 
 
 def _sources(dataset: Mapping[str, Any], cls: str) -> list[FrameSource]:

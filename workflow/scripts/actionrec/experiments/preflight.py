@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -174,7 +174,7 @@ def _named_paths(dataset: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
         yield from _class_folders(Path(dataset["path"]).expanduser(), dataset["classes"])
     unpacked = all(frame_space.frames_table(dataset, cls).exists() for cls in dataset["classes"])
     for role, archive in (dataset.get("archives") or {}).items():
-        if archive.get("path") and not unpacked:  # else it may have been deleted
+        if archive and archive["path"] and not unpacked:  # else it may have been deleted
             yield f"dataset.archives.{role}.path", Path(archive["path"]).expanduser()
 
 
@@ -228,3 +228,19 @@ def _encryption(tao: Mapping[str, Any], etlt: str) -> Iterator[Check]:
     else:
         fix = f"uv python install {environment.pythons[0]}, then {environment.command}"
         yield Check(name, f"no {' or '.join(environment.pythons)} here", fix, required)
+
+
+def before_the_first_job(
+    config: Mapping[str, Any], ngc: bool, rules: Mapping[str, Collection[str]], here: bool
+) -> str | None:
+    """Refuse a run that cannot end well on this machine; return what to warn of, if anything.
+
+    `rules` are those with jobs to run, each with the resources it asks for. A cluster's jobs do
+    not run `here`: there the first task says what is missing. That the frames will hardly fit on
+    the disk is an estimate, and only a warning.
+    """
+    uses_gpu = any("gpu" in resources for resources in rules.values())
+    if here and uses_gpu and config["tao"]["runner"] in runners.IN_CONTAINERS:
+        require(look(config, ngc))
+    frames = disk(config) if "extract_frames" in rules else None
+    return f"{frames.name}: {frames.state}; {frames.fix}" if frames and frames.fix else None

@@ -16,15 +16,19 @@ import yaml
 from actionrec.experiments.checkpoints import choose, find_checkpoints, remove_failed_start
 from actionrec.experiments.status_json import NAME as STATUS
 from actionrec.experiments.task_outcome import TaskOutcome, read_outcome
-from actionrec.spec import toolkits
+from actionrec.spec import relevance, toolkits
 from actionrec.utils.files import same_file_system_link, sha256, write_text
 
 _FINGERPRINT = "fingerprint.txt"
 
 
-def fingerprint(version: str, files: Sequence[Path]) -> str:
-    """Return what tells a training from another: the engine's version and its files' content."""
-    parts = [version, *(sha256(file) for file in files)]
+def fingerprint(version: str, toolkit: str, spec: Path, files: Sequence[Path]) -> str:
+    """Return what tells a training from another: the engine's version and its files' content.
+
+    Of the spec, the keys that change no result do not count.
+    """
+    digest = relevance.digest(spec, "train", toolkit)
+    parts = [version, digest, *(sha256(file) for file in files)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,12 @@ def _train(training: Training, engine: Engine) -> TaskOutcome:
     run = run_folder(training.spec)
     folder = run / training.spec.stem
     made_from = [training.split, *training.pretrained]
-    fingerprint = resume.fingerprint(engine.version, [training.spec, *made_from])
+    identify = partial(resume.fingerprint, engine.version, engine.toolkit)
+    fingerprint = identify(training.spec, made_from)
     resume.prepare(folder, fingerprint, engine.toolkit)
     # The trial's spec differs from this one, so it has a fingerprint of its own.
     if training.trial:
-        of_trial = resume.fingerprint(engine.version, [training.trial.spec, *made_from])
+        of_trial = identify(training.trial.spec, made_from)
         resume.start_from_trial(folder, run / training.trial.spec.stem, of_trial)
     expected = Expected(_read(training.spec))
     outcome = read_outcome("train", folder, engine.toolkit, expected=expected)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError, in_lines
 from actionrec.frames.checks import BadVideo, check_source
@@ -31,6 +31,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RGB = ImageKind(folders=("rgb",), record=FrameRecord, journal="done.tsv")
+
+
+def extract(
+    videos: Path | None,
+    table: Path,
+    crops: Path | None,
+    frames: Path,
+    manifest: Path,
+    **options: Any,
+) -> None:
+    """Extract one class: the `videos` that `table` lists, or without a folder its segments."""
+    if videos:
+        extract_class(videos, table, frames, manifest, **options)
+    else:
+        extract_segments(table, crops, frames, manifest, **options)
 
 
 def extract_class(

@@ -93,11 +93,13 @@ def write_crops(table: Path, crops: Iterable[Crop]) -> None:
     write_records(table, Crop, crops)
 
 
-def read_frame_sources(table: Path, crops: Path | None = None) -> dict[str, FrameSource]:
+def read_frame_sources(table: Path | None, crops: Path | None = None) -> dict[str, FrameSource]:
     """Return segment -> what its frames are made of, in the order of the segments' names.
 
-    Raises `InputError` when a table is damaged or a video is gone.
+    Without a table there are none. Raises `InputError` when a table is damaged or a video is gone.
     """
+    if table is None:
+        return {}
     segments = read_segments(table)
     missing = sorted({segment.file for segment in segments if not Path(segment.file).is_file()})
     if missing:

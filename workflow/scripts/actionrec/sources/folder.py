@@ -15,8 +15,7 @@ def link_class(source: Path, link: Path, table: Path) -> None:
     Raises `InputError` when the folder is missing or without videos, or when real videos are
     where the link should go.
     """
-    source = _as_on_disk(source)
-    _require_folder(source)
+    source = require_class(source)
     videos = list_videos(source)
     if not videos:
         raise InputError(
@@ -36,20 +35,18 @@ def link_class(source: Path, link: Path, table: Path) -> None:
     write_files_table(table, videos)
 
 
-def _as_on_disk(source: Path) -> Path:
-    """Return the folder in whichever Unicode form its name has: macOS takes letters apart."""
-    if source.is_dir() or not source.parent.is_dir():
-        return source
-    name = unicodedata.normalize("NFC", source.name)
-    same = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
-    return next(same, source)
-
-
-def _require_folder(source: Path) -> None:
+def require_class(source: Path) -> Path:
+    """Return a user's class folder as it is called on disk; raise `InputError` without one."""
+    source = _as_on_disk(source)
     if source.is_dir():
-        return
+        return source
     if not source.parent.is_dir():
-        raise InputError("dataset.path is not a folder.", where="dataset.path", found=source.parent)
+        raise InputError(
+            "dataset.path is not a folder.",
+            where="dataset.path",
+            found=source.parent,
+            fix="correct dataset.path; it holds a folder for each class",
+        )
     raise InputError(
         "A class has no folder in dataset.path.",
         where=source.parent,
@@ -57,6 +54,15 @@ def _require_folder(source: Path) -> None:
         allowed=sorted(path.name for path in source.parent.iterdir() if path.is_dir()),
         fix="correct dataset.classes, or add the folder",
     )
+
+
+def _as_on_disk(source: Path) -> Path:
+    """Return the folder in whichever Unicode form its name has: macOS takes letters apart."""
+    if source.is_dir() or not source.parent.is_dir():
+        return source
+    name = unicodedata.normalize("NFC", source.name)
+    same = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
+    return next(same, source)
 
 
 def _link_target(source: Path, folder: Path) -> str:

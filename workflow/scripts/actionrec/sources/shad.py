@@ -117,8 +117,17 @@ class BadAnnotation(Exception):
     """Say why the annotations of a video cannot be used."""
 
 
-def _videos(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Return name -> video and the folder of its annotations."""
+def annotation_files(root: Path) -> list[str]:
+    """Return the annotation texts, and the folders whose times tell of added and lost files.
+
+    Raises `InputError` when there is no SHAD dataset.
+    """
+    _class_folders(root)
+    folders = sorted(root.glob("*-train/Annotations/*"))
+    return [str(path) for path in [*folders, *root.glob("*-train/Annotations/*/*-multi.txt")]]
+
+
+def _class_folders(root: Path) -> list[Path]:
     folders = sorted(folder for folder in root.glob("*-train") if (folder / "video").is_dir())
     if not folders:
         raise InputError(
@@ -131,9 +140,14 @@ def _videos(root: Path) -> dict[str, tuple[Path, Path]]:
             ],
             fix="unpack SHAD's archives there, for example Bend-train.rar: unrar x Bend-train.rar",
         )
+    return folders
+
+
+def _videos(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Return name -> video and the folder of its annotations."""
     videos: dict[str, tuple[Path, Path]] = {}
     equal = []
-    for folder in folders:
+    for folder in _class_folders(root):
         for video in list_videos(folder / "video"):
             # Annotations are found by the name without suffix, so that must be unique here.
             if video.stem in videos:

@@ -13,7 +13,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -185,12 +185,32 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
+        raise _cannot_read(path, error) from error
+
+
+def _cannot_read(path: Path, error: OSError) -> InputError:
+    return InputError(
+        "The list of videos cannot be read.",
+        where="dataset.path, dataset.labels",
+        found=f"{path}: {error.strerror}",
+        fix="correct the path in the config",
+    )
+
+
+def require_inputs(lists: Iterable[Path], videos: Path | None) -> None:
+    """Raise `InputError` unless the lists can be read and the folder of their videos is there."""
+    for path in lists:
+        try:
+            path.open().close()
+        except OSError as error:
+            raise _cannot_read(path, error) from error
+    if videos and not videos.is_dir():
         raise InputError(
-            "The list of videos cannot be read.",
-            where="dataset.path, dataset.labels",
-            found=f"{path}: {error.strerror}",
-            fix="correct the path in the config",
-        ) from error
+            "dataset.videos is not a folder.",
+            where="dataset.videos",
+            found=videos,
+            fix="correct it: the paths in the list are relative to this folder",
+        )
 
 
 def _rows_below_header(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from actionrec.spec import toolkits
+from actionrec.spec import relevance, toolkits
 from actionrec.spec.errors import SpecError
 from actionrec.spec.load import check_spec, make_spec
 from actionrec.spec.native_keys import NativeConfig
 from actionrec.spec.schema import STREAMS
-from actionrec.spec.toolkits import KEY_REFERENCE, NEWEST, TASKS
+from actionrec.spec.toolkits import KEY_REFERENCE, NEWEST
 from actionrec.utils.files import write_text
 
 # The first line of a generated spec. The digest is of the lines below it. It names no file, since
@@ -71,15 +71,6 @@ class Run:
     encrypt: bool
 
 
-def keys_of_task(overrides: Mapping[str, Any], task: str) -> dict[str, Any]:
-    """Return the keys that one task's spec depends on: all but the other tasks' sections.
-
-    Inference looks at evaluate's section too, to see the clips that evaluation scores.
-    """
-    needed = {task, "evaluate"} if task == "inference" else {task}
-    return {key: value for key, value in overrides.items() if key in needed or key not in TASKS}
-
-
 def render_spec(
     output: Path,
     task: str,
@@ -87,16 +78,23 @@ def render_spec(
     run: Run,
     *,
     native: Mapping[str, Any] | None = None,
+    present: Mapping[str, Any] | None = None,
     where: Path | str = "spec",
 ) -> None:
     """Write the spec of one task of a run, in the schema of its toolkit.
 
     It is complete for its task and leaves the other tasks' sections out, so that it changes only
     when its own task does. `overrides` are the user's TAO keys, nested; `native` the native
-    engine's own, left out unless they change something; `where` names both in errors. Raises
-    `SpecError` as `check_overrides` does.
+    engine's own, left out unless they change something; `present` the values, by dotted name, of
+    keys that change no result; `where` names the keys in errors. Raises `SpecError` as
+    `check_overrides` does.
     """
     spec = check_overrides(overrides, where, native, run.toolkit)
+    chosen = {key for key, _ in toolkits.leaves(overrides)}
+    for key, value in relevance.of_task(present or {}, task).items():
+        if OmegaConf.select(spec, key) != value:
+            OmegaConf.update(spec, key, value)
+            chosen.add(key)
     _set_paths(spec, task, run)
     encrypted = run.encrypt or toolkits.is_old(run.toolkit)
     spec.encryption_key = KEY_REFERENCE if encrypted else None
@@ -104,7 +102,6 @@ def render_spec(
     _name_pretrained(spec.model, run.pretrained)
     _infer_as_evaluated(spec, overrides.get("inference") or {})
     check_spec(spec, where)
-    chosen = {key for key, _ in toolkits.leaves(overrides)}
     complete = cast(dict[str, Any], OmegaConf.to_container(_without_unused_native(spec)))
     own = toolkits.to_schema(complete, run.toolkit, task, chosen)
     write_generated(output, OmegaConf.to_yaml(OmegaConf.create(own)))

@@ -223,13 +223,13 @@ def to_schema(
         and (key.partition(".")[0] == task or key.partition(".")[0] not in TASKS)
     }
     if is_old(toolkit):
-        return _nested(_old(values, task, chosen))
+        return nested(_old(values, task, chosen))
     if not resumes(toolkit):
         values = {
             ONE_GPU.get(key, key): value[0] if key in ONE_GPU else value
             for key, value in values.items()
         }
-    return _nested(values)
+    return nested(values)
 
 
 def _old(values: Mapping[str, Any], task: str, chosen: Collection[str]) -> dict[str, Any]:
@@ -265,7 +265,23 @@ def _old_name(key: str, task: str) -> str:
     return rest if section == task else key
 
 
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+def keys_of_task(keys: Mapping[str, Any], task: str) -> dict[str, Any]:
+    """Return the keys that one task's spec depends on: all but the other tasks' sections.
+
+    Inference looks at evaluate's section too, to see the clips that evaluation scores.
+    """
+    needed = {task, "evaluate"} if task == "inference" else {task}
+    return {key: value for key, value in keys.items() if key in needed or key not in TASKS}
+
+
+def name_in(toolkit: str, task: str, key: str) -> str:
+    """Return what a toolkit calls a key in the spec of a task, by its name in 7.3."""
+    if is_old(toolkit):
+        return _old_name(key, task)
+    return key if resumes(toolkit) else ONE_GPU.get(key, key)
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return dotted names as a tree."""
     tree: dict[str, Any] = {}
     for key, value in values.items():

@@ -11,8 +11,13 @@ from actionrec.utils.files import sha256, write_text
 from actionrec.utils.locks import locked
 
 
-def verify(path: Path, expected: str) -> None:
-    """Raise `InputError` unless `path` has this SHA-256; read it only if it changed since."""
+def verify(path: Path, expected: str | None) -> None:
+    """Raise `InputError` unless `path` has this SHA-256; read it only if it changed since.
+
+    Without an expected SHA-256 any file will do.
+    """
+    if expected is None:
+        return
     if not path.exists():
         raise InputError("There is no such file.", where=path)
     with locked(path.with_name(f".{path.name}.lock")):  # several jobs may ask at the same time

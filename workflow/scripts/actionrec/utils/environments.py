@@ -13,13 +13,13 @@ from pathlib import Path
 from actionrec.errors import InputError
 from actionrec.utils.files import replacing
 
-LOCKS = Path(__file__).resolve().parents[4] / "envs"
+LOCKS = Path(__file__).with_name("locks")
 COMMAND = "python -m actionrec.utils.environments"
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment inside the workflow's own, named as its lock in envs/.
+    """An environment inside the workflow's own, named as its lock in locks/.
 
     `pythons` are the versions that it runs on, the best first; `purpose` is what it is for,
     and `otherwise` how to do without it.

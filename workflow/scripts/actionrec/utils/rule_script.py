@@ -1,21 +1,25 @@
 """What every scripted rule does around its one call: logging and errors."""
 
 import logging
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError
 
+# Set for the jobs of a run whose Snakemake prints the log of a job that fails.
+LOGS_ARE_PRINTED = "ACTIONREC_LOGS_ARE_PRINTED"
+
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[None]:
+def rule_script(snakemake: Any) -> Iterator[None]:
     """Send a rule's messages to its log; on bad input say what to do, without a traceback.
 
-    Warnings and errors reach the terminal too. Any other exception leaves its traceback
-    in the log and fails the rule.
+    Warnings reach the terminal too, and errors unless Snakemake prints them there with the log.
+    Any other exception leaves its traceback in the log and fails the rule.
     """
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -24,6 +28,8 @@ def job(snakemake: Any) -> Iterator[None]:
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(logging.Formatter(f"{snakemake.rule}: %(message)s"))
+    if os.environ.get(LOGS_ARE_PRINTED):
+        to_terminal.addFilter(lambda record: record.levelno < logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
     try:
         yield
@@ -33,3 +39,19 @@ def job(snakemake: Any) -> Iterator[None]:
     except Exception:
         logging.getLogger(__name__).exception("The rule failed unexpectedly.")
         sys.exit(1)
+
+
+def as_paths(files: Any) -> list[Path]:
+    """Return an input or output that holds several files, one or none as paths."""
+    return [Path(files)] if isinstance(files, str) else [Path(file) for file in files or ()]
+
+
+def optional(files: Any) -> Path | None:
+    """Return the path of an input or a param that may be empty."""
+    return next(iter(as_paths(files)), None)
+
+
+def by_class(classes: Sequence[str], files: Any) -> dict[str, Path]:
+    """Return the file of each class; nothing for an input that is empty."""
+    found = as_paths(files)
+    return dict(zip(classes, found, strict=True)) if found else {}

@@ -1,7 +1,7 @@
 """Encrypt and decrypt with NVIDIA's own code; whatever is encrypted is decrypted as a proof.
 
-A program, which `encryption.py` runs in the environment of NVIDIA's package (envs/encryption.lock)
-with the key in TAO_KEY:
+A program, which `encryption.py` runs in the environment of NVIDIA's package (encryption.lock of
+`utils/locks`) with the key in TAO_KEY:
 
 - `eff_codec.py etlt MODEL.onnx MODEL.etlt` writes the form that nvidia-tao-deploy 7.3 reads: the
   length of the input name (0 for ONNX) in four bytes, then the encrypted model.

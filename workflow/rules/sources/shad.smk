@@ -6,16 +6,16 @@ explained(shad.require_classes, CLASSES, f"{CONFIG_FILES}, dataset.classes")
 rule list_shad:
     """Read SHAD's annotations: the clips of each class, and where the people are in them."""
     input:
-        annotations(config["dataset"]["path"]),
+        lambda wildcards: shad.annotation_files(Path(config["dataset"]["path"])),
     output:
-        tables=collect("<results>/<dataset>/videos/{cls}.tsv", cls=CLASSES),
-        crops=collect("<results>/<dataset>/crops/{cls}.tsv", cls=CLASSES),
+        tables=collect("<tables>/videos/{cls}.tsv", cls=CLASSES),
+        crops=collect("<tables>/crops/{cls}.tsv", cls=CLASSES),
     log:
         "<logs>/list_shad.log",
     benchmark:
         "<benchmarks>/list_shad.tsv"
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(120),
@@ -24,4 +24,4 @@ rule list_shad:
         classes=CLASSES,
         sequences=lookup("dataset/sequences", within=config),
     script:
-        "../scripts/list_shad.py"
+        "../../scripts/list_shad.py"

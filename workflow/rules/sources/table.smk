@@ -1,15 +1,18 @@
+from actionrec.sources import table
+
+
 rule list_table:
     """Read the user's list: the clips of each class, and the part each is given."""
     input:
-        existing(*queries.lists(config).values(), config["dataset"].get("labels")),
+        video_lists,
     output:
-        tables=collect("<results>/<dataset>/videos/{cls}.tsv", cls=CLASSES),
-        parts=collect("<results>/<dataset>/parts/{cls}.tsv", cls=CLASSES),
+        tables=collect("<tables>/videos/{cls}.tsv", cls=CLASSES),
+        parts=collect("<tables>/parts/{cls}.tsv", cls=CLASSES),
     log:
         "<logs>/list_table.log",
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     params:
         lists=queries.lists(config),
         labels=lookup("dataset/labels", within=config),
@@ -18,4 +21,4 @@ rule list_table:
         skip=lookup("dataset/skip", within=config),
         given=SPLITS["method"] == "given",
     script:
-        "../scripts/list_table.py"
+        "../../scripts/list_table.py"

@@ -1,14 +1,19 @@
+from actionrec.sources import folder
+
+
 rule link_class:
     """List the videos of one class in the user's folder, and link to it."""
+    input:
+        class_folder,
     output:
-        "<results>/<dataset>/videos/{cls}.tsv",
+        "<tables>/videos/{cls}.tsv",
     log:
         "<logs>/link_class/{cls}.log",
     localrule: True
     conda:
-        "../../envs/data.yaml"
+        "../../../envs/data.yaml"
     params:
         source=lookup("dataset/path", within=config),
-        link=f"resources/{DATASET}/videos/{{cls}}",
+        link=f"{RESOURCES}/videos/{{cls}}",
     script:
-        "../scripts/link_class.py"
+        "../../scripts/link_class.py"

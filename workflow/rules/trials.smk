@@ -4,9 +4,10 @@ SWEEPS = {budget.sweep: budget for budget in BUDGETS.values()}
 rule render_trial:
     """Write the spec of an experiment's trial, its training's but for the end."""
     input:
-        "<results>/{exp}/split{k}/specs/train.yaml",
+        "<run>/specs/train.yaml",
+        changes=noticed_changes,
     output:
-        "<results>/{exp}/split{k}/specs/trial.yaml",
+        "<run>/specs/trial.yaml",
     log:
         "<logs>/render_trial/{exp}.split{k}.log",
     localrule: True
@@ -20,14 +21,14 @@ rule render_trial:
 
 use rule train_model as train_trial with:
     input:
-        spec="<results>/{exp}/split{k}/specs/trial.yaml",
-        split="<results>/{exp}/split{k}/split.tsv",
-        data=ancient("<results>/{exp}/split{k}/data"),
-        pretrained=pretrained_weights,
+        spec="<run>/specs/trial.yaml",
+        split="<run>/split.tsv",
+        data=data_for(f"trial{WEIGHTS}"),
+        pretrained=ask(paths.weights, "exp", "k"),
     output:
-        model=ensure(f"<results>/{{exp}}/split{{k}}/trial{WEIGHTS}", non_empty=True),
-        choice="<results>/{exp}/split{k}/trial.json",
-        history="<results>/{exp}/split{k}/trial.csv",
+        model=ensure(f"<run>/trial{WEIGHTS}", non_empty=True),
+        choice="<run>/trial.json",
+        history="<run>/trial.csv",
     log:
         "<logs>/train_trial/{exp}.split{k}.log",
     benchmark:
@@ -40,11 +41,11 @@ rule rank_trials:
     """Rank the trials of a sweep on one split, by validation; the best of them train on."""
     input:
         lambda wildcards: [
-            f"<results>/{exp}/split{{k}}/trial.json" for exp in SWEEPS[wildcards.sweep].members
+            f"<experiments>/{exp}/split{{k}}/trial.json" for exp in SWEEPS[wildcards.sweep].members
         ],
     output:
         report(
-            "<results>/{sweep}/split{k}/trials.csv",
+            "<experiments>/{sweep}/split{k}/trials.csv",
             caption="../report/trials.rst",
             category="Trials",
             labels={"sweep": "{sweep}", "split": "{k}"},

@@ -1,0 +1,115 @@
+"""What a new user types first, and what is said when it goes wrong."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers import clone, edit, snakemake, write_video
+
+CLASSES = ["wave", "clap"]
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a clone with a folder of tiny videos and a configuration for it."""
+    folder = clone(tmp_path / "project")
+    for cls in CLASSES:
+        for index in range(3):
+            write_video(folder / f"videos/{cls}/{index}.avi", 4)
+    config = {
+        "dataset": {"name": "mine", "source": "folder", "path": "videos", "classes": CLASSES},
+        "splits": {"test_fraction": 0.3, "validation": 0.3},
+        "experiments": {"rgb": {}},
+    }
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def test_no_cores_need_be_named_and_those_named_count(project):
+    assert "preflight" in snakemake(project, "preflight")
+    table = "results/mine/tables/videos/wave.tsv"
+    said = snakemake(project, "--cores", "1", table)
+    assert "Provided cores: 1 " in said
+    assert f"Made {table}" in said
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_the_page_to_open(project):
+    said = snakemake(project, "dataset")
+    assert "Open results/mine/dataset.html in a browser; all results are in results/mine" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--show-failed-logs",), ("-q", "rules")])
+def test_an_error_is_told_once_and_its_log_is_named(project, options):
+    (project / "videos/wave/bad.avi").write_text("no video")
+    table = "results/mine/tables/frames/wave.tsv"
+    said = snakemake(project, "--cores", "1", table, *options, check=False)
+    assert said.count("1 of 4 videos are bad") == 1
+    assert said.count("set frames.tolerate to 1") == 1
+    log = "logs/mine/extract_frames/wave.log"
+    assert f"What went wrong is in {log}" in said
+    assert "1 of 4 videos are bad" in (project / log).read_text()
+
+
+MISSING = {
+    "folder": ({"path": "no/videos"}, "dataset.path is not a folder."),
+    "class": ({"classes": ["wave", "clapp"]}, "did you mean 'clap'?"),
+    "table": ({"source": "table", "path": "clips.csv"}, "The list of videos cannot be read."),
+    "parts": (
+        {"source": "table", "path": {"train": "a.csv", "test": "b.csv"}},
+        "The list of videos cannot be read.",
+    ),
+    "shad": (
+        {"source": "shad", "path": "no/shad", "classes": ["walk", "fall"]},
+        "There is no SHAD dataset.",
+    ),
+    "archive": (
+        {"source": "archives", "path": None, "archives": {"videos": {"path": "my.rar"}}},
+        "The archive that the configuration names is not there.",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_a_dataset_that_is_not_there_stops_the_plan(project, kind):
+    changes, message = MISSING[kind]
+
+    def name_what_is_not_there(config):
+        config["dataset"] |= changes
+        config["dataset"] = {k: v for k, v in config["dataset"].items() if v is not None}
+        config["splits"]["method"] = "fraction"
+
+    edit(project / "config/config.yaml", name_what_is_not_there)
+    said = snakemake(project, "-n", check=False)
+    assert message in said
+    assert "fix: " in said
+    assert not (project / "results").exists()
+    assert "preflight" in snakemake(project, "--list-rules"), "what needs no dataset goes on"
+
+
+def test_weights_that_are_not_there_stop_the_plan(project):
+    edit(
+        project / "config/config.yaml",
+        lambda c: c["experiments"].update(rgb={"pretrained": {"path": "w.tlt"}}),
+    )
+    said = snakemake(project, "-n", check=False)
+    assert "The pretrained weights that the configuration names are not there." in said
+    assert "experiments.rgb.pretrained" in said and "w.tlt" in said
+
+
+@pytest.mark.parametrize("config", ["", "dataset: {}", "experiments: {a: }", "dataset: {name: x}"])
+def test_a_configuration_without_its_sections_is_refused_in_words(project, config):
+    (project / "empty.yaml").write_text(config + "\nspec: {}\n")
+    said = snakemake(project, "-n", "--configfile", "empty.yaml", check=False)
+    assert "Missing configuration key" in said
+    assert "Traceback" not in said
+
+
+def test_targets_stand_before_configfile(project):
+    """Snakemake takes what follows for another configuration file, before it reads any rule."""
+    mine = Path(project / "mine.yaml")
+    mine.write_text((project / "config/config.yaml").read_text())
+    assert "write_dataset_page" in snakemake(project, "-n", "dataset", "--configfile", "mine.yaml")
+    said = snakemake(project, "-n", "--configfile", "mine.yaml", "dataset", check=False)
+    assert "No such file or directory: 'dataset'" in said

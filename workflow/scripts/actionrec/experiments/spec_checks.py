@@ -1,0 +1,20 @@
+"""Check what each experiment of a configuration asks of its network and its training."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from actionrec import native
+from actionrec.experiments import successive_halving
+from actionrec.experiments.successive_halving import Budget
+
+
+def check_specs(specs: Mapping[str, Any], budgets: Mapping[str, Budget], source: str) -> None:
+    """Raise `InputError` for a network that cannot be, or a training that its budget does not suit.
+
+    `specs` and `budgets` are those of experiments by name; `source` names the configuration's file.
+    """
+    for name, spec in specs.items():
+        where = f"{source}, experiments.{name} or what all share"
+        native.refuse_unknown(spec.model, where)
+        if name in budgets:
+            successive_halving.refuse_unfit(budgets[name], spec, where)

@@ -1,0 +1,69 @@
+"""The uses of Snakemake's internals: attributes that it documents nowhere and may change.
+
+All of them are here but two that must work before this module can be imported: where the rules lie
+(rules/package.smk) and the inclusion that keeps the default target (the Snakefile at the top).
+tests/workflow/test_snakemake_internals.py says which version of Snakemake broke one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from snakemake.sourcecache import LocalGitFile
+
+
+def mend_gitfile() -> None:
+    """Let rules that come from a local git repository have scripts.
+
+    Snakemake 9.27 joins the folder in the repository with the path of a script as if that were
+    text, and fails with a TypeError.
+    """
+    join = LocalGitFile.join
+    LocalGitFile.join = lambda self, path: join(self, str(path))
+
+
+def command_line_configs(workflow: Any) -> list[Path]:
+    """Return the configuration files that were named on the command line."""
+    return list(workflow.overwrite_configfiles)
+
+
+def config_files(workflow: Any) -> list[Path]:
+    """Return all configuration files that were read."""
+    return list(workflow.configfiles)
+
+
+def expand(workflow: Any, path: str) -> str:
+    """Return a path with its path variables, as <results>, replaced by their values."""
+    return workflow.pathvars.apply(path)
+
+
+def remake(workflow: Any, output: str | Path) -> None:
+    """Let the plan at hand remake an output, as --forcerun does; for input functions."""
+    workflow.dag.forcefiles.add(str(output))
+
+
+def planned_rules(workflow: Any) -> Mapping[str, frozenset[str]]:
+    """Return the rules that have a job to run, each with the names of its resources."""
+    return {job.rule.name: frozenset(job.rule.resources) for job in workflow.dag.needrun_jobs()}
+
+
+def runs_here(workflow: Any) -> bool:
+    """Tell whether the jobs run on this machine, and not on a cluster."""
+    return workflow.local_exec
+
+
+def prints_failed_logs(workflow: Any) -> bool:
+    """Tell whether Snakemake prints the log of a job that fails (--show-failed-logs)."""
+    settings = workflow.output_settings
+    quiet = {kind.name for kind in settings.quiet or ()}
+    return settings.show_failed_logs and not quiet & {"RULES", "ALL"}
+
+
+def target_files(workflow: Any) -> list[str]:
+    """Return the files that were asked for: of a target rule without outputs, its inputs."""
+    return [str(file) for job in workflow.dag.targetjobs for file in job.output or job.input]
+
+
+def failed_logs(workflow: Any) -> list[str]:
+    """Return the logs of the jobs that have failed for good."""
+    return [str(log) for job in workflow.scheduler.failed for log in job.log]
