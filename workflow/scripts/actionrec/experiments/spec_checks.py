@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from actionrec import native
 from actionrec.experiments import successive_halving
 from actionrec.experiments.successive_halving import Budget
+from actionrec.native.streams import check_clips
 
 
 def check_specs(specs: Mapping[str, Any], budgets: Mapping[str, Budget], source: str) -> None:
@@ -15,6 +15,6 @@ def check_specs(specs: Mapping[str, Any], budgets: Mapping[str, Budget], source:
     """
     for name, spec in specs.items():
         where = f"{source}, experiments.{name} or what all share"
-        native.refuse_unknown(spec.model, where)
+        check_clips(spec.model, where)
         if name in budgets:
             successive_halving.refuse_unfit(budgets[name], spec, where)

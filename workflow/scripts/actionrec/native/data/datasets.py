@@ -17,8 +17,7 @@ from actionrec.native.data.frame_cache import FrameCache
 from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.samplers import TrainBatchSampler
 from actionrec.native.data.videos import Video
-from actionrec.native.networks.i3d import MIN_FRAMES
-from actionrec.native.streams import CHANNELS, stream_lengths
+from actionrec.native.streams import CHANNELS, I3D_MIN_FRAMES, stream_lengths
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,12 @@ class EvalDataset:
     def _check_lengths(self) -> None:
         """Raise `InputError` if a clip, which may be a whole video, is too short for I3D."""
         for index, ids in self._clips:
-            if len(ids[0]) < MIN_FRAMES:
+            if len(ids[0]) < I3D_MIN_FRAMES:
                 raise InputError(
                     "A whole video is too short for the backbone i3d.",
                     where=self._videos[index].folder,
                     found=f"{len(ids[0])} frames",
-                    allowed=[f"{MIN_FRAMES} or more"],
+                    allowed=[f"{I3D_MIN_FRAMES} or more"],
                     fix="leave the video out, or use the videos' centre clips (mode center)",
                 )
 

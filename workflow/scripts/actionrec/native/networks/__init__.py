@@ -5,11 +5,10 @@ from typing import Any
 
 from torch import nn
 
-from actionrec.native.networks import i3d
 from actionrec.native.networks.i3d import InceptionI3d
 from actionrec.native.networks.joint import JointModel
 from actionrec.native.networks.resnet import ResNet
-from actionrec.native.streams import CHANNELS, stream_lengths
+from actionrec.native.streams import CHANNELS, check_clips, stream_lengths
 
 StreamNetwork = ResNet | InceptionI3d  # a network that sees one stream
 
@@ -37,8 +36,8 @@ def build_stream(model: Any, stream: str, num_classes: int) -> StreamNetwork:
     Raises `InputError` if the backbone cannot take such clips.
     """
     channels = CHANNELS[stream]
+    check_clips(model)
     if model.backbone == "i3d":
-        i3d.check_clips(model)
         return InceptionI3d(channels, num_classes, model.dropout_ratio)
     if model.input_type == "2d":
         channels *= stream_lengths(model)[stream]

@@ -4,16 +4,10 @@ Carreira and Zisserman, "Quo Vadis, Action Recognition?", 2017.
 """
 
 from collections import OrderedDict
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from actionrec.errors import InputError
-from actionrec.native.streams import stream_lengths
-
-MIN_FRAMES, MIN_SIDE = 9, 193  # the smallest clip from which the last pooling leaves something
 
 # Channels of each mixed layer: 1x1, then 1x1 and 3x3, then 1x1 and 3x3, then pooled 1x1.
 MIXED = {
@@ -34,30 +28,6 @@ POOLS = {
     "Mixed_4b": ("MaxPool3d_4a_3x3", (3, 3, 3), (2, 2, 2)),
     "Mixed_5b": ("MaxPool3d_5a_2x2", (2, 2, 2), (2, 2, 2)),
 }
-
-
-def check_clips(model: Any) -> None:
-    """Raise `InputError` unless I3D can take the clips of the spec's `model` section."""
-    if model.input_type != "3d":
-        raise InputError(
-            "The backbone i3d takes clips, not stacked frames.",
-            where="spec: model.input_type",
-            found=model.input_type,
-            allowed=["3d"],
-            fix='set model.input_type: "3d", or choose a resnet backbone',
-        )
-    minimum = {f"{stream}_seq_length": MIN_FRAMES for stream in stream_lengths(model)}
-    minimum |= {"input_height": MIN_SIDE, "input_width": MIN_SIDE}
-    for key, least in minimum.items():
-        if model[key] < least:
-            raise InputError(
-                "The clips are too short or too small for the backbone i3d.",
-                where=f"spec: model.{key}",
-                found=model[key],
-                allowed=[f"{least} or more"],
-                fix=f"raise model.{key} (the public weights were trained at 224 x 224 pixels), "
-                "or choose a resnet backbone",
-            )
 
 
 def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
