@@ -30,10 +30,13 @@ test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing with container engines and Slurm"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest tests/integration $(PYTEST_OPTIONS)
 
-lint: env  ## check the style of code and rules
-	@echo "==> Checking style: ruff, snakefmt, snakemake --lint"
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
+lint: env  ## check style, types, the order of the packages and the rules
+	@echo "==> Checking style, imports, types and rules: ruff, snakefmt, import-linter, mypy, snakemake --lint"
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/snakefmt --check Snakefile workflow
+	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/mypy
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --lint
 
 docs: env  ## write the configuration's JSON schema and reference tables from its models
@@ -55,7 +58,7 @@ endif
 	@$(VENV)/bin/python -m actionrec.utils.environments encryption || true
 	@touch $@
 
-lock:  ## resolve envs/requirements.lock anew from pyproject.toml
+lock:  ## resolve envs/requirements.lock again from pyproject.toml
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml \
 		| grep -vE '^(nvidia-|cuda-|triton)' > envs/requirements.lock.new
 	@mv envs/requirements.lock.new envs/requirements.lock
