@@ -128,7 +128,7 @@ def test_a_warning_names_classes_that_are_rarer_than_a_batch(tmp_path, caplog):
     spec = spec_of(dataset={"batch_size": 5, "clips_per_video": 2, "label_map": LABELS})
     warn_of_rare_classes(videos, spec)
     assert "1 of 2 classes are rarer than a batch of 5 clips" in caplog.text
-    assert "ride: 1 videos, 2 clips" in caplog.text
+    assert "ride: 1 video, 2 clips" in caplog.text
     assert "fall" not in caplog.text
     caplog.clear()
     warn_of_rare_classes(videos, spec_of(dataset={"batch_size": 2, "label_map": LABELS}))

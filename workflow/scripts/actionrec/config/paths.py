@@ -9,6 +9,7 @@ from typing import Any
 
 from actionrec.config import queries
 from actionrec.spec import toolkits
+from actionrec.utils.text import count
 
 Config = Mapping[str, Any]
 MANY = 5  # more files are not named one by one
@@ -130,5 +131,5 @@ def outcome(targets: Sequence[str], folder: PurePath) -> str:
     if pages:
         return f"Open {' or '.join(pages)} in a browser; all results are in {folder}"
     if len(targets) > MANY:
-        return f"Made {len(targets)} files in {folder}"
+        return f"Made {count(len(targets), 'file')} in {folder}"
     return f"Made {', '.join(targets)}" if targets else ""

@@ -17,6 +17,7 @@ from actionrec.dataset import link_tree
 from actionrec.errors import InputError
 from actionrec.utils.files import explained_disk_errors, write_text
 from actionrec.utils.locks import locked, try_lock
+from actionrec.utils.text import count
 
 PREFIX = "actionrec-"
 FOLDERS = ("train_dataset_dir", "val_dataset_dir")
@@ -112,7 +113,8 @@ def _copy(sources: list[Path], folder: Path, workers: int) -> None:
         sizes = pool.map(lambda video: _copy_video(video, folder / Path(*video.parts[-3:])), videos)
         size = sum(sizes)
     took = time.monotonic() - start
-    log.info("Copied %d videos, %.1f MB, to %s in %.1f s", len(videos), size / 1e6, folder, took)
+    copied = count(len(videos), "video")
+    log.info("Copied %s, %.1f MB, to %s in %.1f s", copied, size / 1e6, folder, took)
 
 
 def _copy_video(video: Path, at: Path) -> int:

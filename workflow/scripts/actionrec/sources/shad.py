@@ -23,6 +23,7 @@ from actionrec.frames.checks import BadVideo, check_video
 from actionrec.frames.decoding import open_video
 from actionrec.frames.segments import Crop, Segment, write_crops, write_segments
 from actionrec.frames.videos import list_videos
+from actionrec.utils.text import count
 
 CLASSES = ("walk", "fall", "sits", "squa", "bend")  # the actions of its annotations
 CHUNK = 10  # frames that have one action
@@ -219,7 +220,7 @@ def read_boxes(path: Path) -> tuple[int, tuple[int, int], dict[int, Box]]:
         people = root.get("pedestriandescription") or {}
         ids, boxes = _items(people.get("ID")), _items(people.get("bndbox"))
         if len(ids) != len(boxes) or min(frame, *size) < 0:
-            raise ValueError(f"{len(ids)} people and {len(boxes)} boxes")
+            raise ValueError(f"{count(len(ids), 'ID')} and {count(len(boxes), 'box')}")
         found = {int(person): _box(box) for person, box in zip(ids, boxes, strict=True)}
     except (ExpatError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadAnnotation(f"{path.name} cannot be read: {error!r}") from error

@@ -15,6 +15,7 @@ from actionrec.errors import InputError
 from actionrec.spec import native_keys
 from actionrec.spec.errors import SpecError
 from actionrec.spec.schema import Spec, type_of
+from actionrec.utils.text import count
 
 # How the values of a key are called in messages.
 TYPE_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text"}
@@ -83,8 +84,8 @@ def _check_channels(spec: DictConfig, where: Path | str) -> None:
                     "There must be one value, or one for each channel.",
                     key=key,
                     where=where,
-                    found=f"{len(values)} values",
-                    allowed=[f"{size} values" for size in sizes],
+                    found=count(len(values), "value"),
+                    allowed=[count(size, "value") for size in sizes],
                 )
 
 

@@ -20,6 +20,7 @@ from actionrec.errors import InputError
 from actionrec.native import networks
 from actionrec.native.checkpoints import encrypted
 from actionrec.utils.files import replacing, same_file_system_link
+from actionrec.utils.text import count
 
 LATEST = "ar_model_latest.pth"
 PREFIX = "model."  # of the network's tensors in Lightning's state_dict
@@ -130,7 +131,7 @@ def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:
         raise InputError(
             "The checkpoint's number of classes is not the label map's.",
             where=f"spec: {where}",
-            found=f"{path} has {classes} classes, dataset.label_map {len(labels)}",
+            found=f"{path} has {count(classes, 'class')}, dataset.label_map {len(labels)}",
             fix="give the label map that the checkpoint was trained with",
         )
     load_strict(network, state_dict, path, where)
@@ -179,7 +180,7 @@ def _check_tensors(
     raise InputError(
         "The weights are of another network than the spec's model section names.",
         where=f"spec: {where}",
-        found=f"{path}: {len(differences)} tensors differ: {shown}",
+        found=f"{path}: {count(len(differences), 'tensor differs', 'tensors differ')}: {shown}",
         fix="make model_type, backbone, input_type and the seq_lengths those of the weights",
     )
 
@@ -233,8 +234,8 @@ def loops_state(epoch: int, global_step: int, batch_idx: int, num_batches: int) 
         "epoch_loop.val_loop.batch_progress": {**none, "is_last_batch": False},
         "epoch_progress": progress(epoch + 1, epoch + 1, "ready", "started"),
     }
-    for count in fit["epoch_progress"].values():
-        count.update(processed=epoch + done, completed=epoch)
+    for counts in fit["epoch_progress"].values():
+        counts.update(processed=epoch + done, completed=epoch)
     return {
         "fit_loop": fit,
         "validate_loop": idle,

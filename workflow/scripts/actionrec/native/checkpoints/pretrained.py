@@ -10,6 +10,7 @@ from actionrec.native import networks
 from actionrec.native.checkpoints import lightning
 from actionrec.native.networks import StreamNetwork
 from actionrec.native.streams import stream_lengths
+from actionrec.utils.text import count
 
 FIRST_LAYER = "conv1.weight"  # of a ResNet
 
@@ -50,11 +51,11 @@ def _load_joint(model: DictConfig, classes: int) -> nn.Module:
     path = model[_path_key("joint")]
     state_dict = lightning.network_state_dict(lightning.read(path, key))
     found = lightning.count_classes(state_dict)
-    if found not in (None, classes):
+    if found is not None and found != classes:
         raise InputError(
             "The pretrained weights have another number of classes than the label map.",
             where=f"spec: {key}",
-            found=f"{path} has {found} classes, dataset.label_map {classes}",
+            found=f"{path} has {count(found, 'class')}, dataset.label_map {classes}",
             fix="start the streams instead, by model.rgb_ and of_pretrained_model_path",
         )
     network = networks.build(model, classes)
@@ -89,7 +90,7 @@ def _wrong_classes(stream: str, path: str, found: int, declared: int, classes: i
     return InputError(
         "The pretrained weights have another number of classes than the spec says.",
         where=f"spec: model.{key}",
-        found=f"{path} has {found} classes; {setting}",
+        found=f"{path} has {count(found, 'class')}; {setting}",
         fix=f"set model.{key} to {found}",
     )
 

@@ -18,6 +18,7 @@ from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.samplers import TrainBatchSampler
 from actionrec.native.data.videos import Video
 from actionrec.native.streams import CHANNELS, I3D_MIN_FRAMES, stream_lengths
+from actionrec.utils.text import count
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class EvalDataset:
                 raise InputError(
                     "A whole video is too short for the backbone i3d.",
                     where=self._videos[index].folder,
-                    found=f"{len(ids[0])} frames",
+                    found=count(len(ids[0]), "frame"),
                     allowed=[f"{I3D_MIN_FRAMES} or more"],
                     fix="leave the video out, or use the videos' centre clips (mode center)",
                 )

@@ -16,6 +16,7 @@ from PIL import Image
 from actionrec.errors import InputError
 from actionrec.native.data import frame_sampling, image_io
 from actionrec.native.streams import stream_lengths
+from actionrec.utils.text import count
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def _video(folder: Path, model_type: str, label: int = -1) -> Video:
         raise InputError(
             "A video has more flow than frames.",
             where=folder,
-            found=f"{len(frames)} images in rgb, {len(flow)} in u",
+            found=f"{count(len(frames), 'image')} in rgb, {len(flow)} in u",
             fix="extract the video's flow again, from these frames",
         )
     if frames:
@@ -127,7 +128,7 @@ def _flow(folder: Path) -> tuple[str, ...]:
         raise InputError(
             "The flow of a video is not in pairs.",
             where=folder,
-            found=f"{len(u)} images in u, {len(v)} in v",
+            found=f"{count(len(u), 'image')} in u, {len(v)} in v",
             fix="extract the video's flow again",
         )
     for first, second in zip(u, v, strict=True):
@@ -203,8 +204,8 @@ def warn_of_short_videos(videos: Sequence[Video], spec: Any) -> None:
     short = [f"{video.folder} ({video.length})" for video in videos if video.length < needed]
     if short:
         log.warning(
-            "%d videos have fewer than %d frames, so their clips repeat frames: %s",
-            len(short),
+            "%s fewer than %d frames, so their clips repeat frames: %s",
+            count(len(short), "video has", "videos have"),
             needed,
             ", ".join(short),
         )
@@ -215,7 +216,7 @@ def warn_of_rare_classes(videos: Sequence[Video], spec: Any) -> None:
     counts = Counter(video.label for video in videos)
     clips, batch_size = spec.dataset.clips_per_video, spec.dataset.batch_size
     rare = [
-        f"{name}: {counts[label]} videos, {counts[label] * clips} clips"
+        f"{name}: {count(counts[label], 'video')}, {count(counts[label] * clips, 'clip')}"
         for name, label in spec.dataset.label_map.items()
         if counts[label] * clips < batch_size
     ]

@@ -19,6 +19,7 @@ from typing import Any
 from actionrec.errors import InputError
 from actionrec.native.status import StatusLog
 from actionrec.utils.processes import dying_with_parent
+from actionrec.utils.text import count
 
 POLL_SECONDS = 0.1
 SECONDS_TO_END = 10.0  # from the signal that asks a rank to end to the one that kills it
@@ -81,7 +82,7 @@ def check_world_size(section: Mapping[str, Any], where: str) -> None:
     raise InputError(
         "There must be one process for each GPU.",
         where=f"{where}.num_gpus, {where}.num_nodes",
-        found=f"{world_size()} started for {gpus} GPUs on each of {nodes} machines",
+        found=f"{count(world_size(), 'process')} for num_gpus {gpus}, num_nodes {nodes}",
         fix=f"start the command on each machine by `{program} --rdzv-backend=c10d "
         "--rdzv-endpoint=HOST:29400 -m actionrec.native ...`",
     )
