@@ -1,7 +1,7 @@
 """Measure whether what makes training faster costs accuracy: the same seeds with and without it.
 
 The demo's five classes, drawn with other seeds; ResNet18-3D on 8 frames of 112x112 from random
-weights, tested on films that it was not trained on. The peer is a training as TAO computes, on
+weights, tested on videos of other scenes than it was trained on. The peer is a training as TAO computes, on
 lossless frames as the videos have them. Each seed decides on weights, order and clips, alike in
 all ways.
 
@@ -63,7 +63,7 @@ WAYS = {
 
 
 def draw_video(root: Path, part: str, label: str, number: int, seed: int) -> None:
-    """Film one video, and store its frames in every form."""
+    """Draw one video, and store its frames in every form."""
     rng = np.random.default_rng((seed, number // len(CLASSES)))
     scene = draw_scene(rng)
     shot = draw_shot(label, np.random.default_rng((seed, number)))
@@ -77,11 +77,11 @@ def draw_video(root: Path, part: str, label: str, number: int, seed: int) -> Non
             path.write_bytes(encode(resize(picture, image_format.size)))
 
 
-def draw_sets(root: Path, films: dict[str, int]) -> None:
-    """Draw so many films of a part: each shows every class, in one scene."""
+def draw_sets(root: Path, scenes: dict[str, int]) -> None:
+    """Draw so many scenes of a part, each with a video of every class."""
     jobs = []
     with ProcessPoolExecutor() as pool:
-        for seed, (part, count) in enumerate(films.items()):
+        for seed, (part, count) in enumerate(scenes.items()):
             for number, label in zip(range(count * len(CLASSES)), cycle(CLASSES), strict=False):
                 jobs.append(pool.submit(draw_video, root, part, label, number, 51 + seed))
     for job in jobs:
@@ -168,12 +168,12 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--films", type=int, nargs=2, default=[40, 40], metavar=("TRAIN", "TEST"))
+    parser.add_argument("--scenes", type=int, nargs=2, default=[40, 40], metavar=("TRAIN", "TEST"))
     parser.add_argument("--at-a-time", type=int, default=4, help="trainings side by side")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        draw_sets(data, dict(zip(("train", "test"), options.films, strict=True)))
+        draw_sets(data, dict(zip(("train", "test"), options.scenes, strict=True)))
         tasks = list(product(WAYS, range(1, options.seeds + 1)))
 
         def one(task: tuple[str, int]) -> tuple[float, float]:

@@ -99,13 +99,13 @@ def by_us(clips: Path, work: Path, fmt: str, encoder: str, workers: int) -> None
     )
 
 
-def timed(clips: Path, room: Path, extract, *arguments) -> tuple[float, int, int]:
-    """Return seconds, frames and bytes of one extraction into a new folder of `room`.
+def timed(clips: Path, folder: Path, extract, *arguments) -> tuple[float, int, int]:
+    """Return seconds, frames and bytes of one extraction into a new folder of `folder`.
 
     It stays to the end: on ext4, files made soon after as many others were deleted take several
     times as long to create, which would count against whoever writes fastest.
     """
-    work = Path(tempfile.mkdtemp(dir=room))
+    work = Path(tempfile.mkdtemp(dir=folder))
     os.sync()  # what the run before has left to write is not this one's
     start = time.perf_counter()
     extract(clips, work, *arguments)
@@ -115,17 +115,17 @@ def timed(clips: Path, room: Path, extract, *arguments) -> tuple[float, int, int
 
 
 def measure(
-    clips: Path, some: Path, room: Path, repeats: int
+    clips: Path, some: Path, folder: Path, repeats: int
 ) -> dict[str, list[tuple[float, int, int]]]:
     """Run all ways `repeats` times in turn, so that other load meets them all alike."""
     runs: dict[str, list[tuple[float, int, int]]] = {}
     for _ in range(repeats):
         runs.setdefault("a Python a clip, PNG by OpenCV (peer)", []).append(
-            timed(some, room, by_peer)
+            timed(some, folder, by_peer)
         )
         for title, (fmt, encoder, workers) in WAYS.items():
             given = some if (fmt, encoder) == ("png", "cv2") else clips
-            runs.setdefault(title, []).append(timed(given, room, by_us, fmt, encoder, workers))
+            runs.setdefault(title, []).append(timed(given, folder, by_us, fmt, encoder, workers))
     return runs
 
 

@@ -1,7 +1,7 @@
 """Measure what planning costs: HMDB51 whole, 51 classes x 3 splits x 4 experiments.
 
-A dry run that would do everything, and runs that find nothing to do, beside no frame files and
-beside half a million. CPU seconds, so that other load matters little, and the largest process.
+A dry run that would do everything, and runs that find nothing to do, next to no frame files and
+next to half a million. CPU seconds, so that other load matters little, and the largest process.
 `snakemake --version` and an empty Snakefile's dry run tell what Snakemake itself needs.
 
     python benchmarks/plan.py

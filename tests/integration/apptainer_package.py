@@ -1,7 +1,7 @@
 """A real Apptainer: the machine's, or Debian's package, unpacked into a folder.
 
 Only Debian sid has it. It needs a newer C library than older releases have, so trixie's is unpacked
-beside it, with the program that packs images, and the programs are told to use that. Neither apt's
+next to it, with the program that packs images, and the programs are told to use that. Neither apt's
 lists nor dpkg's status change.
 """
 

@@ -174,7 +174,7 @@ def test_a_partition_that_is_not_there_is_named(slurm, tmp_path):
 
 
 def test_time_limit_interrupt_and_scancel_lose_no_epoch(overtime):
-    """Each training is halted after an epoch; the next goes on with the one after it."""
+    """Each training is halted after an epoch; the next resumes with the one after it."""
     folder, brake, first = overtime
     wait_for(lambda: brake.halted == 2 or first.poll() is not None, 300)
     assert first.poll() is None, (folder / "said.txt").read_text()[-6000:]

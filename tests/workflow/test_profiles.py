@@ -1,4 +1,4 @@
-"""The commands beside the generic cluster profile understand what schedulers print."""
+"""The commands next to the generic cluster profile understand what schedulers print."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Tell which source video, such as a film, a video was cut from.
+"""Tell which source video, such as a long recording, a video was cut from.
 
 Videos of one source show the same people and places: a split keeps them in one part, or else the
 model is tested on what it knows from training.

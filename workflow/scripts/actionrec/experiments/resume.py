@@ -75,7 +75,7 @@ def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
     for checkpoint in find_checkpoints(trial):
         same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
     *lines, _ = (trial / STATUS).read_text(encoding="utf-8").splitlines(keepends=True)
-    write_text(folder / STATUS, "".join(lines))  # all but the last, which says that it finished
+    write_text(folder / STATUS, "".join(lines))  # all but the last, which reports success
     same_file_system_link(latest.resolve(), folder / latest.name)
 
 

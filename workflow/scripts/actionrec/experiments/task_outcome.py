@@ -4,7 +4,7 @@ A task has succeeded if all of these hold:
 
 1. Its process exited with 0. That alone proves nothing: failures exit with 0 too (TAO 5.5, and
    NVIDIA's launcher always).
-2. The last line of its status.json says that it finished. Where the toolkit writes no such file
+2. The last line of its status.json reports success. Where the toolkit writes no such file
    (3.21.11 to 4.0.1), its files and its printed output show what it was run for. Files alone prove
    nothing: a training of TAO 5.5 to 7.3 that fails may leave a checkpoint.
 3. What it was asked for is there: the last checkpoint, a prediction for each video, the model.
@@ -183,7 +183,7 @@ def _failure(outcome: TaskOutcome, records: Sequence[Record], ended: Ended | Non
     return InputError(
         f"The {outcome.task} task failed: {reason}",
         where=outcome.folder / status_json.NAME,
-        found=f"exit code {ended.exit_code}" if ended else "no line that says that it finished",
+        found=f"exit code {ended.exit_code}" if ended else "no line that reports success",
         fix="correct the cause and run the same command again; the rule's log holds all it printed",
     )
 
@@ -197,7 +197,7 @@ def _lacking(outcome: TaskOutcome, expected: Expected) -> InputError | None:
     exported = expected.exported
     if exported and (not exported.is_file() or exported.stat().st_size == 0):
         return InputError(
-            "The export says that it finished, and left no model.",
+            "The export reported success, and left no model.",
             where=exported,
             fix="the rule's log holds all it printed; check that tao.toolkit is what runs",
         )
@@ -217,7 +217,7 @@ def _lacking_checkpoint(outcome: TaskOutcome, epoch: int | None) -> InputError |
     if epoch is None or (last is not None and last >= epoch):
         return None
     return InputError(
-        "The training says that it finished, and its last checkpoint is missing.",
+        "The training reported success, and its last checkpoint is missing.",
         where=outcome.folder,
         found="no checkpoint" if last is None else f"the last is of epoch {last}",
         allowed=[f"epoch {epoch}, counted from 0"],
