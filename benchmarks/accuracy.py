@@ -1,9 +1,9 @@
 """Measure whether what makes training faster costs accuracy: the same seeds with and without it.
 
 The demo's five classes, drawn with other seeds; ResNet18-3D on 8 frames of 112x112 from random
-weights, tested on videos of other scenes than it was trained on. The peer is a training as TAO computes, on
-lossless frames as the videos have them. Each seed decides on weights, order and clips, alike in
-all ways.
+weights, tested on videos of other scenes than those of the training. The peer is a training as TAO
+computes, on lossless frames as the videos have them. Each seed decides on weights, order and clips,
+alike in all ways.
 
     python benchmarks/accuracy.py
 """
