@@ -1,8 +1,7 @@
-"""What `make docs` writes: it is up to date, complete and readable."""
+"""What `make docs` writes: it is up to date and complete."""
 
 import copy
 import json
-import re
 
 import pytest
 import yaml
@@ -14,13 +13,6 @@ from actionrec.config.load import checked
 from helpers import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
-PAGES = [
-    *(REPOSITORY / "config").glob("*.md"),
-    *(REPOSITORY / "docs" / f"{name}.md" for name in (
-        "archives", "clip-lists", "frames", "from-the-tutorial", "multi-gpu", "pretrained-weights",
-        "shad", "sweeps", "toolkits",
-    )),
-]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", docs.generated(), ids=lambda path: path.name)
@@ -76,24 +68,3 @@ def test_the_schema_explains_every_key():
     for name, part in {"": schema, **schema["$defs"]}.items():
         if name not in forms:
             assert list(undescribed(part, name)) == []
-
-
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_pages_are_readable(path):
-    """Lines of 120 characters and cells of 150; links lead to files and headings that are there."""
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        if line.startswith("|"):
-            cells = re.split(r"(?<!\\)\|", line)
-            assert max(map(len, cells)) <= 152, f"{path.name}:{number}"
-        else:
-            assert len(line) <= 120, f"{path.name}:{number}"
-    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
-        if target.startswith("http"):
-            continue
-        file, _, heading = target.partition("#")
-        page = path if not file else (path.parent / file).resolve()
-        assert page.exists(), f"{path.name}: {target}"
-        if heading:
-            headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-            slugs = {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
-            assert heading in slugs, f"{path.name}: {target}"
