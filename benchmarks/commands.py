@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--tao", help="NVIDIA's action_recognition command")
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    ways = {"ours": OURS}
+    ways = {"the engine": OURS}
     if options.tao:
         ways["TAO"] = [options.tao]
     tasks = ("train", "evaluate", "inference", "export")
@@ -62,7 +62,7 @@ def main() -> None:
         data = Path(folder) / "data"
         draw_set(data, VIDEOS, FRAMES)
         for way, command in ways.items():
-            for repeat in range(options.repeats if way == "ours" else 1):
+            for repeat in range(options.repeats if way == "the engine" else 1):
                 (own := Path(folder) / f"{way}{repeat}").mkdir()
                 spec = write_spec(own / "spec.yaml", data)
                 spent = [seconds_of_task(command, task, spec) for task in tasks]

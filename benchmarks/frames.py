@@ -1,14 +1,14 @@
-"""Measure how fast a class's videos become frames, against one Python process a clip.
+"""Measure how fast a class's videos become frames, against one Python process for each video.
 
-The peer is the way of NVIDIA's public recipe for HMDB51: for each clip a new Python that writes
+The peer is the way of NVIDIA's public recipe for HMDB51: for each video a new Python that writes
 what OpenCV decodes with OpenCV's default PNG settings. All ways run in turn, as processes of their
 own, start-up included, and write to the same disk, which needs 0.3 MB a frame and repeat. The
 default is a class of HMDB51's size. The peer and OpenCV's PNG, which take far longer, get every
-third of its clips; frames a second are compared.
+third of its videos; frames a second are compared.
 
-    python benchmarks/frames.py                        # generated clips, 320x240
-    python benchmarks/frames.py --share 1              # all clips for all ways
-    python benchmarks/frames.py --clips FOLDER         # your own
+    python benchmarks/frames.py                        # generated videos, 320x240
+    python benchmarks/frames.py --share 1              # all videos for all ways
+    python benchmarks/frames.py --videos FOLDER        # your own
     python benchmarks/frames.py --work /dev/shm        # without the disk
 """
 
@@ -61,8 +61,8 @@ WAYS = {
 }
 
 
-def draw_clips(folder: Path, count: int, frames: int) -> None:
-    """Write clips with the texture and camera shake of real ones: blurred noise, panned."""
+def draw_videos(folder: Path, count: int, frames: int) -> None:
+    """Write videos with the texture and camera shake of real ones: blurred noise, panned."""
     random = np.random.default_rng(51)
     folder.mkdir(parents=True)
     for index in range(count):
@@ -70,7 +70,7 @@ def draw_clips(folder: Path, count: int, frames: int) -> None:
         scene = cv2.addWeighted(
             cv2.GaussianBlur(scene, (0, 0), 12), 6, cv2.GaussianBlur(scene, (0, 0), 1), 0.15, -650
         )
-        path = str(folder / f"clip_{index:03d}.avi")
+        path = str(folder / f"video_{index:03d}.avi")
         writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"XVID"), 30, (320, 240))
         for number in range(frames):
             left, top = 40 + int(39 * np.sin(number / 9)), 30 + int(29 * np.cos(number / 7))
@@ -79,19 +79,19 @@ def draw_clips(folder: Path, count: int, frames: int) -> None:
         writer.release()
 
 
-def by_peer(clips: Path, work: Path) -> None:
-    """Extract one clip after the other, each in a new Python."""
-    for clip in list_videos(clips):
-        folder = work / "frames/clips" / clip.stem / "rgb"
+def by_peer(videos: Path, work: Path) -> None:
+    """Extract one video after the other, each in a new Python."""
+    for video in list_videos(videos):
+        folder = work / "frames/videos" / video.stem / "rgb"
         folder.mkdir(parents=True)
-        subprocess.run([sys.executable, "-c", PEER, str(clip), str(folder)], check=True)
+        subprocess.run([sys.executable, "-c", PEER, str(video), str(folder)], check=True)
 
 
-def by_us(clips: Path, work: Path, fmt: str, encoder: str, workers: int) -> None:
+def by_us(videos: Path, work: Path, fmt: str, encoder: str, workers: int) -> None:
     """Extract the class as its rule does."""
-    table = work / "clips.tsv"
-    write_files_table(table, list_videos(clips))
-    paths = [clips, table, work / "frames/clips", work / "manifest.tsv"]
+    table = work / "videos.tsv"
+    write_files_table(table, list_videos(videos))
+    paths = [videos, table, work / "frames/videos", work / "manifest.tsv"]
     subprocess.run(
         [sys.executable, "-c", OURS, *map(str, [*paths, fmt, encoder, workers])],
         check=True,
@@ -99,7 +99,7 @@ def by_us(clips: Path, work: Path, fmt: str, encoder: str, workers: int) -> None
     )
 
 
-def timed(clips: Path, folder: Path, extract, *arguments) -> tuple[float, int, int]:
+def timed(videos: Path, folder: Path, extract, *arguments) -> tuple[float, int, int]:
     """Return seconds, frames and bytes of one extraction into a new folder of `folder`.
 
     It stays to the end: on ext4, files made soon after as many others were deleted take several
@@ -108,32 +108,32 @@ def timed(clips: Path, folder: Path, extract, *arguments) -> tuple[float, int, i
     work = Path(tempfile.mkdtemp(dir=folder))
     os.sync()  # what the run before has left to write is not this one's
     start = time.perf_counter()
-    extract(clips, work, *arguments)
+    extract(videos, work, *arguments)
     seconds = time.perf_counter() - start
-    sizes = [path.stat().st_size for path in work.glob("frames/clips/*/rgb/*")]
+    sizes = [path.stat().st_size for path in work.glob("frames/videos/*/rgb/*")]
     return seconds, len(sizes), sum(sizes)
 
 
 def measure(
-    clips: Path, some: Path, folder: Path, repeats: int
+    videos: Path, some: Path, folder: Path, repeats: int
 ) -> dict[str, list[tuple[float, int, int]]]:
     """Run all ways `repeats` times in turn, so that other load meets them all alike."""
     runs: dict[str, list[tuple[float, int, int]]] = {}
     for _ in range(repeats):
-        runs.setdefault("a Python a clip, PNG by OpenCV (peer)", []).append(
+        runs.setdefault("a Python process for each video, PNG by OpenCV (peer)", []).append(
             timed(some, folder, by_peer)
         )
         for title, (fmt, encoder, workers) in WAYS.items():
-            given = some if (fmt, encoder) == ("png", "cv2") else clips
+            given = some if (fmt, encoder) == ("png", "cv2") else videos
             runs.setdefault(title, []).append(timed(given, folder, by_us, fmt, encoder, workers))
     return runs
 
 
-def link_share(clips: Path, folder: Path, share: int) -> Path:
-    """Return a folder with links to every `share`-th clip."""
+def link_share(videos: Path, folder: Path, share: int) -> Path:
+    """Return a folder with links to every `share`-th video."""
     folder.mkdir()
-    for clip in list_videos(clips)[::share]:
-        (folder / clip.name).symlink_to(clip)
+    for video in list_videos(videos)[::share]:
+        (folder / video.name).symlink_to(video)
     return folder
 
 
@@ -160,20 +160,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clips", type=Path, help="folder of videos (default: drawn ones)")
-    parser.add_argument("--count", type=int, default=133, help="drawn clips")
-    parser.add_argument("--frames", type=int, default=95, help="frames of a drawn clip")
-    parser.add_argument("--share", type=int, default=3, help="of clips for slow ways: every n-th")
+    parser.add_argument("--videos", type=Path, help="folder of videos (default: drawn ones)")
+    parser.add_argument("--count", type=int, default=133, help="drawn videos")
+    parser.add_argument("--frames", type=int, default=95, help="frames of a drawn video")
+    parser.add_argument("--share", type=int, default=3, help="of videos for slow ways: every n-th")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--work", type=Path, help="where to write (default: the temporary folder)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.work) as folder:
-        clips = options.clips
-        if clips is None:
-            clips = Path(folder) / "clips"
-            draw_clips(clips, options.count, options.frames)
-        some = link_share(clips.absolute(), Path(folder) / "some", options.share)
-        report(measure(clips.absolute(), some, Path(folder), options.repeats))
+        videos = options.videos
+        if videos is None:
+            videos = Path(folder) / "videos"
+            draw_videos(videos, options.count, options.frames)
+        some = link_share(videos.absolute(), Path(folder) / "some", options.share)
+        report(measure(videos.absolute(), some, Path(folder), options.repeats))
 
 
 if __name__ == "__main__":

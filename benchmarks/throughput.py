@@ -3,8 +3,8 @@
 Ways, all with ResNet18-3D at 224x224 on frames of 320x240 read from PNG files:
 
 - TAO: `action_recognition train` of nvidia-tao-pytorch, if --tao names that command;
-- ours, as TAO computes (float32 with TF32 convolutions): the same spec;
-- ours in fp16 with channels last;
+- the engine, as TAO computes (float32 with TF32 convolutions): the same spec;
+- the engine in fp16 with channels last;
 - the ceiling of each: the same training steps on one batch that stays on the GPU.
 
 Each training is a process of its own, without validation. The first epoch, in which frames are
@@ -135,7 +135,7 @@ def frame_store_variables(store: str, folder: Path) -> dict[str, str]:
 def seconds_of_task(
     command: Sequence[str], task: str, spec: Path, variables: Mapping[str, str] | None = None
 ) -> float:
-    """Run one task of TAO's command or of ours to its end; return its wall time."""
+    """Run one task of TAO's command or of the engine to its end; return its wall time."""
     start = time.perf_counter()
     done = subprocess.run(
         [*command, task, "-e", str(spec)],
@@ -239,7 +239,7 @@ def measure(root: Path, table: Table) -> list[dict]:
             table.train(way, [options.tao], root / form, 1 + options.tao_epochs, 1, {})
     if options.only_tao:
         return table.rows
-    for way, extra in (("ours, TF32 as TAO", {}), ("ours, fp16", FAST)):
+    for way, extra in (("the engine, TF32 as TAO", {}), ("the engine, fp16", FAST)):
         top = f"ceiling, {way}"
         for gpus, store in product(options.gpus, options.frame_store):
             name = way + ("" if gpus == 1 else f", {gpus} GPUs") + FRAME_STORES[store]
