@@ -52,11 +52,13 @@ ifeq ($(PYTHON),)
 endif
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("$(PYTHON) is Python %d.%d; 3.11 or newer is needed: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
 	@echo "==> Making $(VENV) with $$($(PYTHON) --version) from envs/requirements.lock (once; some minutes)"
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: apt install python3-venv" >&2; exit 1; }
+	@# An interrupted pip leaves half a package, which the next one takes for whole: begin again.
+	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/.installing),--clear) $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: apt install python3-venv" >&2; exit 1; }
+	@touch $(VENV)/.installing
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r envs/requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/python -m actionrec.utils.environments encryption || true
-	@touch $@
+	@mv $(VENV)/.installing $@ && touch $@
 
 lock:  ## resolve envs/requirements.lock again from pyproject.toml
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header pyproject.toml \
