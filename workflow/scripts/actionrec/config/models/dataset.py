@@ -76,7 +76,7 @@ class DatasetConfig(Section):
 
     `demo`: videos drawn by the workflow. `archives`: an archive of all classes, such as HMDB51's
     or UCF101's. `folder`: your own `<class>/<video>`. `table`: [a list of videos and
-    segments](../docs/clip-lists.md). `shad`: [SHAD's videos and annotations](../docs/shad.md).
+    segments](../docs/video-lists.md). `shad`: [SHAD's videos and annotations](../docs/shad.md).
     """
     classes: Annotated[
         list[ClassName],
@@ -115,7 +115,7 @@ class DatasetConfig(Section):
     `missing`: the video is not there. `other_labels`: the label is not in `classes`.
     """
     sequences: Literal["track", "glued"] = "track"
-    """For `shad`: what a clip is made of.
+    """For `shad`: what a segment is made of.
 
     `track`: one stretch of time in which one person does one thing. `glued`: all such stretches of
     a video together, as NVIDIA's recipe has them.
