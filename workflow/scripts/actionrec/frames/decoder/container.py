@@ -1,0 +1,245 @@
+"""Open a file with FFmpeg, read its packets and decode them: what is reported as damaged is told.
+
+FFmpeg reports damage in four ways, and all are heeded: an error code, a mark on a packet (cut off,
+out of sequence), a mark on a frame (concealed errors), and for some demuxers and decoders nothing
+but a message.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import av.logging
+from av.container import Flags, InputContainer
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from actionrec.frames.decoder.clock import Clock
+from actionrec.frames.decoder.faults import BadVideo, convert_command, look_into
+
+# Demuxers of files that hold their own pictures. Not among them: playlists (hls, dash, concat, sdp,
+# imf), which name other files and addresses, devices, and single images.
+_FORMATS = (
+    *("avi", "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "live_flv", "asf", "asf_o"),
+    *("mpeg", "mpegts", "mpegtsraw", "mpegvideo", "m4v", "h264", "hevc", "av1", "obu", "vc1"),
+    *("dv", "mxf", "mxf_opatom", "gxf", "ogg", "nut", "wtv", "rm", "ivf", "mjpeg", "gif", "apng"),
+    *("yuv4mpegpipe", "h261", "h263", "swf", "nsv", "nuv", "dhav", "ivr", "vvc", "evc"),
+)
+_OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(_FORMATS),
+    # 8192 x 8192: a damaged header must not ask for all memory. 8K video has half of it.
+    "max_pixels": str(2**26),
+}
+# What these decoders find wrong they report only when told to fail on it. The others mark frames,
+# and would fail on harmless things too: on cut-off comments (H.264), on padding (MPEG-2).
+_FAIL = {"err_detect": "crccheck+bitstream+buffer+explode"}
+_SILENT = ("mjpeg", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1")
+# Decoders that mark no frame, whatever they report.
+_UNMARKED = ("ffv1", "dvvideo")
+# What other decoders only report: a frame that was made of others that are not there.
+_BASELESS = re.compile(
+    "no keyframe|Could not find ref|[Mm]issing reference|reference picture missing|co located POCs"
+)
+_ENDED = "ended prematurely"  # as Matroska's demuxer puts it
+
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # can be entered anywhere by time
+_LISTING = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")  # list every frame in their index
+_STREAMED = ("mpegts", "mpeg")  # made to be cut anywhere, so the last frame may be half a one
+
+_CHUNK_HEAD = 8  # bytes before the data of an AVI's packet
+
+av.logging.set_level(av.logging.ERROR)  # so that PyAV hears what FFmpeg reports
+logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # and says nothing itself
+
+
+class Input:
+    """An opened file: its container, its video stream and the decoder of that, on one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise `BadVideo` when the file holds no video that can be decoded, or `OSError`."""
+        kind = look_into(path)
+        # Bytes that are not UTF-8 are in the name as surrogates, which PyAV turns back. "file:"
+        # and the absolute path leave no name that FFmpeg takes for an address or an option.
+        name = f"file:{os.path.abspath(path)}"  # noqa: PTH100 -- links stay links
+        count, _ = av.logging.get_last_error()
+        try:
+            # HMDB51's titles are Latin-1: what is not UTF-8 in them is dropped.
+            container = av.open(name, metadata_errors="ignore", options=_OPTIONS)
+        except av.FFmpegError as error:
+            raise BadVideo(f"holds no video stream: {kind or _reason(error)}") from error
+        self.container = container
+        try:
+            self.stream = _choose(container)
+            self.codec = _decoder(container, self.stream, path)
+        except BaseException:
+            container.close()
+            raise
+        self.form: str = container.format.name
+        # A short file is read to its end by then.
+        now, last = av.logging.get_last_error()
+        self._short = last[2].strip() if now > count and last and _ENDED in last[2] else ""
+        self.harmless, self.last_harmless = 0, ""  # messages that mean no damage
+        self.packets_read = 0
+        # In AVI a lost packet shifts the times of all that follow, and only the index shows it.
+        entries = self.stream.index_entries if self.form == "avi" else ()
+        self._numbers: dict[int | None, int] = {
+            entry.pos + _CHUNK_HEAD: entry.timestamp for entry in entries
+        }
+        # What PyAV would make up for missing stamps is wrong for DivX's packed B-frames.
+        container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]
+        for other in container.streams:
+            if other.index != self.stream.index:
+                other.discard = Discard.all
+
+    @property
+    def indexed(self) -> bool:
+        """Tell whether `seek` finds its way."""
+        return self.form in _INDEXED
+
+    @property
+    def streamed(self) -> bool:
+        """Tell whether the format is made to be cut anywhere."""
+        return self.form in _STREAMED
+
+    @property
+    def rate(self) -> float:
+        """Return the average frames a second that the header states or the first frames show."""
+        rates = (self.stream.average_rate, self.stream.guessed_rate)
+        return next((float(rate) for rate in rates if rate and 0 < rate <= 1000), 0.0)
+
+    @property
+    def duration(self) -> float:
+        """Return the seconds that the header states, or 0."""
+        own, unit = self.stream.duration, self.stream.time_base
+        if own and unit:
+            return float(own * unit)
+        return (self.container.duration or 0) / av.time_base
+
+    def clock(self) -> Clock:
+        """Return a clock for the frames that are read next."""
+        origin, zero = self._start()
+        unit = float(self.stream.time_base or 1)
+        return Clock(unit, origin, zero, self.rate, counted=self.form == "avi")
+
+    def seek(self, time: float) -> None:
+        """Go to a key packet from before `time`, where there is one."""
+        origin, zero = self._start()
+        unit = self.stream.time_base or 1
+        self.container.seek(origin + int((time + zero) / unit), stream=self.stream)
+
+    def _start(self) -> tuple[int, float]:
+        """Return a player's 0:00 as a stamp of the video, and seconds more.
+
+        The container's start is rounded to microseconds; the picture's, where it comes first, is
+        not.
+        """
+        start = (self.container.start_time or 0) / av.time_base
+        first, unit = self.stream.start_time, self.stream.time_base
+        if first is not None and unit and abs(float(first * unit) - start) < 2 / av.time_base:
+            return first, 0.0
+        return 0, start
+
+    def packets(self) -> Iterator[tuple[Packet | None, str]]:
+        """Yield (packet, what is wrong with it or ""); the last packet is None."""
+        packets = self.container.demux(self.stream)
+        while True:
+            count, _ = av.logging.get_last_error()
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                yield None, _reason(error)
+                return
+            if packet is None or (packet.dts is None and not packet.size):
+                yield None, self._reported(count, demuxing=True)
+                return
+            if packet.size:  # AVI has empty ones for frames that were dropped
+                self.packets_read += 1
+                fault = self._reported(count, demuxing=True)
+                if packet.is_corrupt:
+                    fault = "a packet is incomplete"
+                elif packet.pos in self._numbers and self._numbers[packet.pos] != packet.dts:
+                    fault = "packets that the index lists are missing"
+                yield packet, fault
+
+    def decode(self, packet: Packet | None) -> tuple[list[VideoFrame], str]:
+        """Return the frames that come out, and what is wrong or ""; None brings out the rest."""
+        count, _ = av.logging.get_last_error()
+        try:
+            frames = self.codec.decode(packet)
+        except EOFError:
+            return [], ""
+        except av.FFmpegError as error:
+            return [], _reason(error)
+        return frames, self._reported(count, demuxing=False, rest=packet is None)
+
+    def lacks(self) -> str:
+        """Return what its index lists and was not there, after all was read, or ""."""
+        if self.form not in _LISTING:
+            return self._short
+        listed = sum(1 for entry in self.stream.index_entries if entry.size)
+        if self.packets_read >= listed:
+            return ""
+        return f"{self.packets_read} of the {listed} frames in its index are there"
+
+    def close(self) -> None:
+        """Close the file."""
+        self.container.close()
+
+    def _reported(self, count: int, *, demuxing: bool, rest: bool = False) -> str:
+        """Return the message since the `count`th when it means damage, or note it."""
+        now, last = av.logging.get_last_error()
+        if now == count or last is None:
+            return ""
+        _, component, text = last
+        text = text.strip()
+        if demuxing:
+            serious = component == self.form  # not a parser: a demuxer tells what it jumped over
+        else:
+            # A decoder that fails on the last packets would hide that behind frames it still has.
+            serious = rest or self.codec.name in _UNMARKED or bool(_BASELESS.search(text))
+        if serious:
+            return text
+        self.harmless += now - count
+        self.last_harmless = f"{component}: {text}"
+        return ""
+
+
+def _choose(container: InputContainer) -> VideoStream:
+    """Return the stream that players show: the first that is no cover picture, or the default."""
+    aside = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    films = [stream for stream in container.streams.video if not stream.disposition & aside]
+    if not films:
+        raise BadVideo("holds no video stream")
+    return next((film for film in films if film.disposition & Disposition.default), films[0])
+
+
+def _decoder(container: InputContainer, stream: VideoStream, path: Path) -> VideoCodecContext:
+    codec: VideoCodecContext | None = stream.codec_context
+    if codec is None:
+        # PyAV keeps the codec's name with the decoder; FFmpeg's own listing has it always.
+        listing = container.dumps_format()  # type: ignore[attr-defined]
+        found = re.search(r"Video: ([^,\n]+)", listing)
+        name = found[1].strip() if found else "an unknown codec"
+        raise BadVideo(
+            f"is coded as {name}, which this build of FFmpeg cannot decode: {convert_command(path)}"
+        )
+    codec.thread_count = 1  # the processes are the parallelism, and frames come in one order
+    codec.options = {
+        "max_pixels": _OPTIONS["max_pixels"],
+        **(_FAIL if codec.name in _SILENT else {}),
+    }
+    return codec
+
+
+def _reason(error: av.FFmpegError) -> str:
+    """Return FFmpeg's last message, which says more than the code, or the code's text."""
+    log: Any = error.log  # (level, component, message), which PyAV's stub has otherwise
+    return str(log[2].strip() if log else error.strerror)
