@@ -129,11 +129,15 @@ class Input:
         unit = float(self.stream.time_base or 1)
         return Clock(unit, origin, zero, self.rate, counted=self.form == "avi")
 
-    def seek(self, time: float) -> None:
-        """Go to a key packet from before `time`, where there is one."""
+    def seek(self, time: float) -> bool:
+        """Go to a key packet from before `time`; return whether there is one."""
         origin, zero = self._start()
         unit = self.stream.time_base or 1
-        self.container.seek(origin + int((time + zero) / unit), stream=self.stream)
+        try:
+            self.container.seek(origin + int((time + zero) / unit), stream=self.stream)
+        except av.FFmpegError:
+            return False
+        return True
 
     def _start(self) -> tuple[int, float]:
         """Return a player's 0:00 as a stamp of the video, and seconds more.
@@ -164,7 +168,7 @@ class Input:
                 self.packets_read += 1
                 fault = self._reported(count, demuxing=True)
                 if packet.is_corrupt:
-                    fault = "a packet is incomplete"
+                    fault = "a packet is cut off or out of sequence"
                 elif packet.pos in self._numbers and self._numbers[packet.pos] != packet.dts:
                     fault = "packets that the index lists are missing"
                 yield packet, fault
@@ -224,10 +228,7 @@ def _choose(container: InputContainer) -> VideoStream:
 def _decoder(container: InputContainer, stream: VideoStream, path: Path) -> VideoCodecContext:
     codec: VideoCodecContext | None = stream.codec_context
     if codec is None:
-        # PyAV keeps the codec's name with the decoder; FFmpeg's own listing has it always.
-        listing = container.dumps_format()  # type: ignore[attr-defined]
-        found = re.search(r"Video: ([^,\n]+)", listing)
-        name = found[1].strip() if found else "an unknown codec"
+        name = _codec_name(container)
         raise BadVideo(
             f"is coded as {name}, which this build of FFmpeg cannot decode: {convert_command(path)}"
         )
@@ -237,6 +238,15 @@ def _decoder(container: InputContainer, stream: VideoStream, path: Path) -> Vide
         **(_FAIL if codec.name in _SILENT else {}),
     }
     return codec
+
+
+def _codec_name(container: InputContainer) -> str:
+    """Return the codec that FFmpeg lists: PyAV forgets its name where there is no decoder."""
+    av.logging.set_level(av.logging.INFO)
+    listing = container.dumps_format()  # type: ignore[attr-defined]
+    av.logging.set_level(av.logging.ERROR)
+    found = re.search(r"Video: ([^,\n]+)", listing)
+    return found[1].strip() if found else "an unknown codec"
 
 
 def _reason(error: av.FFmpegError) -> str:

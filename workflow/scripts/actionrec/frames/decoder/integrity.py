@@ -6,13 +6,16 @@ from av.video.frame import VideoFrame
 from actionrec.frames.decoder.clock import Clock
 from actionrec.frames.decoder.faults import BadVideo
 
+# Packets at the end of a streamed format that a cut may have damaged: small ones share a block.
+_TAIL = 25
+
 
 class Integrity:
     """Follow one reading of a stream, packet by packet and frame by frame.
 
     Damage before `needed` seconds is no matter once a key frame has come after it: nothing that
-    follows a key frame needs what was before. A `streamed` format may be cut anywhere: half a frame
-    at its end is left out.
+    follows a key frame needs what was before. A `streamed` format may be cut anywhere: what is
+    damaged at its very end is left out.
     """
 
     def __init__(self, codec: str, clock: Clock, needed: float, streamed: bool) -> None:
@@ -23,6 +26,7 @@ class Integrity:
         self._streamed = streamed
         self._key: Packet | None = None
         self._fault, self._since = "", 0.0  # what is wrong, and from when on
+        self._after = 0  # packets that came after it
 
     def enters(self, packet: Packet | None) -> bool:
         """Tell whether a packet can be decoded: not before a key packet has come.
@@ -32,7 +36,9 @@ class Integrity:
         if packet is None:
             return True
         if self._fault and self._clock.now >= self._needed:
-            raise self._damaged()
+            self._after += 1
+            if self._after > (_TAIL if self._streamed else 0):
+                raise self._damaged()
         if self._key is None:
             self._clock.note_first(packet)
             if not packet.is_keyframe:
@@ -56,9 +62,7 @@ class Integrity:
             self.note("errors in a frame are concealed", packet)
         elif self._fault and frame.key_frame and time <= self._needed:
             self._fault = ""
-        # What comes out after the last packet was sent before it, and does not need it.
-        late = packet is None and self._streamed and not corrupt
-        if self._fault and not late:
+        if self._fault:
             return None
         self.shown += 1
         return time
@@ -75,7 +79,7 @@ class Integrity:
         if self.keyless:
             found.append(f"{self.keyless} frames before its first key frame are left out")
         if self.cut_off:
-            found.append("its last frame is cut off, and left out")
+            found.append("its end is cut off, and what is damaged of it left out")
         return found
 
     def _leads(self, shown: Packet | VideoFrame | None) -> bool:

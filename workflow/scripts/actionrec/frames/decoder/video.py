@@ -164,9 +164,7 @@ class Video:
                 return
             source = self._renewed()
             if source.indexed:
-                try:
-                    source.seek(target)
-                except OSError:
+                if not source.seek(target):
                     return
                 yield self._decoded(source.packets(), source.clock(), begin)
             elif run_up:
