@@ -15,7 +15,11 @@ import numpy as np
 
 SQUARE = 8  # pixels: survives every codec
 BITS = 8
-QUIET = {"libx265": {"x265-params": "log-level=none"}}
+FAST = {
+    "libx265": {"x265-params": "log-level=none", "preset": "ultrafast"},
+    "libvpx": {"cpu-used": "8", "deadline": "realtime"},
+    "libvpx-vp9": {"cpu-used": "8"},
+}
 MS = Fraction(1, 1000)
 
 
@@ -65,7 +69,7 @@ def encode(
     images = (draw(i, width, height) for i in range(frames)) if isinstance(frames, int) else frames
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", container_options=dict(container or {})) as output:
-        settings = {**QUIET.get(codec, {}), **(options or {})}
+        settings = {**FAST.get(codec, {}), **(options or {})}
         stream = output.add_stream(codec, rate=rate, options=settings)
         stream.width, stream.height = width, height
         if pixels or codec == "mjpeg":

@@ -135,8 +135,8 @@ HOLES = [
 @pytest.mark.parametrize(("name", "codec", "settings"), HOLES)
 @pytest.mark.parametrize("size", [700, 6000])
 def test_a_hole_is_noticed(tmp_path, name, codec, settings, size):
-    if (codec, size) == ("libvpx-vp9", 700):
-        pytest.skip("VP9 decodes whatever is inside a packet")
+    if codec.startswith("libvpx") and size == 700:
+        pytest.skip("VP8 and VP9 decode whatever is inside a packet")
     path = zeroed(long(tmp_path / name, codec, **settings), 0.5, size)
     with pytest.raises(BadVideo, match=r"is damaged after \d+ frames.* \(\w+\): \S|breaks off"):
         read(path)

@@ -5,10 +5,9 @@ out of sequence), a mark on a frame (concealed errors), and for some demuxers an
 but a message.
 """
 
-import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ _UNMARKED = ("ffv1", "dvvideo")
 # What other decoders only report: a frame that was made of others that are not there.
 _BASELESS = re.compile(
     "no keyframe|Could not find ref|[Mm]issing reference|reference picture missing|co located POCs"
+    "|constructing the frame RPS"
 )
 _ENDED = "ended prematurely"  # as Matroska's demuxer puts it
 
@@ -56,8 +56,10 @@ _STREAMED = ("mpegts", "mpeg")  # made to be cut anywhere, so the last frame may
 
 _CHUNK_HEAD = 8  # bytes before the data of an AVI's packet
 
-av.logging.set_level(av.logging.ERROR)  # so that PyAV hears what FFmpeg reports
-logging.getLogger("libav").setLevel(logging.CRITICAL + 1)  # and says nothing itself
+# FFmpeg's error messages since this was last emptied: (level, component, text).
+av.logging.set_level(av.logging.ERROR)
+av.logging.set_skip_repeated(False)
+_HEARD: list[tuple[int, str, str]] = av.logging.Capture(local=False).__enter__()
 
 
 class Input:
@@ -69,7 +71,7 @@ class Input:
         # Bytes that are not UTF-8 are in the name as surrogates, which PyAV turns back. "file:"
         # and the absolute path leave no name that FFmpeg takes for an address or an option.
         name = f"file:{os.path.abspath(path)}"  # noqa: PTH100 -- links stay links
-        count, _ = av.logging.get_last_error()
+        _HEARD.clear()
         try:
             # HMDB51's titles are Latin-1: what is not UTF-8 in them is dropped.
             container = av.open(name, metadata_errors="ignore", options=_OPTIONS)
@@ -84,8 +86,7 @@ class Input:
             raise
         self.form: str = container.format.name
         # A short file is read to its end by then.
-        now, last = av.logging.get_last_error()
-        self._short = last[2].strip() if now > count and last and _ENDED in last[2] else ""
+        self._short = next((text.strip() for _, _, text in _HEARD if _ENDED in text), "")
         self.harmless, self.last_harmless = 0, ""  # messages that mean no damage
         self.packets_read = 0
         # In AVI a lost packet shifts the times of all that follow, and only the index shows it.
@@ -155,34 +156,39 @@ class Input:
         """Yield (packet, what is wrong with it or ""); the last packet is None."""
         packets = self.container.demux(self.stream)
         while True:
-            count, _ = av.logging.get_last_error()
+            _HEARD.clear()
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
                 yield None, _reason(error)
                 return
+            # A demuxer reports what it jumped over; the parsers that it asks do not matter.
+            fault = self._heard(lambda component, _: component == self.form) if _HEARD else ""
             if packet is None or (packet.dts is None and not packet.size):
-                yield None, self._reported(count, demuxing=True)
+                yield None, fault
                 return
+            if packet.is_corrupt:
+                fault = "a packet is cut off or out of sequence"
+            elif packet.pos in self._numbers and self._numbers[packet.pos] != packet.dts:
+                fault = "packets that the index lists are missing"
             if packet.size:  # AVI has empty ones for frames that were dropped
                 self.packets_read += 1
-                fault = self._reported(count, demuxing=True)
-                if packet.is_corrupt:
-                    fault = "a packet is cut off or out of sequence"
-                elif packet.pos in self._numbers and self._numbers[packet.pos] != packet.dts:
-                    fault = "packets that the index lists are missing"
                 yield packet, fault
 
     def decode(self, packet: Packet | None) -> tuple[list[VideoFrame], str]:
         """Return the frames that come out, and what is wrong or ""; None brings out the rest."""
-        count, _ = av.logging.get_last_error()
+        _HEARD.clear()
         try:
             frames = self.codec.decode(packet)
         except EOFError:
             return [], ""
         except av.FFmpegError as error:
             return [], _reason(error)
-        return frames, self._reported(count, demuxing=False, rest=packet is None)
+        if not _HEARD:
+            return frames, ""
+        # A decoder that fails on the last packets would hide it behind the frames it still has.
+        serious = packet is None or self.codec.name in _UNMARKED
+        return frames, self._heard(lambda _, text: serious or bool(_BASELESS.search(text)))
 
     def lacks(self) -> str:
         """Return what its index lists and was not there, after all was read, or ""."""
@@ -197,22 +203,13 @@ class Input:
         """Close the file."""
         self.container.close()
 
-    def _reported(self, count: int, *, demuxing: bool, rest: bool = False) -> str:
-        """Return the message since the `count`th when it means damage, or note it."""
-        now, last = av.logging.get_last_error()
-        if now == count or last is None:
-            return ""
-        _, component, text = last
-        text = text.strip()
-        if demuxing:
-            serious = component == self.form  # not a parser: a demuxer tells what it jumped over
-        else:
-            # A decoder that fails on the last packets would hide that behind frames it still has.
-            serious = rest or self.codec.name in _UNMARKED or bool(_BASELESS.search(text))
-        if serious:
-            return text
-        self.harmless += now - count
-        self.last_harmless = f"{component}: {text}"
+    def _heard(self, is_damage: Callable[[str, str], bool]) -> str:
+        """Return the first message that means damage, or "" and note that there were others."""
+        for _, component, text in _HEARD:
+            if is_damage(component, text):
+                return text.strip()
+        self.harmless += len(_HEARD)
+        self.last_harmless = f"{component}: {text.strip()}"
         return ""
 
 

@@ -32,11 +32,6 @@ class Orientation:
         return _NAMES[self.transposed, self.left_right, self.top_bottom]
 
     @property
-    def upright(self) -> bool:
-        """Tell whether the picture is stored as it is shown."""
-        return not (self.transposed or self.left_right or self.top_bottom)
-
-    @property
     def mirrored(self) -> bool:
         """Tell whether the stored picture is a mirror image of the shown one."""
         return (self.transposed + self.left_right + self.top_bottom) % 2 == 1

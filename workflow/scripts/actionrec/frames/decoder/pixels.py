@@ -1,5 +1,6 @@
 """Decoded frames as arrays: which colours a pixel gets, and which way up the picture is."""
 
+from functools import lru_cache
 from typing import Any
 
 import av
@@ -46,11 +47,7 @@ class Pixels:
         Raises `BadVideo` for colours that FFmpeg cannot convert.
         """
         if frame.key_frame or self._stale:
-            self.orientation, self._mapping, self._stale = (
-                orientation_of(frame),
-                _mapped(frame),
-                False,
-            )
+            self._prepare(frame)
         try:
             converted = self._reformatter.reformat(
                 frame,
@@ -63,12 +60,23 @@ class Pixels:
             form = f"{frame.format.name}, colour matrix {frame.colorspace}"
             reason = f"has colours that cannot be converted ({form}): {error.strerror}"
             raise BadVideo(reason) from error
-        image = _view(converted)
-        return image if self.orientation.upright else self.orientation.apply(image)
+        return self.orientation.apply(_view(converted))
+
+    def _prepare(self, frame: VideoFrame) -> None:
+        """Take note of what may change from one key frame to the next."""
+        self.orientation, self._mapping, self._stale = orientation_of(frame), _mapped(frame), False
+        if self._mapping:
+            self._reformatter = _mapper(frame.width, frame.height, frame.format.name)
 
     def restart(self) -> None:
         """Expect frames from another part of the video, which may be another way up."""
         self._stale = True
+
+
+@lru_cache(maxsize=2)
+def _mapper(width: int, height: int, form: str) -> VideoReformatter:
+    """Return what maps HDR frames of one kind: its tables take seconds to make, so videos share."""
+    return VideoReformatter()
 
 
 def _view(frame: VideoFrame) -> np.ndarray:
