@@ -109,11 +109,12 @@ def remux(
     change: Callable[[int, bytes], bytes | None] = lambda index, data: data,
     *,
     shift: float = 0.0,
+    keys: bool = True,
     container: Mapping[str, str] | None = None,
 ) -> Path:
     """Copy a video's packets to another file, each changed, or left out where that gives None.
 
-    `shift` moves all times by so many seconds.
+    `shift` moves all times by so many seconds; without `keys`, no packet is marked as a key packet.
     """
     with (
         av.open(str(source)) as given,
@@ -130,7 +131,7 @@ def remux(
             fresh.time_base, fresh.duration = packet.time_base, packet.duration
             fresh.pts = None if packet.pts is None else packet.pts + offset
             fresh.dts = None if packet.dts is None else packet.dts + offset
-            fresh.is_keyframe, fresh.stream = packet.is_keyframe, copy
+            fresh.is_keyframe, fresh.stream = packet.is_keyframe and keys, copy
             made.mux(fresh)
     return target
 

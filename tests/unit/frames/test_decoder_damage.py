@@ -288,3 +288,12 @@ def test_what_ffmpeg_says_of_whole_frames_is_remarked_on(tmp_path):
     _, remarks = read(remux(whole, tmp_path / name, lambda index, data: change(data)))
     assert len(remarks) == 1
     assert remarks[0].startswith("FFmpeg reports h264: SEI type 5 size 200 truncated at ")
+
+
+def test_a_video_whose_container_marks_no_key_frame_is_read(tmp_path):
+    plain = encode(tmp_path / "a.avi", "msmpeg4", 20, options={"g": "5"})
+    path = remux(plain, tmp_path / "a.mkv", keys=False)
+    with av.open(str(path)) as container:
+        assert not any(packet.is_keyframe for packet in container.demux() if packet.size)
+    assert shown(path) == list(range(20))
+    assert shown(plain) == list(range(20))

@@ -1,8 +1,8 @@
-"""Open a file with FFmpeg, read its packets and decode them: what is reported as damaged is told.
+"""Open a file with FFmpeg, read its packets and decode them, with all that FFmpeg reports.
 
-FFmpeg reports damage in four ways, and all are heeded: an error code, a mark on a packet (cut off,
-out of sequence), a mark on a frame (concealed errors), and for some demuxers and decoders nothing
-but a message.
+FFmpeg reports damage in four ways, and all of them count: an error code, a flag of a packet (cut
+off, out of sequence), a flag of a frame (concealed errors), and for some demuxers and decoders
+nothing but a message.
 """
 
 import os
@@ -37,13 +37,13 @@ _OPTIONS = {
     # 8192 x 8192: a damaged header must not ask for all memory. 8K video has half of it.
     "max_pixels": str(2**26),
 }
-# What these decoders find wrong they report only when told to fail on it. The others mark frames,
-# and would fail on harmless things too: on cut-off comments (H.264), on padding (MPEG-2).
+# These decoders report errors only when they are to fail on them. The others flag frames, and would
+# fail on harmless things too: on cut-off comments (H.264), on padding (MPEG-2).
 _FAIL = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _SILENT = ("mjpeg", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1")
-# Decoders that mark no frame, whatever they report.
-_UNMARKED = ("ffv1", "dvvideo")
-# What other decoders only report: a frame that was made of others that are not there.
+# Decoders that flag no frame, whatever they report.
+_UNFLAGGED = ("ffv1", "dvvideo")
+# What other decoders only report: a frame that was predicted from frames that are not there.
 _BASELESS = re.compile(
     "no keyframe|Could not find ref|[Mm]issing reference|reference picture missing|co located POCs"
     "|constructing the frame RPS"
@@ -52,7 +52,8 @@ _ENDED = "ended prematurely"  # as Matroska's demuxer puts it
 
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # can be entered anywhere by time
 _LISTING = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")  # list every frame in their index
-_STREAMED = ("mpegts", "mpeg")  # made to be cut anywhere, so the last frame may be half a one
+_STREAMED = ("mpegts", "mpeg")  # made to be cut anywhere
+_BLOCKS = 4096  # bytes at their end in which a cut damages packets: two blocks of MPEG's
 
 _CHUNK_HEAD = 8  # bytes before the data of an AVI's packet
 
@@ -63,7 +64,11 @@ _HEARD: list[tuple[int, str, str]] = av.logging.Capture(local=False).__enter__()
 
 
 class Input:
-    """An opened file: its container, its video stream and the decoder of that, on one thread."""
+    """An opened file: its container, its video stream and the decoder of that, on one thread.
+
+    That the source is a file is known only to `__init__`: a camera or an address would come with
+    other options and without a look at its first bytes.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raise `BadVideo` when the file holds no video that can be decoded, or `OSError`."""
@@ -94,7 +99,7 @@ class Input:
         self._numbers: dict[int | None, int] = {
             entry.pos + _CHUNK_HEAD: entry.timestamp for entry in entries
         }
-        # What PyAV would make up for missing stamps is wrong for DivX's packed B-frames.
+        # What PyAV derives where stamps are missing is wrong for DivX's packed B-frames.
         container.flags &= ~Flags.gen_pts.value  # type: ignore[operator]
         for other in container.streams:
             if other.index != self.stream.index:
@@ -106,9 +111,9 @@ class Input:
         return self.form in _INDEXED
 
     @property
-    def streamed(self) -> bool:
-        """Tell whether the format is made to be cut anywhere."""
-        return self.form in _STREAMED
+    def tail(self) -> int | None:
+        """Return the byte from which a format that is made to be cut may be damaged, or None."""
+        return self.container.size - _BLOCKS if self.form in _STREAMED else None
 
     @property
     def rate(self) -> float:
@@ -187,7 +192,7 @@ class Input:
         if not _HEARD:
             return frames, ""
         # A decoder that fails on the last packets would hide it behind the frames it still has.
-        serious = packet is None or self.codec.name in _UNMARKED
+        serious = packet is None or self.codec.name in _UNFLAGGED
         return frames, self._heard(lambda _, text: serious or bool(_BASELESS.search(text)))
 
     def lacks(self) -> str:
@@ -216,10 +221,11 @@ class Input:
 def _choose(container: InputContainer) -> VideoStream:
     """Return the stream that players show: the first that is no cover picture, or the default."""
     aside = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    films = [stream for stream in container.streams.video if not stream.disposition & aside]
-    if not films:
+    streams = [stream for stream in container.streams.video if not stream.disposition & aside]
+    if not streams:
         raise BadVideo("holds no video stream")
-    return next((film for film in films if film.disposition & Disposition.default), films[0])
+    marked = (stream for stream in streams if stream.disposition & Disposition.default)
+    return next(marked, streams[0])
 
 
 def _decoder(container: InputContainer, stream: VideoStream, path: Path) -> VideoCodecContext:

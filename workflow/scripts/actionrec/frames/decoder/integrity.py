@@ -6,27 +6,27 @@ from av.video.frame import VideoFrame
 from actionrec.frames.decoder.clock import Clock
 from actionrec.frames.decoder.faults import BadVideo
 
-# Packets at the end of a streamed format that a cut may have damaged: small ones share a block.
-_TAIL = 25
-
 
 class Integrity:
     """Follow one reading of a stream, packet by packet and frame by frame.
 
     Damage before `needed` seconds is no matter once a key frame has come after it: nothing that
-    follows a key frame needs what was before. A `streamed` format may be cut anywhere: what is
-    damaged at its very end is left out.
+    follows a key frame needs what was before. A format may be made to be cut anywhere: what is
+    damaged at its end, behind which only packets from byte `tail` on come, is left out. Without
+    `keyed`, the first packet is taken for a key packet, marked or not.
     """
 
-    def __init__(self, codec: str, clock: Clock, needed: float, streamed: bool) -> None:
+    def __init__(
+        self, codec: str, clock: Clock, needed: float, tail: int | None, keyed: bool = True
+    ) -> None:
         self.shown = 0
         self.keyless = 0  # packets before the first key packet
         self.cut_off = False
         self._codec, self._clock, self._needed = codec, clock, needed
-        self._streamed = streamed
+        self._tail, self._position = tail, 0
         self._key: Packet | None = None
+        self._keyed = keyed
         self._fault, self._since = "", 0.0  # what is wrong, and from when on
-        self._after = 0  # packets that came after it
 
     def enters(self, packet: Packet | None) -> bool:
         """Tell whether a packet can be decoded: not before a key packet has come.
@@ -36,12 +36,12 @@ class Integrity:
         if packet is None:
             return True
         if self._fault and self._clock.now >= self._needed:
-            self._after += 1
-            if self._after > (_TAIL if self._streamed else 0):
+            self._position = packet.pos or self._position  # of those that share a block, one's
+            if self._tail is None or self._position < self._tail:
                 raise self._damaged()
         if self._key is None:
             self._clock.note_first(packet)
-            if not packet.is_keyframe:
+            if self._keyed and not packet.is_keyframe:
                 self.keyless += 1
                 return False
             self._key = packet
@@ -69,7 +69,7 @@ class Integrity:
 
     def finish(self) -> None:
         """Raise `BadVideo` when damage was noted that no key frame has ended."""
-        if self._fault and not self._streamed:
+        if self._fault and self._tail is None:
             raise self._damaged()
         self.cut_off = bool(self._fault)
 

@@ -28,9 +28,10 @@ class Pixels:
     """Turn frames of one video into (height, width, 3) uint8 arrays in `form`, bgr24 or rgb24.
 
     The values are those of `cv2.VideoCapture` of OpenCV 5.0, which has the same FFmpeg: the matrix
-    (BT.601, BT.709, BT.2020) and the range (limited or full) that a frame states are heeded, BT.601
-    and limited are taken where it states none, more bits are rounded to 8, HDR and wide gamuts are
-    mapped to BT.709. Pixels that are not square are left as they are.
+    (BT.601, BT.709, BT.2020) and the range (limited or full) are those that a frame states, or
+    BT.601 and limited where it states none; more bits are rounded to 8; HDR and wide gamuts are
+    mapped to BT.709. Pixels that are not square are left as they are. An array may share its memory
+    with the decoder: copy it before writing to it.
     """
 
     def __init__(self, form: str) -> None:

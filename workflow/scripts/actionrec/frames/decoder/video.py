@@ -139,15 +139,20 @@ class Video:
         """Yield (time, frame) from some key frame at or before `begin`, else from the first."""
         for shown in self._entries(begin):
             try:
-                # What a key frame needs nothing of comes before it.
+                # Frames that come before a key frame may need what was not decoded.
                 first = next((pair for pair in shown if pair[1].key_frame), None)
             except BadVideo:
-                continue  # it was no key frame after all
+                continue  # the container was wrong about the key packet
             if first and first[0] <= begin:
                 yield from self._smoothed(chain([first], shown))
                 return
-        source = self._renewed()
+        source = self._reopened()
         yield from self._smoothed(self._decoded(source.packets(), source.clock(), begin))
+        if self._integrity and self._integrity.keyless and not self._integrity.shown:
+            # No key packet is marked. A decoder reports when it lacks what a frame needs.
+            source = self._reopened()
+            steps = self._decoded(source.packets(), source.clock(), begin, keyed=False)
+            yield from self._smoothed(steps)
         if lack := source.lacks():
             raise BadVideo(f"breaks off: {lack} ({self.codec})")
         if self._counted and self._integrity:
@@ -162,7 +167,7 @@ class Video:
             target = begin - run_up
             if target <= 0:
                 return
-            source = self._renewed()
+            source = self._reopened()
             if source.indexed:
                 if not source.seek(target):
                     return
@@ -171,27 +176,29 @@ class Video:
                 clock = source.clock()
                 yield self._decoded(_skipped(source, clock, target), clock, begin)
 
-    def _renewed(self) -> Input:
-        """Return the file opened anew, where something was read of it."""
+    def _reopened(self) -> Input:
+        """Return the file, opened again if something was read of it."""
         if not self._fresh:
             self._input.close()
             self._input = Input(self.path)
         self._fresh = False
         return self._input
 
-    def _decoded(self, steps: Iterable[Step], clock: Clock, needed: float) -> Iterator[Shown]:
+    def _decoded(
+        self, steps: Iterable[Step], clock: Clock, needed: float, keyed: bool = True
+    ) -> Iterator[Shown]:
         """Yield (time, frame) of the frames that can be used; those from `needed` on must be."""
         source = self._input
-        integrity = Integrity(self.codec, clock, needed, source.streamed)
+        integrity = Integrity(self.codec, clock, needed, source.tail, keyed)
         self._integrity, self._clock, self.interlaced_frames = integrity, clock, 0
         for packet, wrong in steps:
             if not integrity.enters(packet):
                 continue
             if not integrity.shown:
-                source.harmless = 0  # before a cut's first whole frame, that is as it must be
-            frames, told = source.decode(packet)
-            if wrong or told:
-                integrity.note(wrong or told, packet)
+                source.harmless = 0  # messages about frames that a cut left without their base
+            frames, reported = source.decode(packet)
+            if wrong or reported:
+                integrity.note(wrong or reported, packet)
             for frame in frames:
                 time = integrity.time_of(frame, packet)
                 if time is not None:
