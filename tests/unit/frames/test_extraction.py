@@ -129,6 +129,7 @@ def test_manifest_of_a_class(three):
     assert lines[0].split("\t") == [
         *("video", "file", "frames", "width", "height", "fps"),
         *("bytes", "sha256", "suffix", "format", "status", "reason", "content"),
+        *("codec", "rate_mode", "orientation", "interlaced", "source_width", "source_height"),
     ]
     assert [line.split("\t")[:6] for line in lines[1:]] == [
         ["a", "a.avi", "5", "64", "48", "30.0"],

@@ -27,6 +27,11 @@ class FrameRecord:
     without a dot, and `format` all that their pixels depend on besides the video ("png", "jpg 95",
     "png 320x240"); both are "" for a bad video, which has no frames. `content` is the SHA-256 of
     the decoded frames' sizes and CRC-32: equal videos may be in different files.
+
+    The rest tells what the video is, and "" or 0 what is not known of a bad one: `codec` as FFmpeg
+    names it, `rate_mode` "constant" or "variable", `orientation` how its pictures were turned to be
+    shown as a player does ("rotated by 90° clockwise", "mirrored"; "" for not at all), `interlaced`
+    the number of its frames that hold two moments, and the size that a player shows.
     """
 
     video: str
@@ -42,6 +47,12 @@ class FrameRecord:
     status: str
     reason: str
     content: str = ""
+    codec: str = ""
+    rate_mode: str = ""
+    orientation: str = ""
+    interlaced: int = 0
+    source_width: int = 0
+    source_height: int = 0
 
     def __post_init__(self) -> None:
         require_valid(self.video, self.status, STATUSES)
