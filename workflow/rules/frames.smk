@@ -22,6 +22,7 @@ rule extract_frames:
         size=queries.frame_size(config),
         encoder=lookup("frames/encoder", within=config),
         quality=lookup("frames/quality", within=config),
+        interlaced=lookup("frames/interlaced", within=config),
         tolerate=lookup("frames/tolerate", within=config),
     script:
         "../scripts/extract_frames.py"

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -37,7 +38,7 @@ class Class:
     def list(self):
         write_files_table(self.table, list_videos(self.videos))
 
-    def extract(self, *, tolerate=0, workers=1, **image_format):
+    def extract(self, *, tolerate=0, workers=0, **image_format):
         self.manifest.unlink(missing_ok=True)  # as Snakemake does
         extract_class(
             self.videos,
@@ -295,12 +296,12 @@ def test_bad_videos_are_listed_with_reasons_and_leave_nothing(three, caplog):
     records = three.extract(tolerate=3, workers=2)
     bad = {name: record.reason for name, record in records.items() if record.status == "bad"}
     assert bad["empty"] == "is empty (0 bytes)"
-    assert bad["text"] == "holds no video stream that OpenCV can open"
-    assert bad["cut"].startswith("is truncated")
+    assert bad["text"].startswith("holds no video stream: ")
+    assert bad["cut"].startswith("holds no video stream: it is cut off, 4775 of 9550")
     assert all(records[name].frames == 0 for name in bad)
     assert names(three.frames) == ["a", "b", "c"]
     assert three.leftovers() == []
-    assert "cut.avi is truncated" in caplog.text
+    assert "cut.avi holds no video stream: it is cut off" in caplog.text
 
 
 def test_too_many_bad_videos_are_named_and_good_frames_stay(three):
@@ -311,7 +312,7 @@ def test_too_many_bad_videos_are_named_and_good_frames_stay(three):
         three.extract(tolerate=2)
     message = str(error.value)
     assert "3 of 6 videos are bad; frames.tolerate is 2." in message
-    for line in ("cut.avi is truncated", "empty.avi is empty", "text.avi holds no video stream"):
+    for line in ("cut.avi holds no", "empty.avi is empty", "text.avi holds no video stream"):
         assert line in message
     assert "frames.tolerate to 3" in message
     assert not three.manifest.exists()
@@ -463,16 +464,18 @@ def finished(walk):
     return {record.video for record in read_manifest(done)} if done.exists() else set()
 
 
-def test_killed_worker_is_reported_and_the_next_run_resumes(long, tmp_path):
+def test_a_killed_worker_costs_its_video_alone_which_is_named(long, tmp_path):
     process = start_script(long, tmp_path)
     wait_for(lambda: finished(long))
     os.kill(workers_of(process)[0], signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert out.count("script runs") == 1
-    assert "InputError: A worker process was killed" in err
-    assert "fewer --cores" in err
+    assert "InputError: 1 of 12 videos are bad" in err
+    assert re.search(r"\d\d\.avi was being read when its process was killed \(SIGKILL\)", err)
+    assert "memory" not in err
     assert not long.manifest.exists()
+    assert len(finished(long)) == 11
     resume(long)
 
 

@@ -13,13 +13,12 @@ import pytest
 import yaml
 
 from actionrec.errors import InputError
-from actionrec.frames.decoding import open_video
 from actionrec.frames.extraction import extract_segments
 from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import Segment, read_segments
 from actionrec.frames.staleness import stale_segments
 from actionrec.sources.table import VideoList, list_table, read_parts
-from helpers import PNG, clone, snakemake, write_video
+from helpers import PNG, clone, decode, snakemake, write_video
 
 CLASSES = ("walk", "run")
 
@@ -235,10 +234,6 @@ def test_names_become_folders_whatever_they_hold(project):
 # Cutting
 
 
-def decode(path):
-    return np.array(list(open_video(path).frames))
-
-
 @pytest.mark.parametrize(
     ("name", "fourcc"),
     [
@@ -252,7 +247,7 @@ def test_cuts_are_exact_in_every_container(tmp_path, name, fourcc):
     whole = decode(video)
     assert len(whole) == 160
     for start, end in ((0, 0.4), (0.2, 1), (3, 4), (4.04, 4.16), (6, math.inf)):
-        part = np.array(list(open_video(video, start, end).frames))
+        part = decode(video, start, end)
         first, last = round(start * 25), min(160, round(end * 25) if end < math.inf else 160)
         assert np.array_equal(part, whole[first:last]), (start, end)
 

@@ -128,7 +128,11 @@ def _difference_hash(frames: Path, key: Key, clip: FrameRecord) -> bytes:
 
     bits = []
     for share in SAMPLED_AT:
-        image = cv2.imread(str(frame_path(frames, key[0], clip, share)), cv2.IMREAD_GRAYSCALE)
+        try:  # not by imread, which crashes on a name that is not UTF-8
+            data = np.fromfile(frame_path(frames, key[0], clip, share), np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+        except OSError:
+            return b""
         if image is None or image.std() < _MIN_CONTRAST:
             return b""
         # One column more than the grid: each bit compares a cell with its right neighbour.

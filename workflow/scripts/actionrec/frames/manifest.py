@@ -16,6 +16,7 @@ from actionrec.utils.tables import read_records, write_records
 from actionrec.utils.text import count
 
 STATUSES = ("ok", "warn", "bad")
+WOVEN = " woven"
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class FrameRecord:
     `video` is the name of its folder, `file`, `bytes` and `sha256` are the video file's ("" when it
     cannot be read; of a segment the file and the part of it). `suffix` is that of the image files,
     without a dot, and `format` all that their pixels depend on besides the video ("png", "jpg 95",
-    "png 320x240"); both are "" for a bad video, which has no frames. `content` is the SHA-256 of
-    the decoded frames' sizes and CRC-32: equal videos may be in different files.
+    "png 320x240", "png woven" of an interlaced one whose fields are left as they are); both are ""
+    for a bad video, which has no frames. `content` is the SHA-256 of the decoded frames' sizes and
+    CRC-32: equal videos may be in different files.
 
     The rest tells what the video is, and "" or 0 what is not known of a bad one: `codec` as FFmpeg
     names it, `rate_mode` "constant" or "variable", `orientation` how its pictures were turned to be
@@ -61,6 +63,11 @@ class FrameRecord:
     def usable(self) -> bool:
         """Tell whether the video has frames."""
         return self.status != "bad"
+
+    @property
+    def woven(self) -> bool:
+        """Tell whether its frames hold the lines of two moments each, as interlaced videos do."""
+        return self.format.endswith(WOVEN)
 
     @property
     def display_name(self) -> str:

@@ -1,6 +1,6 @@
 """The videos of a class: which files they are, and the names that their frames go by.
 
-The Snakefile imports this module, so it loads nothing heavy; `decoding` reads what is in a video.
+The Snakefile imports this module, so it loads nothing heavy; `decoder` reads what is in a video.
 """
 
 import logging

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from actionrec.frames.decoder.clock import Clock
 from actionrec.frames.decoder.faults import BadVideo, convert_command, look_into
+from actionrec.utils.text import count
 
 # Demuxers of files that hold their own pictures. Not among them: playlists (hls, dash, concat, sdp,
 # imf), which name other files and addresses, devices, and single images.
@@ -202,7 +203,7 @@ class Input:
         listed = sum(1 for entry in self.stream.index_entries if entry.size)
         if self.packets_read >= listed:
             return ""
-        return f"{self.packets_read} of the {listed} frames in its index are there"
+        return f"{self.packets_read} of the {count(listed, 'frame')} in its index are there"
 
     def close(self) -> None:
         """Close the file."""

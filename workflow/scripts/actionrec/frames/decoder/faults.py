@@ -23,17 +23,22 @@ class BadVideo(Exception):
 
 
 def look_into(path: Path) -> str:
-    """Return what else than a video the file is, by its first bytes, or "".
+    """Return why a file may hold no video, by its first bytes and its size, or "".
 
+    That is for the message about a file that could not be opened, and no reason to refuse one.
     Raises `BadVideo` when the file is empty or none, such as a pipe, `OSError` when it cannot be
     read.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    size = found.st_size
+    if not stat.S_ISREG(found.st_mode):
         raise BadVideo("is not a file")
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
         raise BadVideo("is empty (0 bytes)")
+    if head[:4] == b"RIFF" and (stated := int.from_bytes(head[4:8], "little") + 8) > size:
+        return f"it is cut off, {size} of {stated} bytes are there"
     if not any(head):
         return f"its first {len(head)} bytes are zero, as a failed copy or download leaves them"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()

@@ -5,6 +5,7 @@ from av.video.frame import VideoFrame
 
 from actionrec.frames.decoder.clock import Clock
 from actionrec.frames.decoder.faults import BadVideo
+from actionrec.utils.text import count
 
 
 class Integrity:
@@ -77,7 +78,8 @@ class Integrity:
         """Return what was left out."""
         found = []
         if self.keyless:
-            found.append(f"{self.keyless} frames before its first key frame are left out")
+            lost = count(self.keyless, "frame is", "frames are")
+            found.append(f"{lost} left out before its first key frame")
         if self.cut_off:
             found.append("its end is cut off, and what is damaged of it left out")
         return found
@@ -93,4 +95,6 @@ class Integrity:
 
     def _damaged(self) -> BadVideo:
         at = f", at {self._since:.2f} s" if self.shown else ""
-        return BadVideo(f"is damaged after {self.shown} frames{at} ({self._codec}): {self._fault}")
+        return BadVideo(
+            f"is damaged after {count(self.shown, 'frame')}{at} ({self._codec}): {self._fault}"
+        )

@@ -45,7 +45,8 @@ class Video:
     The header says `codec`, `pixel_format`, `container`, `rate` (frames a second, 0 if unknown),
     `duration` (seconds, 0 if unknown) and `header_frames` (0 if unknown), which are hints. What
     only frames tell is known of those read: `orientation`, `interlaced_frames`, `variable_rate`,
-    and after the last one `end`, the second until which it is shown.
+    the largest `width` and `height` as shown, and after the last one `end`, the second until which
+    it is shown.
     """
 
     def __init__(self, path: Path, interlaced: Interlaced, pixels: PixelForm) -> None:
@@ -64,6 +65,7 @@ class Video:
         self.header_frames = stream.frames or round(self.duration * self._input.rate)
         self.header_interlaced = codec.field_order > 1  # top or bottom field first
         self.interlaced_frames = 0
+        self.width, self.height = 0, 0
         self.end: float | None = None
         self._hidden = 0  # frames that were counted and not shown
         self._integrity: Integrity | None = None
@@ -112,7 +114,10 @@ class Video:
                 return
             if time >= first:
                 count += 1
-                yield Frame(time, self._pixels.of(frame))
+                image = self._pixels.of(frame)
+                self.height = max(self.height, image.shape[0])
+                self.width = max(self.width, image.shape[1])
+                yield Frame(time, image)
         if not count:
             raise BadVideo(self._nothing(start, end))
 
@@ -190,7 +195,8 @@ class Video:
         """Yield (time, frame) of the frames that can be used; those from `needed` on must be."""
         source = self._input
         integrity = Integrity(self.codec, clock, needed, source.tail, keyed)
-        self._integrity, self._clock, self.interlaced_frames = integrity, clock, 0
+        self._integrity, self._clock = integrity, clock
+        self.interlaced_frames, self.end = 0, None
         for packet, wrong in steps:
             if not integrity.enters(packet):
                 continue
