@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import av.filter
 import numpy as np
 
 SQUARE = 8  # pixels: survives every codec
@@ -93,6 +94,50 @@ def encode(
         if track:
             _add_silence(output, track, sound)
     return path
+
+
+def moments(count, width=96, height=64):
+    """Yield frames whose even lines are of one moment and whose odd ones of the next."""
+    for index in range(count):
+        frame = smooth(2 * index, width, height)
+        frame[1::2] = smooth(2 * index + 1, width, height)[1::2]
+        yield frame
+
+
+def smooth(moment, width=96, height=64):
+    """Return a picture of upright stripes that move by two pixels a moment."""
+    x = np.arange(width) - 2 * moment
+    line = np.stack([128 + 100 * np.sin(x / 5), np.full(width, 90), np.full(width, 160)], axis=-1)
+    return np.broadcast_to(line, (height, width, 3)).astype(np.uint8).copy()
+
+
+class FieldMarker:
+    """Mark frames as interlaced, the top line first."""
+
+    def __init__(self, rate=25):
+        self.graph = None
+        self.unit, self.count = 1 / Fraction(rate), 0
+
+    def __call__(self, frame):
+        if self.graph is None:
+            self.graph = av.filter.Graph()
+            source = self.graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=1
+            )
+            sink = self.graph.add("buffersink")
+            self.graph.link_nodes(source, self.graph.add("setfield", mode="tff"), sink).configure()
+        self.graph.push(frame)
+        made = self.graph.pull()
+        made.pts, made.time_base = self.count, self.unit
+        self.count += 1
+        return made
+
+
+def encode_interlaced(path: Path, codec: str, count: int = 12, **settings: Any) -> Path:
+    """Write a video of `moments`, marked as interlaced; `settings` are those of `encode`."""
+    settings = {"width": 96, "height": 64, "rate": 25, **settings}
+    frames = moments(count, settings["width"], settings["height"])
+    return encode(path, codec, frames, convert=FieldMarker(settings["rate"]), **settings)
 
 
 def _add_silence(output: Any, track: Any, seconds: float) -> None:

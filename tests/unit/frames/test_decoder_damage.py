@@ -76,7 +76,7 @@ CUT_OFF = [
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_a_file_that_is_cut_off_is_refused(tmp_path, name, codec, settings, share):
     path = cut(long(tmp_path / name, codec, **settings), share)
-    with pytest.raises(BadVideo, match=r"is damaged after \d+ frames|breaks off: "):
+    with pytest.raises(BadVideo, match=r"is damaged after \d+ frames?|breaks off: "):
         read(path)
 
 
@@ -138,7 +138,7 @@ def test_a_hole_is_noticed(tmp_path, name, codec, settings, size):
     if codec.startswith("libvpx") and size == 700:
         pytest.skip("VP8 and VP9 decode whatever is inside a packet")
     path = zeroed(long(tmp_path / name, codec, **settings), 0.5, size)
-    with pytest.raises(BadVideo, match=r"is damaged after \d+ frames.* \(\w+\): \S|breaks off"):
+    with pytest.raises(BadVideo, match=r"is damaged after \d+ frames?.* \(\w+\): \S|breaks off"):
         read(path)
 
 
@@ -249,7 +249,7 @@ def test_a_recording_that_starts_between_key_frames(tmp_path, codec, suffix):
     assert numbers == list(range(numbers[0], 60))
     assert 10 <= numbers[0] <= 15
     early = {"libx264": 7, "mpeg2video": 5}[codec]
-    assert remarks == [f"{early} frames before its first key frame are left out"]
+    assert remarks == [f"{early} frames are left out before its first key frame"]
 
 
 def test_a_video_of_no_frame(tmp_path):

@@ -2,14 +2,12 @@
 
 from fractions import Fraction
 
-import av.filter
 import numpy as np
 import pytest
 
 from actionrec.frames.decoder.video import open_video
-from helpers.videos import draw, encode
+from helpers.videos import FieldMarker, draw, encode, encode_interlaced, moments, smooth
 
-WIDTH, HEIGHT = 96, 64
 NTSC = Fraction(30000, 1001)
 KINDS = {
     "mpeg2.mpg": ("mpeg2video", {"options": {"flags": "+ildct+ilme", "b": "4M"}}),
@@ -23,48 +21,9 @@ KINDS = {
 }
 
 
-def moments(count, width=WIDTH, height=HEIGHT):
-    """Yield frames whose even lines are of one moment and whose odd ones of the next."""
-    for index in range(count):
-        frame = smooth(2 * index, width, height)
-        frame[1::2] = smooth(2 * index + 1, width, height)[1::2]
-        yield frame
-
-
-def smooth(moment, width=WIDTH, height=HEIGHT):
-    """Return a picture of upright stripes that move by two pixels a moment."""
-    x = np.arange(width) - 2 * moment
-    line = np.stack([128 + 100 * np.sin(x / 5), np.full(width, 90), np.full(width, 160)], axis=-1)
-    return np.broadcast_to(line, (height, width, 3)).astype(np.uint8).copy()
-
-
-class Marker:
-    """Mark frames as interlaced, the top line first."""
-
-    def __init__(self, rate=25):
-        self.graph = None
-        self.unit, self.count = 1 / Fraction(rate), 0
-
-    def __call__(self, frame):
-        if self.graph is None:
-            self.graph = av.filter.Graph()
-            source = self.graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=1
-            )
-            sink = self.graph.add("buffersink")
-            self.graph.link_nodes(source, self.graph.add("setfield", mode="tff"), sink).configure()
-        self.graph.push(frame)
-        made = self.graph.pull()
-        made.pts, made.time_base = self.count, self.unit
-        self.count += 1
-        return made
-
-
 def interlaced(path, kind, count=12):
     codec, settings = KINDS[kind]
-    settings = {"width": WIDTH, "height": HEIGHT, **settings}
-    frames = moments(count, settings["width"], settings["height"])
-    return encode(path / kind, codec, frames, convert=Marker(settings.get("rate", 25)), **settings)
+    return encode_interlaced(path / kind, codec, count, **settings)
 
 
 def read(path, **options):
@@ -100,9 +59,7 @@ def test_woven_frames_are_as_stored(tmp_path, kind):
 
 def test_nothing_of_another_video_comes_through(tmp_path):
     """Memory that was not written would hold the pixels of the video before."""
-    first = encode(
-        tmp_path / "white.mp4", "libx264", [np.full((HEIGHT, WIDTH, 3), 255, np.uint8)] * 9
-    )
+    first = encode(tmp_path / "white.mp4", "libx264", [np.full((64, 96, 3), 255, np.uint8)] * 9)
     path = interlaced(tmp_path, "h264.mp4")
     before, _ = read(path)
     read(first)
@@ -159,7 +116,7 @@ def test_a_size_may_change_among_interlaced_frames(tmp_path):
         tmp_path / "large.mpg",
         codec,
         moments(6, 112, 80),
-        convert=Marker(),
+        convert=FieldMarker(),
         width=112,
         height=80,
         **settings,
