@@ -1,5 +1,6 @@
 """Frames are bit for bit OpenCV's; files of any name open, and nothing but the file is read."""
 
+import gc
 import hashlib
 import os
 import platform
@@ -381,3 +382,16 @@ def test_a_header_cannot_ask_for_all_memory(tmp_path):
 def test_remuxing_keeps_the_frames(tmp_path):
     path = encode(tmp_path / "a.mp4", "libx264", 10)
     assert same(images(remux(path, tmp_path / "b.mkv")), images(path))
+
+
+def test_no_picture_outlives_its_use(tmp_path):
+    """A cycle of references would keep pictures until Python collects them, hundreds later."""
+    path = encode(tmp_path / "a.avi", "mjpeg", 20)
+    images(path)
+    gc.collect()
+    gc.disable()
+    try:
+        images(path)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

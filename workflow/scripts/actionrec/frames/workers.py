@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+from actionrec.utils import malloc
 from actionrec.utils.memory import memory_kills
 
 # Imported once, by the server process that workers are forked from, and not by each worker.
@@ -132,6 +133,7 @@ def _work(function: Callable[[Any], Any], connection: Connection) -> None:
     """Answer one item after the other, until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     _end_with_parent()
+    malloc.keep_freed()
     while True:
         try:
             item = connection.recv()

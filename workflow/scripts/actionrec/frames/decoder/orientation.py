@@ -1,9 +1,11 @@
 """Which way up a frame is shown: the display matrix that cameras write beside the picture."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 
 _NAMES = {
@@ -17,6 +19,7 @@ _NAMES = {
     (True, True, True): "mirrored, rotated by 90° clockwise",
 }
 
+_side_data: Any = SideDataContainer  # its stub lacks the argument
 _FLIPS = {(True, False): 1, (False, True): 0, (True, True): -1}  # OpenCV's codes
 
 
@@ -52,12 +55,14 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     taken for the nearest of them.
     """
     try:
-        data = frame.side_data.get("DISPLAYMATRIX")
+        # Not frame.side_data: these two keep each other, and with them the picture, until Python's
+        # garbage collector runs, by then for hundreds of frames.
+        data = _side_data(frame).get("DISPLAYMATRIX")
     except ValueError:  # a kind of side data that PyAV does not know, next to which it reads none
         return _turned(frame.rotation)
     if data is None:
         return Orientation()
-    a, b, _, c, d, *_ = memoryview(bytes(data)).cast("i")  # type: ignore[call-overload]
+    a, b, _, c, d, *_ = memoryview(bytes(data)).cast("i")
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)
