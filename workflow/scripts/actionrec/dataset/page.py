@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actionrec.dataset.leakage import SAMPLED_AT, frame_path
 from actionrec.frames.manifest import FrameRecord, read_manifest
-from actionrec.utils.pages import jpeg_url, svg_url
+from actionrec.utils.pages import jpeg_url, plain, svg_url
 from actionrec.utils.pages import write_page as write_html
 from actionrec.utils.text import count
 
@@ -139,7 +139,8 @@ def plot_counts(dataset: Mapping[str, Any]) -> str:
     for part in ("train", "val", "test") if split else ("videos",):
         table = split or dataset["classes"]
         widths = [table[cls][part] for cls in classes]
-        bars = axes.barh(classes, widths, left=totals, color=COLOURS[part], label=part, height=0.7)
+        names = list(map(plain, classes))
+        bars = axes.barh(names, widths, left=totals, color=COLOURS[part], label=part, height=0.7)
         totals = [a + b for a, b in zip(totals, widths, strict=True)]
     axes.bar_label(bars, labels=[str(n) for n in totals], padding=3, fontsize=9)
     axes.invert_yaxis()  # label 0 on top
