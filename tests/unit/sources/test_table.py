@@ -184,7 +184,7 @@ def test_a_class_without_a_row(project):
 @pytest.mark.parametrize("text", ["", "file,label\na.avi,walk\n", "a.avi 0\nc.avi 1\n"])
 def test_a_header_that_says_nothing(project, text):
     said = project.refusal(text)
-    assert "path,label[,split,start,end]" in said
+    assert "path,label[,split,group,start,end]" in said
     assert "dataset.labels" in said
 
 

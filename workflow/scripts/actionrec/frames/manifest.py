@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from actionrec.errors import some
+from actionrec.frames.videos import folder_name
 from actionrec.utils.files import sha256
 from actionrec.utils.tables import read_records, write_records
 from actionrec.utils.text import count
@@ -72,7 +73,7 @@ class FrameRecord:
     @property
     def display_name(self) -> str:
         """Return the file's name, or the segment's own where it is one of several of a file."""
-        return self.file if Path(self.file).stem == self.video else self.video
+        return self.file if folder_name(Path(self.file).stem) == self.video else self.video
 
 
 def suffix_of(format: str) -> str:
