@@ -18,7 +18,7 @@ rule summarise_dataset:
         classes=CLASSES,
         frames=f"{RESOURCES}/frames",
         draw=SPLITS,
-        source_video=config["dataset"].get("source_video"),
+        source_video=as_written(config["dataset"]["source_video"]),
     script:
         "../scripts/summarise_dataset.py"
 

@@ -23,7 +23,6 @@ rule extract_frames:
         encoder=lookup("frames/encoder", within=config),
         quality=lookup("frames/quality", within=config),
         interlaced=lookup("frames/interlaced", within=config),
-        tolerate=lookup("frames/tolerate", within=config),
     script:
         "../scripts/extract_frames.py"
 

@@ -16,6 +16,5 @@ with rule_script(snakemake):
         Path(snakemake.output[0]),
         image_format=ImageFormat(params.fmt, params.encoder, params.quality, params.size),
         interlaced=params.interlaced,
-        tolerate=params.tolerate,
         workers=snakemake.threads,
     )

@@ -95,7 +95,7 @@ class Dataset:
             write_files_table(table, list_videos(videos))
             self.manifests[cls] = self.root / f"{cls}.tsv"
             folders = videos, table, self.root / "frames" / cls, self.manifests[cls]
-            extract_class(*folders, image_format=PNG, tolerate=1)
+            extract_class(*folders, image_format=PNG)
 
     def summarise(self, settings=SETTINGS, numbers=(1, 2), given=None):
         files, output = ClassFiles(self.manifests, given=given or {}), self.root / "dataset.json"

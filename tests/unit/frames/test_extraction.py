@@ -38,7 +38,7 @@ class Class:
     def list(self):
         write_files_table(self.table, list_videos(self.videos))
 
-    def extract(self, *, tolerate=0, workers=0, **image_format):
+    def extract(self, *, workers=0, **image_format):
         self.manifest.unlink(missing_ok=True)  # as Snakemake does
         extract_class(
             self.videos,
@@ -46,7 +46,6 @@ class Class:
             self.frames,
             self.manifest,
             image_format=replace(PNG, **image_format),
-            tolerate=tolerate,
             workers=workers,
         )
         return {record.video: record for record in read_manifest(self.manifest)}
@@ -294,7 +293,7 @@ def make_bad(folder):
 def test_bad_videos_are_listed_with_reasons_and_leave_nothing(three, caplog):
     make_bad(three.videos)
     three.list()
-    records = three.extract(tolerate=3, workers=2)
+    records = three.extract(workers=2)
     bad = {name: record.reason for name, record in records.items() if record.status == "bad"}
     assert bad["empty"] == "is empty (0 bytes)"
     assert bad["text"].startswith("holds no video stream: ")
@@ -305,37 +304,21 @@ def test_bad_videos_are_listed_with_reasons_and_leave_nothing(three, caplog):
     assert "cut.avi holds no video stream: it is cut off" in caplog.text
 
 
-def test_too_many_bad_videos_are_named_and_good_frames_stay(three):
-    before = three.tree()
-    make_bad(three.videos)
-    three.list()
-    with pytest.raises(InputError) as error:
-        three.extract(tolerate=2)
-    message = str(error.value)
-    assert "3 of 6 videos are bad; frames.tolerate is 2." in message
-    for line in ("cut.avi holds no", "empty.avi is empty", "text.avi holds no video stream"):
-        assert line in message
-    assert "frames.tolerate to 3" in message
-    assert not three.manifest.exists()
-    assert three.tree() == before
-
-
 def test_video_that_turned_bad_loses_its_frames(three):
     (three.videos / "a.avi").write_text("overwritten")
     three.list()
-    assert three.extract(tolerate=1)["a"].status == "bad"
+    assert three.extract()["a"].status == "bad"
     assert names(three.frames) == ["b", "c"]
     write_video(three.videos / "a.avi", frames=5)
     three.list()
     assert three.extract()["a"].frames == 5
 
 
-def test_class_without_a_usable_video(walk):
+def test_class_without_a_usable_video_is_listed_too(walk):
     make_bad(walk.videos)
     walk.list()
-    with pytest.raises(InputError, match="no usable video"):
-        walk.extract(tolerate=99)
-    assert not walk.manifest.exists()
+    assert {record.status for record in walk.extract().values()} == {"bad"}
+    assert names(walk.frames) == []
 
 
 def test_missing_videos_are_named_with_the_command(three):

@@ -78,7 +78,8 @@ class ClassFiles:
 def make_split(output: Path | str, files: ClassFiles, settings: SplitSettings, number: int) -> None:
     """Write the table of split `number`.
 
-    Raises `InputError` that lists every mismatch between files and videos, by class and name.
+    Raises `InputError` that lists every mismatch between files and videos, by class and name. Bad
+    videos are left out: whether they are too many is for `bad_videos` to say.
     """
     rows = decide(files, settings, number)
     for group in leakage.between_parts(rows):

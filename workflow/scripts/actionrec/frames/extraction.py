@@ -58,16 +58,16 @@ def extract_class(
     *,
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
-    tolerate: int = 0,
     workers: int = 0,
 ) -> None:
     """Write each video's frames to `<frames>/<video>/rgb/000001.png...`, then the manifest.
 
     PNG frames are equal to what is decoded or, with a size, to what TAO's reader makes of that. A
-    video whose process dies is a bad one, and the others go on. Frames of unchanged videos are
-    kept, those of videos that are gone are removed. Raises `InputError`, and writes no manifest,
-    when videos of `table` are missing, more than `tolerate` of all are bad or none is good, or the
-    disk is full; what was finished is kept for the next run.
+    video whose process dies is a bad one, and the others go on. Bad ones are listed with the
+    reason; how many are too many is decided where videos are divided. Frames of unchanged videos
+    are kept, those of videos that are gone are removed. Raises `InputError`, and writes no manifest,
+    when videos of `table` are missing or the disk is full; what was finished is kept for the next
+    run.
 
     `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
     """
@@ -75,7 +75,7 @@ def extract_class(
     names = video_names(path.name for path in paths)
     sources = {names[path.name]: FrameSource(path, path.name) for path in paths}
     records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
-    _write_manifest(manifest, records, videos, tolerate)
+    _write_manifest(manifest, records, videos)
 
 
 def extract_segments(
@@ -86,7 +86,6 @@ def extract_segments(
     *,
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
-    tolerate: int = 0,
     workers: int = 0,
 ) -> None:
     """Write the frames of each segment in `table`, cut as it says and cropped as `crops` says.
@@ -95,7 +94,7 @@ def extract_segments(
     """
     sources = read_frame_sources(table, crops)
     records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
-    _write_manifest(manifest, records, table, tolerate)
+    _write_manifest(manifest, records, table)
 
 
 def _extract(
@@ -135,31 +134,11 @@ def _keep_only(videos: Collection[str], frames: Path) -> None:
             remove(path)
 
 
-def _write_manifest(
-    manifest: Path, records: Sequence[FrameRecord], where: Path, tolerate: int
-) -> None:
-    """Write the manifest; raise `InputError` if too many of the videos at `where` are bad."""
-    bad = sorted(
-        f"{record.display_name} {record.reason}" for record in records if not record.usable
-    )
-    videos = count(len(records), "video is", "videos are")
-    if len(bad) > tolerate:
-        raise InputError(
-            f"{len(bad)} of {videos} bad; frames.tolerate is {tolerate}.",
-            where=where,
-            found=in_lines(bad, limit=len(bad)),
-            fix="replace them, remove them from a folder of your own, or set frames.tolerate "
-            f"to {len(bad)} in the config",
-        )
-    if len(bad) == len(records):
-        raise InputError(
-            "A class has no usable video.",
-            where=where,
-            found=in_lines(bad),
-            fix="replace them, or take the class out of dataset.classes",
-        )
-    for line in bad:
-        log.warning("Bad video in %s: %s", where, line)
+def _write_manifest(manifest: Path, records: Sequence[FrameRecord], where: Path) -> None:
+    """Write the manifest, and name the bad ones of the videos at `where`."""
+    for record in records:
+        if not record.usable:
+            log.warning("Bad video in %s: %s %s", where, record.display_name, record.reason)
     write_manifest(manifest, records)
     frames = count(sum(record.frames for record in records), "frame")
     log.info("%s: %s of %s", manifest.stem, frames, count(len(records), "video"))

@@ -34,4 +34,7 @@ class FramesConfig(Section):
     either way: [interlaced videos](../docs/videos.md#interlaced-videos).
     """
     tolerate: Annotated[int, Field(ge=0)] = 0
-    """Damaged videos of a class that are left out, with the reason; more of them stop the run."""
+    """Damaged videos of a class that are left out, with the reason; more of them stop the run.
+
+    All of them are shown on the dataset's page first, which stops for none: `snakemake dataset`.
+    """
