@@ -26,6 +26,7 @@ rule make_split:
         flows=ask(paths.flow_tables, "exp"),
         official=ask(paths.split_files, "exp", "k"),
         given=ask(paths.part_tables, "exp"),
+        groups=paths.group_tables(config),
     output:
         "<run>/split.tsv",
     log:

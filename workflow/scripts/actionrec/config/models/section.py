@@ -81,7 +81,7 @@ def one_of_forms(forms: str) -> WrapValidator:
             return members(value)
         except ValidationError as error:
             if hidden := next((e for e in error.errors() if e["type"] == "unshown"), None):
-                raise PydanticCustomError("unshown", hidden["msg"]) from None  # type: ignore[arg-type]
+                raise PydanticCustomError("unshown", hidden["msg"]) from None
             raise PydanticCustomError("form", "form", {"forms": forms}) from None
 
     return WrapValidator(validate)
