@@ -231,7 +231,7 @@ def test_a_clean_dataset_says_so(tmp_path):
     dataset.extract("one", "two")
     assert dataset.summarise()["look_alikes"] == []
     page = dataset.page()
-    assert "nothing on two sides of a split, in what was compared" in page
+    assert "nothing in two parts of a split, in what was compared" in page
     assert "The decoded frames of 8 videos, for equal ones" in page
     assert "of 8 videos, as they are and mirrored" in page
     assert 'class="bad"' not in page
@@ -272,8 +272,8 @@ def test_mirrored_copies_on_two_sides_are_found_and_one_place_too(tmp_path):
     assert leaks["mirrored"] == [["one/0 (train)", "one/0_flipped (test)"]]
     assert leaks["same place"] == [["one/1 (train)", "two/other (test)"]]
     page = dataset.page()
-    assert "Split 1: a video and its mirror image on two sides: 1" in page
-    assert "Split 1: one camera or place on two sides: 1" in page
+    assert "Split 1: a video and its mirror image in two parts: 1" in page
+    assert "Split 1: one camera or place in two parts: 1" in page
 
 
 def test_a_picture_that_is_its_own_mirror_image_is_no_mirrored_copy(tmp_path):

@@ -89,7 +89,7 @@ def _of_split(number: str, split: Mapping[str, Any]) -> Iterator[Finding]:
         return
     for kind, groups in split["leaks"].items():
         what, level, why = _LEAKS[kind]
-        title = f"Split {number}: {what} on two sides"
+        title = f"Split {number}: {what} in two parts"
         yield Finding(title, level, why, _joined(groups))  # type: ignore[arg-type]
 
 
@@ -101,8 +101,8 @@ def _of_sources(sources: Mapping[str, Any]) -> Iterator[Finding]:
         "No rule for source videos",
         "note",
         "Every video counts as its own source, as no rule for source_video is set and the names "
-        "are not HMDB51's or UCF101's. Videos of one recording, person or place may then be on two "
-        "sides of a drawn split.",
+        "are not HMDB51's or UCF101's. Videos of one recording, person or place may then be in two "
+        "parts of a drawn split.",
         [
             "Where names tell it, set dataset.source_video, such as '^(.+)_part[0-9]+$'.",
             "Persons and places: a list with a column group (dataset.source: table).",

