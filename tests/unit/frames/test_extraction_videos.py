@@ -64,7 +64,7 @@ def test_facts_of_a_video(walk):
             *(record.status, record.codec, record.rate_mode, record.orientation),
             *(record.interlaced, record.source_width, record.source_height),
         )
-        for name, record in walk.extract(tolerate=1).items()
+        for name, record in walk.extract().items()
     }
     assert found == {
         "plain": ("ok", "h264", "constant", "", 0, 96, 64),
@@ -158,7 +158,7 @@ def test_a_video_that_crashes_its_process_is_a_bad_one(three, crash):
         three.extract(workers=2)
     assert "memory" not in str(error.value)
     kept = three.inodes("c")
-    records = three.extract(workers=2, tolerate=1)
+    records = three.extract(workers=2)
     assert {name: record.status for name, record in records.items()} == {
         **{"a": "ok", "b": "bad", "c": "ok"}
     }

@@ -65,9 +65,9 @@ def extract_class(
     PNG frames are equal to what is decoded or, with a size, to what TAO's reader makes of that. A
     video whose process dies is a bad one, and the others go on. Bad ones are listed with the
     reason; how many are too many is decided where videos are divided. Frames of unchanged videos
-    are kept, those of videos that are gone are removed. Raises `InputError`, and writes no manifest,
-    when videos of `table` are missing or the disk is full; what was finished is kept for the next
-    run.
+    are kept, those of videos that are gone are removed. Raises `InputError`, and writes no
+    manifest, when videos of `table` are missing or the disk is full; what was finished is kept for
+    the next run.
 
     `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
     """
