@@ -56,15 +56,17 @@ def test_an_error_is_told_once_and_its_log_is_named(project, options):
 @pytest.mark.slow
 def test_the_page_comes_before_a_split_is_refused_for_bad_videos(project):
     pointer = "version https://git-lfs.github.com/spec/v1\n"
-    (project / "videos/wave/it's <bad> {1}\x1b.avi").write_text(pointer)
+    name = b"it's <caf\xe9> {1}\x1b.avi".decode("utf-8", "surrogateescape")
+    (project / "videos/wave" / name).write_text(pointer)
     split = "results/mine/experiments/rgb/split1/split.tsv"
     said = snakemake(project, "--cores", "2", split, check=False)
     assert "1 of 4 videos of class wave; frames.tolerate is 0." in said
-    assert r"videos/wave/it's <bad> {1}\x1b.avi" in said
+    assert r"videos/wave/it's <caf\xe9> {1}\x1b.avi" in said
+    assert "a Git LFS pointer, not the video: git lfs pull" in said
     assert "set frames.tolerate to 1" in said
     assert "Logging error" not in said
     page = (project / "results/mine/dataset.html").read_text()
-    assert r"<li>videos/wave/it&#39;s &lt;bad&gt; {1}\x1b.avi " in page
+    assert r"<li>videos/wave/it&#39;s &lt;caf\xe9&gt; {1}\x1b.avi " in page
     assert "No split is made while a class has more of them than frames.tolerate, 0" in page
 
     edit(project / "config/config.yaml", lambda c: c.update(frames={"tolerate": 1}))
