@@ -35,7 +35,7 @@ import yaml  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # noqa: E402
 
-from actionrec.native import batch_size, malloc, networks  # noqa: E402
+from actionrec.native import batch_size, networks  # noqa: E402
 from actionrec.native.data import transforms  # noqa: E402
 from actionrec.native.data.datasets import (  # noqa: E402
     ClipSelection,
@@ -46,6 +46,7 @@ from actionrec.native.data.frame_memory import FrameMemory  # noqa: E402
 from actionrec.native.data.videos import Video, list_labelled_videos  # noqa: E402
 from actionrec.native.export import example_inputs, write_onnx  # noqa: E402
 from actionrec.native.predictor import score_videos  # noqa: E402
+from actionrec.utils import malloc  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

@@ -1,5 +1,6 @@
 """What several test modules share: videos made on the fly, processes, clones of the workflow."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 import yaml
 
+from actionrec.frames.decoder.video import open_video
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.flow import FlowSettings
 
@@ -47,6 +49,12 @@ def write_video(
         writer.write(draw_frame(index, width, height))
     writer.release()
     return path
+
+
+def decode(path: Path, start: float = 0.0, end: float = math.inf) -> np.ndarray:
+    """Return the frames of a video as the package decodes them."""
+    with open_video(path) as video:
+        return np.array([frame.image for frame in video.frames(start, end)])
 
 
 def clone(target: Path) -> Path:

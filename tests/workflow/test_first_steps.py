@@ -42,14 +42,45 @@ def test_a_run_ends_with_the_page_to_open(project):
 
 @pytest.mark.parametrize("options", [(), ("--show-failed-logs",), ("-q", "rules")])
 def test_an_error_is_told_once_and_its_log_is_named(project, options):
-    (project / "videos/wave/bad.avi").write_text("no video")
-    table = "results/mine/tables/frames/wave.tsv"
+    for video in (project / "videos/wave").iterdir():
+        video.unlink()
+    table = "results/mine/tables/videos/wave.tsv"
     said = snakemake(project, "--cores", "1", table, *options, check=False)
-    assert said.count("1 of 4 videos are bad") == 1
-    assert said.count("set frames.tolerate to 1") == 1
-    log = "logs/mine/extract_frames/wave.log"
+    assert said.count("The class 'wave' has no videos") == 1
+    assert said.count("put videos there") == 1
+    log = "logs/mine/link_class/wave.log"
     assert f"What went wrong is in {log}" in said
-    assert "1 of 4 videos are bad" in (project / log).read_text()
+    assert "The class 'wave' has no videos" in (project / log).read_text()
+
+
+@pytest.mark.slow
+def test_the_page_comes_before_a_split_is_refused_for_bad_videos(project):
+    pointer = "version https://git-lfs.github.com/spec/v1\n"
+    name = b"it's <caf\xe9> {1}\x1b.avi".decode("utf-8", "surrogateescape")
+    (project / "videos/wave" / name).write_text(pointer)
+    split = "results/mine/experiments/rgb/split1/split.tsv"
+    said = snakemake(project, "--cores", "2", split, check=False)
+    assert "1 of 4 videos of class wave; frames.tolerate is 0." in said
+    assert r"videos/wave/it's <caf\xe9> {1}\x1b.avi" in said
+    assert "a Git LFS pointer, not the video: git lfs pull" in said
+    assert "set frames.tolerate to 1" in said
+    assert "Logging error" not in said
+    page = (project / "results/mine/dataset.html").read_text()
+    assert r"<li>videos/wave/it&#39;s &lt;caf\xe9&gt; {1}\x1b.avi " in page
+    assert "No split is made while a class has more of them than frames.tolerate, 0" in page
+
+    edit(project / "config/config.yaml", lambda c: c.update(frames={"tolerate": 1}))
+    snakemake(project, "--cores", "2", split)
+    table = (project / split).read_text()
+    # A new page is no reason to divide the videos again.
+    edit(project / "config/config.yaml", lambda c: c["splits"].update(numbers=[1, 2]))
+    planned = snakemake(project, "-n", split, "results/mine/dataset.html")
+    assert "rule write_dataset_page" in planned
+    assert "rule make_split" not in planned
+    # But what divides them is, also next to a new page.
+    edit(project / "config/config.yaml", lambda c: c["splits"].update(seed=7))
+    assert "rule make_split" in snakemake(project, "-n", split, "results/mine/dataset.html")
+    assert (project / split).read_text() == table
 
 
 MISSING = {

@@ -104,6 +104,19 @@ def data_for(output):
     return get
 
 
+def page_before_split(wildcards):
+    """Return the page of the dataset, which shows bad videos before a split is refused for them.
+
+    The page is only to come first; it is no reason to divide videos again. So the page is what a
+    split waits for while the split is not there, and is taken as it is afterwards.
+    """
+    page, split = "<results>/<dataset>/dataset.html", f"split{wildcards.k}/split.tsv"
+    made = Path(internals.expand(workflow, page)).exists()
+    if made and (EXPERIMENTS / wildcards.exp / split).exists():
+        return before_update(ancient(page))
+    return page
+
+
 @cache
 def remake(output, why):
     """Let the plan at hand remake an output; a dry run shows it, and nothing on disk records it."""
@@ -132,6 +145,26 @@ def frames_of_flow(wildcards):
     return f"<tables>/frames/{wildcards.cls}.tsv"
 
 
+def nameable(question):
+    """Return a question for files of the user's without those that Snakemake cannot name."""
+    return lambda wildcards: list(filter(internals.can_name, question(wildcards)))
+
+
+def contents_of_others(question):
+    """Return a params function: digests of the files that `nameable` leaves out, to see changes."""
+
+    def get(wildcards):
+        others = [file for file in question(wildcards) if not internals.can_name(file)]
+        return user_files.digests(others)
+
+    return get
+
+
+def as_written(value):
+    """Return a params function of a text of the user's: its braces are no wildcards."""
+    return lambda wildcards: value
+
+
 def own_archive(wildcards):
     """Return no file; refuse an archive of the user's that is not there and not yet unpacked."""
     role = ARCHIVE_ROLES[wildcards.archive]
@@ -158,7 +191,30 @@ def weights_source(wildcards):
     exp, k, stream = wildcards.exp, wildcards.k, wildcards.stream
     source, fetched = queries.pretrained(config, exp)[stream], f"{exp}.split{k}.{stream}{WEIGHTS}"
     user_files.require_weights(source, f"experiments.{exp}.pretrained", PRETRAINED / fetched)
-    return paths.weights_source(config, exp, k, stream)
+    if internals.can_name(source.get("path", "")):
+        return paths.weights_source(config, exp, k, stream)
+    return []
+
+
+def unnamed_weights(wildcards):
+    """Return the user's file that {stream} takes weights from, if Snakemake cannot name it."""
+    file = queries.pretrained(config, wildcards.exp)[wildcards.stream].get("path", "")
+    return [] if internals.can_name(file) else [file]
+
+
+def splits_folder(wildcards):
+    """Return the user's folder of the official split files, if they are in no archive."""
+    folder = ARCHIVES.get("splits", {}).get("folder")
+    return [folder] if folder else []
+
+
+def splits_source(wildcards):
+    """Return the archive or the folder of the official split files."""
+    return (
+        nameable(splits_folder)(wildcards)
+        if splits_folder(wildcards)
+        else [paths.archive(config, "splits")]
+    )
 
 
 def noticed_changes(wildcards):

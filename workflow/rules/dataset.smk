@@ -4,6 +4,7 @@ rule summarise_dataset:
         manifests=collect("<tables>/frames/{cls}.tsv", cls=CLASSES),
         official=paths.all_split_files(config),
         given=paths.all_part_tables(config),
+        groups=paths.group_tables(config),
     output:
         "<results>/<dataset>/dataset.json",
     log:
@@ -17,8 +18,9 @@ rule summarise_dataset:
     params:
         classes=CLASSES,
         frames=f"{RESOURCES}/frames",
+        videos=as_written(queries.videos_folder(config)),
         draw=SPLITS,
-        source_video=config["dataset"].get("source_video"),
+        source_video=as_written(config["dataset"]["source_video"]),
     script:
         "../scripts/summarise_dataset.py"
 
@@ -42,6 +44,7 @@ rule write_dataset_page:
         "../../envs/report.yaml"
     params:
         name=config["dataset"]["name"],
+        tolerate=lookup("frames/tolerate", within=config),
         classes=CLASSES,
         frames=f"{RESOURCES}/frames",
     script:

@@ -22,7 +22,7 @@ rule extract_frames:
         size=queries.frame_size(config),
         encoder=lookup("frames/encoder", within=config),
         quality=lookup("frames/quality", within=config),
-        tolerate=lookup("frames/tolerate", within=config),
+        interlaced=lookup("frames/interlaced", within=config),
     script:
         "../scripts/extract_frames.py"
 

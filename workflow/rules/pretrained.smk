@@ -13,6 +13,7 @@ rule fetch_pretrained:
         download=1,
     params:
         source=ask(params.weights_origin, "exp", "stream"),
+        contents=contents_of_others(unnamed_weights),
     script:
         "../scripts/fetch_pretrained.py"
 

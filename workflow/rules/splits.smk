@@ -1,7 +1,7 @@
 rule unpack_splits:
     """Unpack the official split files of the classes in use."""
     input:
-        paths.archive(config, "splits"),
+        splits_source,
     output:
         collect("<resources>/<dataset>/splits/{cls}_test_split{k}.txt", cls=CLASSES, k=[1, 2, 3]),
     log:
@@ -10,6 +10,8 @@ rule unpack_splits:
     conda:
         "../../envs/data.yaml"
     params:
+        folder=splits_folder,
+        contents=contents_of_others(splits_folder),
         classes=CLASSES,
         sha256=ARCHIVES.get("splits", {}).get("sha256"),
     script:
@@ -20,9 +22,11 @@ rule make_split:
     """Decide which video trains, which validates and which tests."""
     input:
         manifests=ask(paths.frame_tables, "exp"),
+        page=page_before_split,
         flows=ask(paths.flow_tables, "exp"),
         official=ask(paths.split_files, "exp", "k"),
         given=ask(paths.part_tables, "exp"),
+        groups=paths.group_tables(config),
     output:
         "<run>/split.tsv",
     log:
@@ -33,7 +37,7 @@ rule make_split:
     params:
         classes=ask(queries.classes, "exp"),
         draw={key: value for key, value in SPLITS.items() if key != "numbers"},
-        source_video=config["dataset"].get("source_video"),
+        source_video=as_written(config["dataset"]["source_video"]),
     script:
         "../scripts/make_split.py"
 

@@ -15,6 +15,6 @@ with rule_script(snakemake):
         Path(params.frames),
         Path(snakemake.output[0]),
         image_format=ImageFormat(params.fmt, params.encoder, params.quality, params.size),
-        tolerate=params.tolerate,
+        interlaced=params.interlaced,
         workers=snakemake.threads,
     )

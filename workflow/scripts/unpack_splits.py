@@ -4,9 +4,9 @@ from pathlib import Path
 
 from actionrec.sources.archives import unpack_splits
 from actionrec.utils.checksums import verify
-from actionrec.utils.rule_script import rule_script
+from actionrec.utils.rule_script import as_paths, rule_script
 
 with rule_script(snakemake):
-    source = Path(snakemake.input[0])
+    source = next(iter(as_paths(snakemake.params.folder or snakemake.input)))
     verify(source, snakemake.params.sha256)
     unpack_splits(source, snakemake.params.classes, Path(snakemake.output[0]).parent)

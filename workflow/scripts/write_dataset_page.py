@@ -12,4 +12,5 @@ with rule_script(snakemake):
         manifests=dict(zip(params.classes, given.manifests, strict=True)),
         frames=params.frames,
         output=snakemake.output[0],
+        tolerate=params.tolerate,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.dataset.link_tree import link_split, verify_split
+from actionrec.dataset.link_tree import inference_names, link_split, verify_split
 from actionrec.dataset.split_table import COLUMNS
 from actionrec.errors import InputError
 from actionrec.utils.files import write_text
@@ -69,6 +69,26 @@ def test_a_hard_link_to_another_volume_is_refused_and_the_old_tree_stays(frames,
     assert "cannot lead to another volume" in str(error.value)
     assert "set splits.links: copy" in str(error.value)
     verify_split(run / "split.tsv", run / "data")
+
+
+def test_class_and_video_together_may_be_longer_than_a_file_name(tmp_path):
+    videos = ["x" * 250 + str(index) for index in range(2)]
+    rows = [
+        (part, cls, f"{part}{video}"[:251] + video[-1], 1, "png", part + cls + video, "")
+        for part in ("test", "train")
+        for cls in ("walk", "wave")
+        for video in videos
+    ]
+    write_table(tmp_path / "split.tsv", COLUMNS, rows)
+    for _, cls, video, *_ in rows:
+        write_text(tmp_path / f"frames/{cls}/{video}/rgb/000001.png", f"{cls} {video}")
+    link_split(tmp_path / "split.tsv", tmp_path / "frames", tmp_path / "data", "symlink")
+    names = inference_names(tmp_path / "split.tsv")
+    assert len(names) == 4
+    for name, (cls, video) in names.items():
+        assert len(name.encode()) <= 255
+        image = tmp_path / "data/inference" / name / "rgb/000001.png"
+        assert image.read_text() == f"{cls} {video}"
 
 
 # Has the kernel refuse symlink and symlinkat to this process and its children, as file systems

@@ -15,9 +15,18 @@ from actionrec.dataset.summary import summarise
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, write_manifest
 from actionrec.frames.videos import list_videos, write_files_table
+from actionrec.sources.table import Given, write_parts
 from helpers import PNG, REPOSITORY
 
 CLIP = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
+FACTS = {
+    "codec": "h264",
+    "rate_mode": "variable",
+    "orientation": "mirrored",
+    "interlaced": 5,
+    "source_width": 1920,
+    "source_height": 1080,
+}
 SETTINGS = SplitSettings("fraction", test_fraction=0.3, validation=0.3, seed=1)
 GIVEN = replace(SETTINGS, method="given")
 
@@ -25,14 +34,16 @@ GIVEN = replace(SETTINGS, method="given")
 def test_summary_of_a_dataset(tmp_path):
     walk = [
         CLIP,
-        replace(CLIP, video="b", file="b.avi", status="warn", reason="header", sha256="1" * 64),
+        replace(
+            CLIP, video="b", file="b.avi", status="warn", reason="header", sha256="1" * 64, **FACTS
+        ),
         FrameRecord("c", "c.avi", 0, 0, 0, 0.0, 0, "2" * 64, "", "", "bad", "is empty (0 bytes)"),
     ]
     run = [replace(CLIP, video="z_1-2", file="/x/z.mp4", frames=9, width=320, fps=30.0)]
     write_manifest(tmp_path / "walk.tsv", walk)
     write_manifest(tmp_path / "run.tsv", run)
     manifests = {cls: tmp_path / f"{cls}.tsv" for cls in ("walk", "run")}
-    options = {"frames": tmp_path, "settings": SETTINGS, "official": {}}
+    options = {"frames": tmp_path, "settings": SETTINGS, "official": {}, "videos": "mine"}
     summarise(ClassFiles(manifests), tmp_path / "dataset.json", **options)
     first = (tmp_path / "dataset.json").read_bytes()
 
@@ -48,14 +59,22 @@ def test_summary_of_a_dataset(tmp_path):
             "run": count(1, 0, 0, frames=9, seconds=0.3, shortest=9, median=9, longest=9),
         },
         "total": count(2, 1, 1, frames=19, seconds=0.6, shortest=5, median=5, longest=9),
-        "sizes": {"320x48": 1, "64x48": 2},
-        "fps": {"29.97": 2, "30": 1},
+        "sizes": {"1920x1080": 1, "320x48": 1, "64x48": 1},
+        "stored_sizes": {"320x48": 1, "64x48": 2},
+        "codecs": {"h264": 1, "unknown": 2},
+        "orientations": {"mirrored": 1},
+        "interlaced": 1,
+        "fps": {"29.97": 1, "29.97, variable": 1, "30": 1},
         "formats": {"png": 3},
         "remarks": {"header": 1},
-        "bad": [{"class": "walk", "file": "c.avi", "reason": "is empty (0 bytes)"}],
+        "bad": [{"class": "walk", "file": "mine/walk/c.avi", "reason": "is empty (0 bytes)"}],
         "duplicates": [["run/z_1-2", "walk/a.avi"]],
         "conflicts": [["run/z_1-2", "walk/a.avi"]],
         "look_alikes": [],
+        "mirrored": [],
+        "places": [],
+        "compared": {"by_look": 0, "flat": 2, "too_many": False},
+        "sources": {"videos": 3, "sources": 3, "rule": ""},
         "splits": {},
     }
     summarise(ClassFiles(manifests), tmp_path / "dataset.json", **options)
@@ -95,16 +114,17 @@ class Dataset:
             write_files_table(table, list_videos(videos))
             self.manifests[cls] = self.root / f"{cls}.tsv"
             folders = videos, table, self.root / "frames" / cls, self.manifests[cls]
-            extract_class(*folders, image_format=PNG, tolerate=1)
+            extract_class(*folders, image_format=PNG)
 
     def summarise(self, settings=SETTINGS, numbers=(1, 2), given=None):
         files, output = ClassFiles(self.manifests, given=given or {}), self.root / "dataset.json"
         official = {number: {} for number in numbers}
-        options = {"settings": settings, "official": official, "threads": 2}
+        videos = str(self.root / "videos")
+        options = {"settings": settings, "official": official, "videos": videos, "threads": 2}
         summarise(files, output, frames=self.root / "frames", **options)
         return json.loads(output.read_text())
 
-    def page(self, name="page.html"):
+    def page(self, name="page.html", tolerate=1):
         write_page(
             "<my set>",
             template=REPOSITORY / "workflow/report/dataset.html.jinja",
@@ -112,6 +132,7 @@ class Dataset:
             manifests=self.manifests,
             frames=self.root / "frames",
             output=self.root / name,
+            tolerate=tolerate,
         )
         return (self.root / name).read_text()
 
@@ -134,8 +155,8 @@ def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path
     given = {cls: tmp_path / f"{cls}.parts.tsv" for cls in dataset.manifests}
     sides = {"again": "test", "w1": "test", "w2": "val", "copy": "val", "r0": "test"}
     for cls, names in (("<walk>", "w0 w1 w2 w3 w4 again"), ("run", "r0 r1 r2 r3 r4 copy")):
-        rows = [f"{name}\t{sides.get(name, 'train')}" for name in names.split()]
-        given[cls].write_text("\n".join(["video\tpart", *rows, ""]))
+        rows = {name: Given(sides.get(name, "train"), name[0]) for name in names.split()}
+        write_parts(given[cls], rows)
     summary = dataset.summarise(GIVEN, [1], given)
     assert summary["duplicates"] == [["run/copy.avi", "run/r4.avi"]]
     assert summary["look_alikes"] == [["<walk>/again", "<walk>/w0"]]
@@ -144,10 +165,16 @@ def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path
             "<walk>": {"train": 3, "val": 1, "test": 2},
             "run": {"train": 4, "val": 1, "test": 1},
         },
+        "videos": {"train": 7, "val": 2, "test": 3},
+        "sources": {"train": 7, "val": 2, "test": 3},
+        "groups": {},
         "leaks": {
             "same content": [["run/r4 (train)", "run/copy (val)"]],
             "same source video": [],
+            "same group": [],
             "look alike": [["<walk>/w0 (train)", "<walk>/again (test)"]],
+            "mirrored": [],
+            "same place": [["<walk>/w0 (train)", "<walk>/again (test)"]],
         },
     }
 
@@ -162,8 +189,9 @@ def test_cuts_of_one_file_in_two_parts(tmp_path):
     for cls in ("a", "b"):
         write_manifest(tmp_path / f"{cls}.tsv", clips if cls == "a" else clips[2:])
         given[cls] = tmp_path / f"{cls}.parts.tsv"
-    given["a"].write_text("video\tpart\nfilm_1-2\ttrain\nfilm_5-6\ttest\nother\tval\n")
-    given["b"].write_text("video\tpart\nother\ttrain\n")
+    parts = {"film_1-2": "train", "film_5-6": "test", "other": "val"}
+    write_parts(given["a"], {video: Given(part, "") for video, part in parts.items()})
+    write_parts(given["b"], {"other": Given("train", "")})
     manifests = {cls: tmp_path / f"{cls}.tsv" for cls in given}
     options = {"frames": tmp_path, "settings": GIVEN, "official": {1: {}}}
     summarise(ClassFiles(manifests, given=given), tmp_path / "d.json", **options)
@@ -187,7 +215,7 @@ def test_the_page_stands_alone_and_names_all_findings(dataset):
     strips = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
     assert len(strips) == 6, "three videos of each class"
     for finding in (
-        "run/empty.avi is empty",
+        "/videos/run/empty.avi is empty",
         "run/copy.avi = run/r4.avi",
         "Videos that look alike: 1",
     ):
@@ -203,11 +231,79 @@ def test_a_clean_dataset_says_so(tmp_path):
     dataset.extract("one", "two")
     assert dataset.summarise()["look_alikes"] == []
     page = dataset.page()
-    assert "nothing in two parts of a split" in page
-    assert "<details" not in page
+    assert "nothing in two parts of a split, in what was compared" in page
+    assert "The decoded frames of 8 videos, for equal ones" in page
+    assert "of 8 videos, as they are and mirrored" in page
+    assert 'class="bad"' not in page
+    assert 'class="warn"' not in page
+    assert "Every video counts as its own source, as no rule for source_video is set" in page
 
 
 def test_a_split_that_cannot_be_made_is_shown_and_stops_nothing(dataset):
     summary = dataset.summarise(replace(SETTINGS, source_video="("))
     assert "does not tell the source video" in summary["splits"]["1"]["problem"]
     assert "Split 2 cannot be made: 1" in dataset.page()
+
+
+def test_mirrored_copies_on_two_sides_are_found_and_one_place_too(tmp_path):
+    dataset = Dataset(tmp_path)
+    for seed in range(4):
+        encode(tmp_path / f"videos/one/{seed}.avi", scene(seed))
+        encode(tmp_path / f"videos/two/{seed}.avi", scene(seed + 4))
+    flipped = [frame[:, ::-1] for frame in scene(0)]
+    encode(tmp_path / "videos/one/0_flipped.mp4", flipped, "mp4v", scale=1.5)
+    # The same place, and something else in front of it.
+    elsewhere = [frame.copy() for frame in scene(1)]
+    for index, frame in enumerate(elsewhere):
+        frame[40:80] = scene(1)[0][40:80]
+        frame[5 * index : 5 * index + 40, 100:130] = 255
+    encode(tmp_path / "videos/two/other.avi", elsewhere)
+    dataset.extract("one", "two")
+    given = {cls: tmp_path / f"{cls}.parts.tsv" for cls in ("one", "two")}
+    parts = {"0": "train", "0_flipped": "test", "1": "train", "2": "test", "3": "val"}
+    write_parts(given["one"], {video: Given(part, "") for video, part in parts.items()})
+    parts = {"0": "train", "1": "train", "2": "train", "3": "val", "other": "test"}
+    write_parts(given["two"], {video: Given(part, "") for video, part in parts.items()})
+    summary = dataset.summarise(GIVEN, [1], given)
+    assert summary["look_alikes"] == []
+    assert summary["mirrored"] == [["one/0", "one/0_flipped"]]
+    assert summary["places"] == [["one/1", "two/other"]]
+    leaks = summary["splits"]["1"]["leaks"]
+    assert leaks["mirrored"] == [["one/0 (train)", "one/0_flipped (test)"]]
+    assert leaks["same place"] == [["one/1 (train)", "two/other (test)"]]
+    page = dataset.page()
+    assert "Split 1: a video and its mirror image in two parts: 1" in page
+    assert "Split 1: one camera or place in two parts: 1" in page
+
+
+def test_a_picture_that_is_its_own_mirror_image_is_no_mirrored_copy(tmp_path):
+    dataset = Dataset(tmp_path)
+    for name, seeds in (("one", (0, 1)), ("two", (2, 3))):
+        for seed in seeds:
+            frames = [np.hstack([frame, frame[:, ::-1]]) for frame in scene(seed)]
+            encode(tmp_path / f"videos/{name}/{seed}.avi", frames)
+            encode(tmp_path / f"videos/{name}/{seed}_again.mp4", frames, "mp4v", scale=0.5)
+    dataset.extract("one", "two")
+    summary = dataset.summarise()
+    assert len(summary["look_alikes"]) == 4
+    assert summary["mirrored"] == []
+
+
+def test_the_page_shows_the_facts_of_each_video_and_the_bad_ones_first(tmp_path):
+    bad = replace(CLIP, video="z", file="z.avi", frames=0, status="bad", codec="av1")
+    records = [CLIP, replace(CLIP, video="b", file="b.avi", **FACTS), replace(bad, reason="is AV1")]
+    dataset = Dataset(tmp_path)
+    for cls in ("a$b$", "=two"):
+        dataset.manifests[cls] = tmp_path / f"{cls}.tsv"
+        write_manifest(dataset.manifests[cls], records)
+    dataset.summarise()
+    page = dataset.page(tolerate=0)
+    assert "No split is made while a class has more of them than frames.tolerate, 0" in page
+    assert "or set it to 1 to leave them out" in page
+    assert "videos/a$b$/z.avi is AV1" in page
+    table = page[page.index("<h2>Videos</h2>") :]
+    names = re.findall(r'class="name">([^<]*)<', table)
+    assert names == ["z.avi", "a.avi", "b.avi"] * 2
+    for fact in ("h264", "1920x1080", "29.97, variable", "mirrored; 5 interlaced frames"):
+        assert f">{fact}</td>" in table
+    assert "They are left out: frames.tolerate allows that." in dataset.page(tolerate=1)

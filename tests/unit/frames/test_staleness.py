@@ -75,7 +75,7 @@ def test_a_tolerated_video_is_listed_and_not_stale(archive):
     (archive.videos / "empty.avi").touch()
     archive.list()
     folders = archive.videos, archive.table, archive.frames, archive.manifest
-    extract_class(*folders, image_format=PNG, tolerate=1)
+    extract_class(*folders, image_format=PNG)
     assert [record.video for record in read_manifest(archive.manifest)] == ["a", "b", "c", "empty"]
     usable = [record.video for record in read_manifest(archive.manifest) if record.usable]
     assert usable == list("abc")

@@ -13,13 +13,16 @@ from helpers import REPOSITORY
 SCRIPT = """
 import logging, sys
 from types import SimpleNamespace
-from actionrec.errors import InputError
+from actionrec.errors import InputError, some
 from actionrec.utils.rule_script import rule_script
 
 with rule_script(SimpleNamespace(log=[sys.argv[1]], rule="my_rule")):
     logging.getLogger("x").warning("Mind this.")
     if sys.argv[2] == "input":
         raise InputError("The file is bad.", fix="mend it")
+    if sys.argv[2] == "name":
+        logging.getLogger("x").warning("left out: %s", "a\\x1b[31m.avi")
+        raise InputError(f"No label \\udcfcben, {some([chr(97) + chr(10) + chr(98)])}.")
     if sys.argv[2] == "bug":
         raise ValueError("a bug")
 """
@@ -62,6 +65,15 @@ def test_where_snakemake_prints_the_log_the_terminal_has_the_error_from_there(tm
     assert code == 1
     assert terminal == "my_rule: Mind this.\n"
     assert "The file is bad." in log
+
+
+def test_names_of_any_bytes_are_in_the_log(tmp_path):
+    code, terminal, log = run(tmp_path, "name")
+    assert code == 1
+    for text in (terminal, log):
+        assert "Traceback" not in text
+        assert r"left out: a\x1b[31m.avi" in text
+        assert r"No label \xfcben, a\nb." in text
 
 
 def test_inputs_may_hold_several_files_one_or_none():

@@ -1,5 +1,6 @@
 """A table that cannot be used is either damaged or of another kind, and the error says which."""
 
+import csv
 from dataclasses import dataclass
 
 import pytest
@@ -7,8 +8,10 @@ import pytest
 from actionrec.utils.tables import (
     DamagedTable,
     OtherTable,
+    read_csv,
     read_records,
     read_table,
+    write_csv,
     write_records,
     write_table,
 )
@@ -63,3 +66,24 @@ def test_anything_else_is_damaged(tmp_path, content):
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(DamagedTable, match="no such file"):
         read_table(tmp_path / "none.tsv", ["name"])
+
+
+CELLS = ["=1+1", "+1", "@SUM(A1)", "\tx", "\r=x", "-2+3|cmd", "-(1)", "'=x", "''@x"]
+HARMLESS = ["-_FREE_HUGS_-_goo_10", "-0.5", "'tis", "a=b", "", "a\nb", 'say "x"', "caf\udce9", -1.5]
+
+
+def test_no_cell_of_a_csv_is_a_formula_and_all_are_read_back(tmp_path):
+    rows = [{"name": cell, "number": 1} for cell in CELLS + HARMLESS]
+    write_csv(tmp_path / "a.csv", ("name", "number"), rows)
+    with (tmp_path / "a.csv").open(newline="", errors="surrogateescape") as file:
+        raw = [row["name"] for row in csv.DictReader(file)]
+    assert all(cell.startswith("'") for cell in raw[: len(CELLS)])
+    assert raw[len(CELLS) :] == list(map(str, HARMLESS))
+    found = [row["name"] for row in read_csv(tmp_path / "a.csv")]
+    assert found == list(map(str, CELLS + HARMLESS))
+
+
+def test_a_table_of_any_name_that_a_file_system_takes(tmp_path):
+    name = "日" * 83 + ".tsv"
+    write_table(tmp_path / name, ("a", "b"), [("x", "y\u2028z")])
+    assert read_table(tmp_path / name, ("a", "b")) == [["x", "y\u2028z"]]

@@ -13,7 +13,7 @@ rule link_class:
     conda:
         "../../../envs/data.yaml"
     params:
-        source=lookup("dataset/path", within=config),
+        source=as_written(config["dataset"]["path"]),
         link=f"{RESOURCES}/videos/{{cls}}",
     script:
         "../../scripts/link_class.py"

@@ -3,10 +3,15 @@ from actionrec.sources import shad
 explained(shad.require_classes, CLASSES, f"{CONFIG_FILES}, dataset.classes")
 
 
+def annotation_files(wildcards):
+    """Return SHAD's annotations; refuse a folder without them."""
+    return shad.annotation_files(Path(config["dataset"]["path"]))
+
+
 rule list_shad:
     """Read SHAD's annotations: the clips of each class, and where the people are in them."""
     input:
-        lambda wildcards: shad.annotation_files(Path(config["dataset"]["path"])),
+        nameable(annotation_files),
     output:
         tables=collect("<tables>/videos/{cls}.tsv", cls=CLASSES),
         crops=collect("<tables>/crops/{cls}.tsv", cls=CLASSES),
@@ -20,7 +25,8 @@ rule list_shad:
         mem_mb=growing(2000),
         runtime=growing(120),
     params:
-        root=config["dataset"]["path"],
+        root=as_written(config["dataset"]["path"]),
+        contents=contents_of_others(annotation_files),
         classes=CLASSES,
         sequences=lookup("dataset/sequences", within=config),
     script:

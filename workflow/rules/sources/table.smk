@@ -4,7 +4,7 @@ from actionrec.sources import table
 rule list_table:
     """Read the user's list: the clips of each class, and the part each is given."""
     input:
-        video_lists,
+        nameable(video_lists),
     output:
         tables=collect("<tables>/videos/{cls}.tsv", cls=CLASSES),
         parts=collect("<tables>/parts/{cls}.tsv", cls=CLASSES),
@@ -15,9 +15,10 @@ rule list_table:
         "../../../envs/data.yaml"
     params:
         lists=queries.lists(config),
-        labels=lookup("dataset/labels", within=config),
+        contents=contents_of_others(video_lists),
+        labels=as_written(config["dataset"]["labels"]),
         classes=CLASSES,
-        videos=lookup("dataset/videos", within=config),
+        videos=as_written(config["dataset"]["videos"]),
         skip=lookup("dataset/skip", within=config),
         given=SPLITS["method"] == "given",
     script:

@@ -1,8 +1,15 @@
 """The one error that bad input ends in."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+
+# What a terminal acts on rather than shows: control characters, but for a line break, and those
+# that end a line or turn the direction of writing.
+_UNSHOWN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class InputError(Exception):
@@ -37,16 +44,36 @@ class InputError(Exception):
                 lines.append(f"  did you mean {close[0]!r}?")
         if fix is not None:
             lines.append(f"  fix:     {fix}")
-        super().__init__("\n".join(lines))
+        super().__init__(printable("\n".join(lines)))
+
+
+def printable(text: str) -> str:
+    """Return `text` with what cannot be shown as Python writes it; line breaks stay.
+
+    A byte of a file name that is not UTF-8, which Python keeps as a surrogate, becomes `\\xe9`.
+    """
+    return _UNSHOWN.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def one_line(name: str) -> str:
+    """Return a name without a line break in it, for a list of names."""
+    return name.replace("\n", "\\n")
 
 
 def some(names: Sequence[str], limit: int = 10) -> str:
     """Return `names` in one line, at most `limit` of them."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(one_line, names[:limit])) + more
 
 
 def in_lines(items: Sequence[str], limit: int = 20) -> str:
     """Return `items` one a line, aligned for an `InputError`, at most `limit` of them."""
     more = [f"and {len(items) - limit} more"] if len(items) > limit else []
-    return "\n           ".join([*items[:limit], *more])
+    return "\n           ".join([*map(one_line, items[:limit]), *more])

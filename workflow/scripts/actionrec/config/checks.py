@@ -152,6 +152,14 @@ def _check_class_names(names: list[str], files: ConfigFiles) -> None:
 
 
 def _check_splits(config: Config, files: ConfigFiles) -> None:
+    if config["splits"]["by"] == "group" and config["dataset"]["source"] != "table":
+        raise InputError(
+            "Only a table says which group a video belongs to.",
+            where=files.where("splits", "by"),
+            found=f"group, with dataset.source: {config['dataset']['source']}",
+            allowed=["source_video", "group (of a table with a column group)"],
+            fix="list the videos in a table, or give the pattern of a name in dataset.source_video",
+        )
     if problem := _split_problem(config["dataset"], config["splits"]):
         method, numbers = config["splits"]["method"], config["splits"]["numbers"]
         raise InputError(

@@ -75,6 +75,12 @@ def all_part_tables(config: Config) -> list[str]:
     return _part_tables(config, config["dataset"]["classes"])
 
 
+def group_tables(config: Config) -> list[str]:
+    """Return the tables of the groups that a user's list gives the clips of the dataset."""
+    listed = config["dataset"]["source"] == "table"
+    return [f"<tables>/parts/{cls}.tsv" for cls in config["dataset"]["classes"]] if listed else []
+
+
 def _part_tables(config: Config, classes: Sequence[str]) -> list[str]:
     given = queries.splits(config)["method"] == "given"
     return [f"<tables>/parts/{cls}.tsv" for cls in classes] if given else []

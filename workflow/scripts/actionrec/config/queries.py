@@ -118,6 +118,18 @@ def lists(config: Config) -> dict[str, str]:
     return {"": path}
 
 
+def videos_folder(config: Config) -> str | None:
+    """Return the folder of <class>/<video> as the user knows it; None where a list has the paths.
+
+    It is for messages: the rules find the videos by their tables.
+    """
+    dataset = config["dataset"]
+    if dataset["source"] in ("table", "shad"):
+        return None
+    path = dataset["path"] if dataset["source"] == "folder" else None
+    return path or f"resources/{dataset['name']}/videos"
+
+
 def overrides(config: Config, experiment: str) -> dict[str, Any]:
     """Return the TAO spec keys of one experiment: the shared ones, then its own."""
     return merged(config["spec"], config["experiments"][experiment]["spec"])

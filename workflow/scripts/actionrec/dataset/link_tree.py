@@ -6,6 +6,7 @@ them.
 """
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from actionrec.utils.files import replacing
 from actionrec.utils.text import count
 
 FOLDERS = ("rgb", "u", "v")
+_LONGEST = 255  # bytes of a file's name
 # What file systems answer that have no such links, or none across volumes, or no more of a file.
 _LINK_REFUSED = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _PUT_IMAGE: Mapping[str, Callable[[str, Path], object]] = {
@@ -141,6 +143,15 @@ def _image_faults(video: Path, row: Row) -> Iterator[str]:
         yield from flow_faults(video, row.frames - 1)
 
 
+def _fitting(name: str) -> str:
+    """Return a name that a file system takes: a long one is cut, and told apart by a hash."""
+    raw = name.encode()
+    if len(raw) <= _LONGEST:
+        return name
+    start = raw[: _LONGEST - 20].decode("utf-8", "ignore")
+    return f"{start}~{hashlib.sha256(raw).hexdigest()[:16]}"
+
+
 def inference_names(table: Path) -> dict[str, tuple[str, str]]:
     """Return `<class>.<video>` -> (class, video) of a split's test videos, in their order."""
     return _flat_names(read_split(table))
@@ -151,7 +162,7 @@ def _flat_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
     for row in rows:
         if row.part != "test":
             continue
-        name = f"{row.cls}.{row.video}"
+        name = _fitting(f"{row.cls}.{row.video}")
         if name in names:
             twins = [f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))]
             raise InputError(

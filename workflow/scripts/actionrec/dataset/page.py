@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actionrec.dataset.leakage import SAMPLED_AT, frame_path
-from actionrec.frames.manifest import FrameRecord, read_manifest
-from actionrec.utils.pages import jpeg_url, svg_url
+from actionrec.dataset.findings import comparisons, findings
+from actionrec.dataset.fingerprints import SAMPLED_AT, frame_path
+from actionrec.dataset.summary import rate, source_size
+from actionrec.frames.manifest import STATUSES, FrameRecord, read_manifest
+from actionrec.utils.pages import jpeg_url, plain, svg_url
 from actionrec.utils.pages import write_page as write_html
-from actionrec.utils.text import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,21 +19,9 @@ if TYPE_CHECKING:
 
 VIDEOS_SHOWN = 3  # of a class
 FRAME_HEIGHT = 84  # pixels of a picture
+ROWS, ROWS_OF_CLASS = 2000, 40  # of the tables of videos: of all classes, at least of each
 LISTED = 200  # entries of each finding; dataset.json has all of them
 COLOURS = {"train": "#3b6ea5", "val": "#e0a030", "test": "#5b9f6b", "videos": "#3b6ea5"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that the user should look at: what, how bad it is, why it matters, and where.
-
-    `level` is bad, warn or note.
-    """
-
-    title: str
-    level: str
-    why: str
-    entries: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -51,49 +40,57 @@ def write_page(
     manifests: Mapping[str, Path | str],
     frames: Path | str,
     output: Path | str,
+    tolerate: int | None = None,
 ) -> None:
     """Write dataset.html: one page that holds all it shows and opens from disk.
 
-    `summary` is dataset.json, `frames` holds <class>/<video>/rgb. Equal data give an equal page.
+    `summary` is dataset.json, `frames` holds <class>/<video>/rgb, `tolerate` is frames.tolerate.
+    Equal data give an equal page.
     """
     dataset = json.loads(Path(summary).read_text(encoding="utf-8"))
-    clips = {cls: [c for c in read_manifest(Path(m)) if c.usable] for cls, m in manifests.items()}
+    records = {cls: read_manifest(Path(manifest)) for cls, manifest in manifests.items()}
+    clips = {cls: [clip for clip in of if clip.usable] for cls, of in records.items()}
     write_html(
         template,
         output,
         name=name,
         dataset=dataset,
-        findings=list(_findings(dataset)),
+        findings=findings(dataset, tolerate),
+        comparisons=comparisons(dataset),
         listed=LISTED,
+        tables=list(_tables(records)),
         counts=plot_counts(dataset),
         lengths=plot_lengths([clip.frames for of_class in clips.values() for clip in of_class]),
         strips={cls: list(_strips(Path(frames), cls, of)) for cls, of in clips.items()},
     )
 
 
-def _findings(dataset: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what dataset.json holds that is wrong or odd, the worst first; some have no entries."""
-    for number, split in dataset["splits"].items():
-        if "problem" in split:
-            yield Finding(f"Split {number} cannot be made", "bad", "", [split["problem"]])
-            continue
-        for kind, groups in split["leaks"].items():
-            why = "The test or validation part is known from training: its score is too high."
-            yield Finding(f"Split {number}: {kind} in two parts", "bad", why, _joined(groups))
-    bad = [f"{clip['class']}/{clip['file']} {clip['reason']}" for clip in dataset["bad"]]
-    yield Finding("Bad videos", "bad", "They are left out.", bad)
-    why = "Equal videos in different classes: one of the labels must be wrong."
-    yield Finding("One video, two labels", "bad", why, _joined(dataset["conflicts"]))
-    same = [group for group in dataset["duplicates"] if group not in dataset["conflicts"]]
-    yield Finding("Duplicates", "warn", "Equal videos under different names.", _joined(same))
-    why = "Their first, middle and last pictures are nearly equal: copies, or cuts of one scene."
-    yield Finding("Videos that look alike", "warn", why, _joined(dataset["look_alikes"]))
-    remarks = [f"{count(n, 'video')}: {remark}" for remark, n in dataset["remarks"].items()]
-    yield Finding("Remarks", "note", "These videos are used.", remarks)
+def _facts(clip: FrameRecord) -> dict[str, Any]:
+    """Return what the page's table says of a video."""
+    notes = [clip.orientation, f"{clip.interlaced} interlaced frames" * (clip.interlaced > 0)]
+    known = {
+        "codec": clip.codec,
+        "size": source_size(clip),
+        "rate": rate(clip) if clip.fps else "",
+        "seconds": f"{clip.frames / clip.fps:.1f}" if clip.fps else "",
+    }
+    return {
+        "name": clip.display_name,
+        "status": clip.status,
+        "frames": clip.frames,
+        **(known if clip.usable else dict.fromkeys(known, "") | {"codec": clip.codec}),
+        "notes": "; ".join(filter(None, [*notes, clip.reason])),
+    }
 
 
-def _joined(groups: Sequence[Sequence[str]]) -> list[str]:
-    return [" = ".join(group) for group in groups]
+def _tables(
+    clips: Mapping[str, Sequence[FrameRecord]],
+) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
+    """Yield class, number of videos and rows of facts, those with a problem or remark first."""
+    limit = max(ROWS_OF_CLASS, ROWS // max(1, len(clips)))
+    for cls, of_class in clips.items():
+        order = sorted(of_class, key=lambda clip: (-STATUSES.index(clip.status), clip.video))
+        yield cls, len(of_class), [_facts(clip) for clip in order[:limit]]
 
 
 def _strips(frames: Path, cls: str, clips: Sequence[FrameRecord]) -> Iterator[Strip]:
@@ -139,7 +136,8 @@ def plot_counts(dataset: Mapping[str, Any]) -> str:
     for part in ("train", "val", "test") if split else ("videos",):
         table = split or dataset["classes"]
         widths = [table[cls][part] for cls in classes]
-        bars = axes.barh(classes, widths, left=totals, color=COLOURS[part], label=part, height=0.7)
+        names = list(map(plain, classes))
+        bars = axes.barh(names, widths, left=totals, color=COLOURS[part], label=part, height=0.7)
         totals = [a + b for a, b in zip(totals, widths, strict=True)]
     axes.bar_label(bars, labels=[str(n) for n in totals], padding=3, fontsize=9)
     axes.invert_yaxis()  # label 0 on top

@@ -1,7 +1,8 @@
 """Divide the videos of an experiment into train, val and test.
 
-Videos are drawn by source video, so that none has videos in two parts, and by a hash of its name,
-so that a new video moves few others and all experiments agree.
+Videos are drawn by source video, or by group where the user's list names one (a person, a scene),
+so that none has videos in two parts, and by a hash of its name, so that a new video moves few
+others and all experiments agree.
 """
 
 import hashlib
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionrec.dataset import leakage
+from actionrec.dataset.group_draw import draw_groups
 from actionrec.dataset.source_videos import Key, SourceOf, file_names, source_finder
 from actionrec.dataset.split_table import PARTS, Row, write_split
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.flow_manifest import read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.sources.split_files import CLASS_FILE, read_class_file
-from actionrec.sources.table import read_parts
+from actionrec.sources.table import read_groups, read_parts
 from actionrec.utils.text import count
 
 Clips = Mapping[str, Sequence[FrameRecord]]  # class -> its videos
@@ -35,6 +37,8 @@ class SplitSettings:
     "fraction", which draws `test_fraction` of each class, others for each number of a split.
     `validation` is the fraction of the training videos held out, or "test" for none, when the test
     videos do both jobs as in NVIDIA's tutorial; a list's own validation part stands. `seed` draws.
+    `by` is what stays whole in a draw: "source_video", or "group" as the list names it; None is the
+    group where there is one.
     """
 
     method: str
@@ -42,6 +46,7 @@ class SplitSettings:
     validation: float | str
     seed: int
     source_video: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,16 @@ class ClassFiles:
 
     `manifests` are the frame manifests. `flows` are the flow manifests if the experiment uses
     flow: videos without it are left out. `official` are the split files of the split's number,
-    `given` the tables of parts that the user's list states.
+    `given` the tables of parts that the user's list states. `groups` are these tables, whatever
+    divides the videos, of all classes of the dataset: groups are drawn over all of them, so that
+    experiments with some of the classes agree.
     """
 
     manifests: Mapping[str, Path]
     flows: Mapping[str, Path] = field(default_factory=dict)
     official: Mapping[str, Path] = field(default_factory=dict)
     given: Mapping[str, Path] = field(default_factory=dict)
+    groups: Mapping[str, Path] = field(default_factory=dict)
 
     @classmethod
     def of_classes(
@@ -66,24 +74,47 @@ class ClassFiles:
         flows: Sequence[str] = (),
         official: Sequence[str] = (),
         given: Sequence[str] = (),
+        groups: Sequence[str] = (),
     ) -> "ClassFiles":
         """Return the files of `classes` from lists of their paths; all but the first may be empty.
 
-        This is how a rule has them.
+        This is how a rule has them. `groups` are named after their classes, which may be more.
         """
-        lists = (manifests, flows, official, given)
-        return cls(*(dict(zip(classes, map(Path, paths), strict=bool(paths))) for paths in lists))
+        lists = [manifests, flows, official, given]
+        of_each = [dict(zip(classes, map(Path, paths), strict=bool(paths))) for paths in lists]
+        of_each.append({path.stem: path for path in map(Path, groups)})
+        return cls(*of_each)
+
+    def group_of(self) -> dict[Key, str]:
+        """Return (class, video) -> group, of the videos of the dataset that have one."""
+        return {
+            (cls, video): group
+            for cls, path in self.groups.items()
+            for video, group in read_groups(path).items()
+        }
 
 
 def make_split(output: Path | str, files: ClassFiles, settings: SplitSettings, number: int) -> None:
     """Write the table of split `number`.
 
-    Raises `InputError` that lists every mismatch between files and videos, by class and name.
+    Raises `InputError` that lists every mismatch between files and videos, by class and name. Bad
+    videos are left out: whether they are too many is for `bad_videos` to say.
     """
     rows = decide(files, settings, number)
     for group in leakage.between_parts(rows):
         log.warning("The same video in different parts: %s", " = ".join(group))
+    if numbers := groups_of_parts(rows, files.group_of()):
+        log.info("Groups: %s", ", ".join(f"{of} in {part}" for part, of in numbers.items()))
     write_split(Path(output), rows)
+
+
+def groups_of_parts(rows: Iterable[Row], group_of: Mapping[Key, str]) -> dict[str, int]:
+    """Return how many groups have videos in each part; nothing where no video has a group."""
+    found: dict[str, set[str]] = {part: set() for part in PARTS}
+    for row in rows:
+        if group := group_of.get((row.cls, row.video)):
+            found[row.part].add(group)
+    return {part: len(of) for part, of in found.items()} if any(found.values()) else {}
 
 
 def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]:
@@ -95,6 +126,7 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
     # Bad videos and those without flow are gone by now, so that fractions are of what is used.
     source_of = source_finder(settings.source_video, file_names(clips))
     parts = _parts(files, settings, number, clips, source_of)
+    group_of = files.group_of()
     rows = [
         Row(
             part,
@@ -111,7 +143,10 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
     ]
     order = list(files.manifests)
     _require_parts(rows, order, settings.validation)
-    _warn_of_shared_sources(rows, source_of)
+    keys = [(row.cls, row.video) for row in rows]
+    sources = {(cls, video): f"{cls}/{source_of(cls, video)}" for cls, video in keys}
+    _warn_of_shared("source video", rows, sources)
+    _warn_of_shared("group", rows, group_of)
     return sorted(rows, key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
 
 
@@ -119,18 +154,44 @@ def _parts(
     files: ClassFiles, settings: SplitSettings, number: int, clips: Clips, source_of: SourceOf
 ) -> Parts:
     """Return the part of each video: by the method, then a validation part held out of training."""
+    group_of = _groups_to_draw_by(files, settings)
+    grouped: dict[Key, str | None] = {}  # the parts of all videos with a group
     if settings.method == "official":
         parts = _official_parts(files, number)
     elif settings.method == "given":
         parts = _given_parts(files.given)
+        stated = {cls: read_parts(path) for cls, path in files.groups.items()}
+        grouped = {(cls, video): stated[cls][video] for cls, video in group_of}
     else:
         salt = f"{settings.seed} test {number}"
-        parts = _drawn_parts(clips, source_of, settings.test_fraction, salt)
+        drawn = draw_groups(group_of.items(), settings.test_fraction, salt)
+        grouped = {key: "test" if group in drawn else "train" for key, group in group_of.items()}
+        parts = _drawn_parts(clips, source_of, settings.test_fraction, salt, grouped)
     has_val = any("val" in of_class.values() for of_class in parts.values())
     if settings.validation != "test" and not has_val:
         # Not salted by the number: with official files all splits hold out alike.
-        _hold_out(parts, clips, source_of, float(settings.validation), f"{settings.seed} val")
+        fraction, salt = float(settings.validation), f"{settings.seed} val"
+        left = {key: group for key, group in group_of.items() if grouped[key] == "train"}
+        held_out = draw_groups(left.items(), fraction, salt)
+        grouped = {key: "val" if group in held_out else "train" for key, group in left.items()}
+        _hold_out(parts, clips, source_of, fraction, salt, grouped)
     return parts
+
+
+def _groups_to_draw_by(files: ClassFiles, settings: SplitSettings) -> dict[Key, str]:
+    """Return the group of each video that is to be drawn with it."""
+    if settings.by == "source_video":
+        return {}
+    group_of = files.group_of()
+    if settings.by == "group" and not group_of:
+        raise InputError(
+            "Videos are to be divided by group, and the list gives none a group.",
+            where="splits.by",
+            found="group",
+            allowed=["group (with a column group in the list)", "source_video"],
+            fix="add the column to the list, or remove splits.by",
+        )
+    return group_of
 
 
 def _usable(cls: str, manifest: Path) -> list[FrameRecord]:
@@ -242,20 +303,37 @@ def _given_parts(given: Mapping[str, Path]) -> Parts:
     return parts
 
 
-def _drawn_parts(clips: Clips, source_of: SourceOf, fraction: float, salt: str) -> Parts:
+def _drawn_parts(
+    clips: Clips,
+    source_of: SourceOf,
+    fraction: float,
+    salt: str,
+    grouped: Mapping[Key, str | None],
+) -> Parts:
+    """Return the parts of videos: of those in `grouped` as it says, the others are drawn."""
     parts: Parts = {}
     for cls, of_class in clips.items():
         videos = [clip.video for clip in of_class]
-        parts[cls] = dict.fromkeys(videos, "train")
-        parts[cls].update(dict.fromkeys(draw(videos, cls, source_of, fraction, salt), "test"))
+        others = [video for video in videos if (cls, video) not in grouped]
+        parts[cls] = {video: grouped.get((cls, video), "train") for video in videos}
+        parts[cls].update(dict.fromkeys(draw(others, cls, source_of, fraction, salt), "test"))
     return parts
 
 
-def _hold_out(parts: Parts, clips: Clips, source_of: SourceOf, fraction: float, salt: str) -> None:
-    """Move about `fraction` of each class's training videos to val."""
+def _hold_out(
+    parts: Parts,
+    clips: Clips,
+    source_of: SourceOf,
+    fraction: float,
+    salt: str,
+    grouped: Mapping[Key, str | None],
+) -> None:
+    """Move about `fraction` of each class's training videos to val, `grouped` ones as it says."""
     for cls, of_class in parts.items():
         training = [clip.video for clip in clips[cls] if of_class.get(clip.video) == "train"]
-        of_class.update(dict.fromkeys(draw(training, cls, source_of, fraction, salt), "val"))
+        of_class.update({v: grouped[cls, v] for v in training if (cls, v) in grouped})
+        others = [video for video in training if (cls, video) not in grouped]
+        of_class.update(dict.fromkeys(draw(others, cls, source_of, fraction, salt), "val"))
 
 
 def draw(
@@ -316,16 +394,17 @@ def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: floa
         log.warning("No validation video, just one source to train with: %s", some(without))
 
 
-def _warn_of_shared_sources(rows: Sequence[Row], source_of: SourceOf) -> None:
-    """Name the source videos that have videos in training and in test."""
+def _warn_of_shared(what: str, rows: Sequence[Row], key_of: Mapping[Key, str]) -> None:
+    """Name the source videos, or groups, that have videos in training and in test."""
     parts = defaultdict(set)
     for row in rows:
-        parts[row.cls, source_of(row.cls, row.video)].add(row.part)
-    shared = [f"{cls}/{source}" for (cls, source), of in parts.items() if {"train", "test"} <= of]
+        if key := key_of.get((row.cls, row.video)):
+            parts[key].add(row.part)
+    shared = [key for key, of in parts.items() if {"train", "test"} <= of]
     if shared:
         log.warning(
             "%d of %s in training and in test, so the test score is too high: %s",
             len(shared),
-            count(len(parts), "source video"),
+            count(len(parts), what),
             some(sorted(shared)),
         )

@@ -4,14 +4,23 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from actionrec.dataset import leakage
+from actionrec.dataset.bad_videos import bad_videos
+from actionrec.dataset.fingerprints import Alike, find_alike
 from actionrec.dataset.source_videos import Key, file_names, source_finder, unique_sources
 from actionrec.dataset.split_table import PARTS
-from actionrec.dataset.splits import ClassFiles, Clips, SplitSettings, decide
+from actionrec.dataset.splits import (
+    ClassFiles,
+    Clips,
+    SplitSettings,
+    decide,
+    groups_of_parts,
+)
 from actionrec.errors import InputError
 from actionrec.frames.manifest import STATUSES, FrameRecord, read_manifest
 from actionrec.utils.files import write_text
@@ -24,24 +33,33 @@ def summarise(
     frames: Path | str,
     settings: SplitSettings,
     official: Mapping[int, Mapping[str, Path]],
+    videos: str | None = None,
     threads: int = 1,
 ) -> None:
     """Write dataset.json: counts, lengths, sizes, rates, bad videos, duplicates and the splits.
 
-    `frames` holds <class>/<video>/rgb. `official` has a key for the number of each split, and the
-    split files of the classes where these decide. A split that cannot be made is reported with the
-    problem, and stops nothing.
+    `frames` holds <class>/<video>/rgb, `videos` <class>/<file> unless the tables have whole paths.
+    `official` has a key for the number of each split, and the split files of the classes where
+    these decide. A split that cannot be made is reported with the problem, and stops nothing.
     """
     clips = {cls: read_manifest(path) for cls, path in files.manifests.items()}
-    near_duplicates = leakage.find_near_duplicates(clips, Path(frames), threads)
+    alike = find_alike(clips, Path(frames), threads)
     names = file_names(clips)
     splits = {}
     for number, paths in official.items():
         of_split = replace(files, official=paths)
-        splits[str(number)] = _split(of_split, settings, number, names, near_duplicates)
+        splits[str(number)] = _split(of_split, settings, number, names, alike)
     content = {
         **_contents(clips),
-        "look_alikes": [[f"{cls}/{video}" for cls, video in group] for group in near_duplicates],
+        "bad": [
+            {"class": video.cls, "file": video.path, "reason": video.reason}
+            for video in bad_videos(clips, videos)
+        ],
+        "look_alikes": _joined(alike.copies),
+        "mirrored": _joined(alike.mirrored),
+        "places": _joined(alike.places),
+        "compared": {"by_look": alike.compared, "flat": alike.flat, "too_many": alike.many},
+        "sources": _sources(clips, settings, names),
         "splits": splits,
     }
     write_text(output, json.dumps(content, indent=2) + "\n")
@@ -65,18 +83,44 @@ def _contents(clips: Clips) -> dict[str, Any]:
     return {
         "classes": {cls: _counts(of_class) for cls, of_class in clips.items()},
         "total": _counts([clip for _, clip in pairs]),
-        "sizes": _tally(f"{clip.width}x{clip.height}" for clip in usable),
-        "fps": _tally(f"{clip.fps:g}" for clip in usable),
+        "sizes": _tally(source_size(clip) for clip in usable),
+        "stored_sizes": _tally(f"{clip.width}x{clip.height}" for clip in usable),
+        "codecs": _tally(clip.codec or "unknown" for clip in usable),
+        "fps": _tally(rate(clip) for clip in usable),
+        "orientations": _tally(clip.orientation for clip in usable if clip.orientation),
+        "interlaced": sum(clip.interlaced > 0 for clip in usable),
         "formats": _tally(clip.format for clip in usable),
         "remarks": _tally(clip.reason for clip in usable if clip.reason),
-        "bad": [
-            {"class": cls, "file": clip.display_name, "reason": clip.reason}
-            for cls, clip in pairs
-            if not clip.usable
-        ],
         "duplicates": leakage.find_duplicates(clips),
         "conflicts": leakage.find_conflicts(clips),
     }
+
+
+def source_size(clip: FrameRecord) -> str:
+    """Return the width and height of a video as a player shows it, not of its stored frames."""
+    width, height = clip.source_width or clip.width, clip.source_height or clip.height
+    return f"{width}x{height}"
+
+
+def rate(clip: FrameRecord) -> str:
+    """Return the frames a second, an average where they vary."""
+    return f"{clip.fps:g}" + (", variable" if clip.rate_mode == "variable" else "")
+
+
+def _joined(groups: Sequence[Sequence[Key]]) -> list[list[str]]:
+    return [[f"{cls}/{video}" for cls, video in group] for group in groups]
+
+
+def _sources(clips: Clips, settings: SplitSettings, names: Mapping[Key, str]) -> dict[str, Any]:
+    """Return how many source videos there are, and by which rule, "" for none."""
+    source_of = source_finder(None, names)
+    with suppress(InputError):  # a pattern that cannot work: the splits say so
+        source_of = source_finder(settings.source_video, names)
+    keys = [
+        (cls, clip.video) for cls, of_class in clips.items() for clip in of_class if clip.usable
+    ]
+    sources = set(unique_sources(keys, source_of, names).values())
+    return {"videos": len(keys), "sources": len(sources), "rule": settings.source_video or ""}
 
 
 def _counts(clips: Sequence[FrameRecord]) -> dict[str, Any]:
@@ -102,7 +146,7 @@ def _split(
     settings: SplitSettings,
     number: int,
     names: Mapping[Key, str],
-    near_duplicates: Sequence[Sequence[Key]],
+    alike: Alike,
 ) -> dict[str, Any]:
     """Return the videos of each class in each part, and the leaks between the parts."""
     # The page shows all splits: one that cannot be made is a finding among others.
@@ -113,7 +157,11 @@ def _split(
     source_of = source_finder(settings.source_video, names)
     sources = unique_sources(((row.cls, row.video) for row in rows), source_of, names)
     counts = Counter((row.cls, row.part) for row in rows)
+    group_of = files.group_of()
     return {
         "classes": {cls: {part: counts[cls, part] for part in PARTS} for cls in files.manifests},
-        "leaks": leakage.leaks(rows, sources, near_duplicates),
+        "videos": {part: sum(row.part == part for row in rows) for part in PARTS},
+        "sources": groups_of_parts(rows, sources),
+        "groups": groups_of_parts(rows, group_of),
+        "leaks": leakage.leaks(rows, sources, group_of, alike),
     }

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError
-from actionrec.frames.checks import BadVideo
-from actionrec.frames.decoding import open_video
+from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
 from actionrec.frames.segments import FrameSource, read_frame_sources
 from actionrec.frames.videos import is_video
@@ -155,12 +154,12 @@ def _sample(source: FrameSource) -> "tuple[float, np.ndarray]":
 
     Raises `BadVideo` when there is none.
     """
-    stream = open_video(source.path)
-    number, frames = float(stream.stated_frames), stream.frames
-    if stream.fps > 0:
-        seconds = min(source.end, stream.stated_frames / stream.fps) - source.start
-        number = seconds * stream.fps
-        frames = open_video(source.path, source.start + min(seconds / 2, _SECONDS_IN)).frames
-    for frame in frames:
-        return number, frame
+    from actionrec.frames.decoder.video import open_video  # a plan without videos needs no FFmpeg
+
+    with open_video(source.path) as video:
+        seconds = min(source.end, video.duration or math.inf) - source.start
+        number = seconds * video.rate if math.isfinite(seconds) else video.header_frames
+        start = source.start + (min(seconds / 2, _SECONDS_IN) if video.duration else 0.0)
+        for frame in video.frames(start):
+            return number, frame.image
     raise BadVideo("has no frame at the place sampled")

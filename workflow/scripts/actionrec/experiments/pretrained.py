@@ -12,6 +12,8 @@ from actionrec.utils.files import replacing
 def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -> None:
     """Put the weights at `target`: a copy of the one file named, or a download.
 
+    `files` is empty for a path of the user's that Snakemake cannot name.
+
     A copy, not a link: Snakemake dates its outputs, and a link would date the original too.
     """
     if "url" in source:
@@ -20,7 +22,7 @@ def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -
         download([source["url"]], Path(target), source["sha256"])
         return
     with replacing(target) as part:
-        shutil.copyfile(files[0], part)
+        shutil.copyfile(files[0] if files else source["path"], part)
 
 
 def weights_of_spec(

@@ -3,20 +3,20 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError, in_lines
-from actionrec.frames.checks import BadVideo, check_source
-from actionrec.frames.decoding import open_video
+from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
-from actionrec.frames.manifest import FrameRecord, frame_fault, video_hash, write_manifest
+from actionrec.frames.manifest import WOVEN, FrameRecord, frame_fault, video_hash, write_manifest
 from actionrec.frames.parallel import ImageKind, Task, make_images, remove
 from actionrec.frames.segments import (
     FrameSource,
+    check_span,
     read_frame_sources,
     select_images,
     source_hash,
@@ -27,6 +27,8 @@ from actionrec.utils.text import count
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from actionrec.frames.decoder.video import Interlaced, Video
 
 log = logging.getLogger(__name__)
 
@@ -55,22 +57,25 @@ def extract_class(
     manifest: Path,
     *,
     image_format: ImageFormat,
-    tolerate: int = 0,
-    workers: int = 1,
+    interlaced: "Interlaced" = "deinterlace",
+    workers: int = 0,
 ) -> None:
     """Write each video's frames to `<frames>/<video>/rgb/000001.png...`, then the manifest.
 
-    PNG frames are equal to what OpenCV decodes or, with a size, to what TAO's reader makes of that.
-    Frames of unchanged videos are kept, those of videos that are gone are removed. Raises
-    `InputError`, and writes no manifest, when videos of `table` are missing, more than `tolerate`
-    of all are bad or none is good, a worker dies or the disk is full; what was finished is kept for
+    PNG frames are equal to what is decoded or, with a size, to what TAO's reader makes of that. A
+    video whose process dies is a bad one, and the others go on. Bad ones are listed with the
+    reason; how many are too many is decided where videos are divided. Frames of unchanged videos
+    are kept, those of videos that are gone are removed. Raises `InputError`, and writes no
+    manifest, when videos of `table` are missing or the disk is full; what was finished is kept for
     the next run.
+
+    `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
     """
     paths = _all_videos(videos, table)
     names = video_names(path.name for path in paths)
     sources = {names[path.name]: FrameSource(path, path.name) for path in paths}
-    records = _extract(sources, frames, image_format, workers)
-    _write_manifest(manifest, records, videos, tolerate)
+    records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
+    _write_manifest(manifest, records, videos)
 
 
 def extract_segments(
@@ -80,24 +85,26 @@ def extract_segments(
     manifest: Path,
     *,
     image_format: ImageFormat,
-    tolerate: int = 0,
-    workers: int = 1,
+    interlaced: "Interlaced" = "deinterlace",
+    workers: int = 0,
 ) -> None:
     """Write the frames of each segment in `table`, cut as it says and cropped as `crops` says.
 
     Otherwise as `extract_class`.
     """
     sources = read_frame_sources(table, crops)
-    records = _extract(sources, frames, image_format, workers)
-    _write_manifest(manifest, records, table, tolerate)
+    records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
+    _write_manifest(manifest, records, table)
 
 
 def _extract(
-    sources: Mapping[str, FrameSource], frames: Path, image_format: ImageFormat, workers: int
+    sources: Mapping[str, FrameSource],
+    frames: Path,
+    extract: Callable[[Task[FrameSource, FrameRecord]], FrameRecord],
+    workers: int,
 ) -> list[FrameRecord]:
     _keep_only(sources, frames)
-    extract = partial(_extract_source, image_format)
-    records = make_images(frames, RGB, sources, extract, workers)
+    records = make_images(frames, RGB, sources, extract, _bad, workers)
     _keep_only({record.video for record in records if record.usable}, frames)
     return records
 
@@ -127,70 +134,55 @@ def _keep_only(videos: Collection[str], frames: Path) -> None:
             remove(path)
 
 
-def _write_manifest(
-    manifest: Path, records: Sequence[FrameRecord], where: Path, tolerate: int
-) -> None:
-    """Write the manifest; raise `InputError` if too many of the videos at `where` are bad."""
-    bad = sorted(
-        f"{record.display_name} {record.reason}" for record in records if not record.usable
-    )
-    videos = count(len(records), "video is", "videos are")
-    if len(bad) > tolerate:
-        raise InputError(
-            f"{len(bad)} of {videos} bad; frames.tolerate is {tolerate}.",
-            where=where,
-            found=in_lines(bad, limit=len(bad)),
-            fix="replace them, remove them from a folder of your own, or set frames.tolerate "
-            f"to {len(bad)} in the config",
-        )
-    if len(bad) == len(records):
-        raise InputError(
-            "A class has no usable video.",
-            where=where,
-            found=in_lines(bad),
-            fix="replace them, or take the class out of dataset.classes",
-        )
-    for line in bad:
-        log.warning("Bad video in %s: %s", where, line)
+def _write_manifest(manifest: Path, records: Sequence[FrameRecord], where: Path) -> None:
+    """Write the manifest, and name the bad ones of the videos at `where`."""
+    for record in records:
+        if not record.usable:
+            log.warning("Bad video in %s: %s %s", where, record.display_name, record.reason)
     write_manifest(manifest, records)
     frames = count(sum(record.frames for record in records), "frame")
     log.info("%s: %s of %s", manifest.stem, frames, count(len(records), "video"))
 
 
-def _extract_source(image_format: ImageFormat, task: Task[FrameSource, FrameRecord]) -> FrameRecord:
+def _extract_source(
+    image_format: ImageFormat, interlaced: "Interlaced", task: Task[FrameSource, FrameRecord]
+) -> FrameRecord:
     """Decode one source into the task's work folder, unless the images that are there are right."""
-    source, rgb = task.source, task.work_folder / "rgb"
-    stat = source.path.stat()
+    source = task.source
     # The hash of the file decides, not its time or name: a copied project keeps its frames, and a
     # video that was replaced by one of equal size loses them.
-    digest = source_hash(source, _video_hash_once(source.path, stat.st_mtime_ns))
-    record = FrameRecord(
-        video=task.folder.name,
-        file=source.file,
-        frames=0,
-        width=0,
-        height=0,
-        fps=0.0,
-        bytes=stat.st_size,
-        sha256=digest,
-        suffix="",
-        format="",
-        status="bad",
-        reason="cannot be read",
-    )
+    digest = source_hash(source, _video_hash_once(source.path, source.path.stat().st_mtime_ns))
+    record = replace(_bad(task, "cannot be read"), sha256=digest)
     if not digest:
         return record
     known = task.known
-    if known and _still_right(known, digest, image_format, task.folder):
+    if known and known.sha256 == digest and _is_right(known, image_format, interlaced, task.folder):
         return replace(known, file=source.file)  # equal content may be in a file of another name
+    return _decode(task, record, image_format, interlaced)
+
+
+def _decode(
+    task: Task[FrameSource, FrameRecord],
+    record: FrameRecord,
+    image_format: ImageFormat,
+    interlaced: "Interlaced",
+) -> FrameRecord:
+    """Write a source's images; return `record`, that of a bad video, with what was found."""
+    from actionrec.frames.decoder.video import open_video  # workers have it preloaded
+
+    source, rgb = task.source, task.work_folder / "rgb"
     try:
-        stream = open_video(source.path, source.start, source.end)
-        with explained_disk_errors(task.folder):
-            images = select_images(source, stream.frames)
-            size, content = _write_images(images, rgb, image_format)
-        number = sum(1 for _ in rgb.iterdir())
-        # Only now, with every frame decoded, is it known whether the video is whole.
-        remark = check_source(source, stream, number)
+        with open_video(source.path, interlaced=interlaced) as video:
+            shown = (frame.image for frame in video.frames(source.start, source.end))
+            try:
+                with explained_disk_errors(task.folder):
+                    images = select_images(source, shown)
+                    size, content = _write_images(images, rgb, image_format)
+            finally:
+                record = _with_facts(record, video)
+            number = sum(1 for _ in rgb.iterdir())
+            # Only now, with every frame decoded, is it known whether all is there.
+            remarks = [*video.remarks(), *check_span(source, video.end, video.rate, number)]
     except BadVideo as error:
         shutil.rmtree(task.work_folder, ignore_errors=True)
         return replace(record, reason=str(error))
@@ -199,12 +191,44 @@ def _extract_source(image_format: ImageFormat, task: Task[FrameSource, FrameReco
         frames=number,
         width=size[0],
         height=size[1],
-        fps=stream.fps,
         suffix=image_format.suffix,
-        format=image_format.cache_key,
-        status="warn" if remark else "ok",
-        reason=remark,
+        format=_format(image_format, interlaced, record.interlaced),
+        status="warn" if remarks else "ok",
+        reason="; ".join(remarks),
         content=content,
+    )
+
+
+def _bad(task: Task[FrameSource, FrameRecord], reason: str) -> FrameRecord:
+    """Return the record of a source that has no frames, for that reason."""
+    path = task.source.path
+    return FrameRecord(
+        video=task.folder.name,
+        file=task.source.file,
+        frames=0,
+        width=0,
+        height=0,
+        fps=0.0,
+        bytes=path.stat().st_size if path.exists() else 0,
+        sha256="",
+        suffix="",
+        format="",
+        status="bad",
+        reason=reason,
+    )
+
+
+def _with_facts(record: FrameRecord, video: "Video") -> FrameRecord:
+    """Return a record with what has been seen of a video, all of it or up to its damage."""
+    return replace(
+        record,
+        fps=video.rate,
+        codec=video.codec,
+        rate_mode="variable" if video.variable_rate else "constant",
+        orientation=str(video.orientation),
+        interlaced=video.interlaced_frames,
+        source_width=video.width,
+        source_height=video.height,
     )
 
 
@@ -214,9 +238,15 @@ def _video_hash_once(video: Path, modified: int) -> str:
     return video_hash(video)
 
 
-def _still_right(known: FrameRecord, digest: str, image_format: ImageFormat, folder: Path) -> bool:
-    same = (known.sha256, known.format) == (digest, image_format.cache_key)
-    return same and not frame_fault(folder / "rgb", known.frames, known.suffix)
+def _is_right(known: FrameRecord, image_format: ImageFormat, interlaced: str, folder: Path) -> bool:
+    wanted = _format(image_format, interlaced, known.interlaced)
+    return known.format == wanted and not frame_fault(folder / "rgb", known.frames, known.suffix)
+
+
+def _format(image_format: ImageFormat, interlaced: str, interlaced_frames: int) -> str:
+    """Return all that frames depend on besides the video; how to treat those that it lacks, not."""
+    woven = interlaced == "weave" and interlaced_frames > 0
+    return image_format.cache_key + (WOVEN if woven else "")
 
 
 def _write_images(

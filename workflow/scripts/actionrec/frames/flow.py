@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from actionrec.errors import InputError, in_lines
-from actionrec.frames.decoding import open_video
+from actionrec.frames.decoder.video import Interlaced, open_video
 from actionrec.frames.flow_manifest import FOLDERS, FlowRecord, flow_faults, write_flow_manifest
 from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest, repair_command
 from actionrec.frames.parallel import ImageKind, Task, make_images
@@ -82,7 +82,7 @@ def extract_flow(
     *,
     flo: Path | None = None,
     cropped: Mapping[str, FrameSource] | None = None,
-    workers: int = 1,
+    workers: int = 0,
 ) -> None:
     """Write the flow of each video to `<frames>/<video>/{u,v}/000001.jpg...`, then the manifest.
 
@@ -103,7 +103,7 @@ def extract_flow(
         for record in videos
     }
     start = time.perf_counter()
-    records = make_images(frames, UV, sources, partial(_make_flow, settings), workers)
+    records = make_images(frames, UV, sources, partial(_make_flow, settings), workers=workers)
     seconds = time.perf_counter() - start
     _require_some(records, frames)
     write_flow_manifest(manifest, records)
@@ -196,7 +196,7 @@ def _make_flow(settings: FlowSettings, task: Task[FlowSource, FlowRecord]) -> Fl
         mapping=settings.mapping,
         opencv=cv2.__version__,
         frames=video.format,
-        sha256=_digest(source.flo) if settings.method == "flo" else video.sha256,
+        sha256=_digest(source, settings),
         status="ok",
         reason="",
     )
@@ -220,15 +220,19 @@ def _flow_images(
     if settings.method == "flo":
         flows: Iterable[np.ndarray] = (_read_fitting(path, source.video) for path in source.flo)
     elif source.cropped:
-        return _cropped_images(source.cropped, make_method(settings), mapping)
+        mode: Interlaced = "weave" if source.video.woven else "deinterlace"
+        return _cropped_images(source.cropped, mode, make_method(settings), mapping)
     else:
         flows = _compute(sorted(rgb.iterdir()), make_method(settings))
     return enumerate(map(mapping, flows), 1)
 
 
-def _digest(files: Sequence[Path]) -> str:
+def _digest(source: FlowSource, settings: FlowSettings) -> str:
+    """Return the SHA-256 of what flow is made of: the pixels of frames, or files."""
+    if settings.method != "flo":
+        return source.video.sha256 if source.cropped else source.video.content
     digest = hashlib.sha256()
-    for path in files:
+    for path in source.flo:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -251,21 +255,22 @@ def _compute(frames: Sequence[Path], method: Method) -> Iterator[np.ndarray]:
 
 
 def _cropped_images(
-    source: FrameSource, method: Method, mapping: Conversion
+    source: FrameSource, interlaced: Interlaced, method: Method, mapping: Conversion
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (number, image) of the flow from each picture but the last to its next frame."""
     # The last picture has no next one: N pictures have N-1 flow images. In a glued segment the next
     # frame of the file is used all the same, as the recipe does, not the next picture.
     wanted = crops_by_frame(crop for crop in source.crops if crop.image < len(source.crops))
     last = max(wanted)
-    frames = scaled_for_crops(source, open_video(source.path).frames)
-    greys = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames)
-    for index, (first, second) in enumerate(pairwise(greys)):
-        if index in wanted:
-            image = mapping(method(first, second))
-            yield from ((crop.image, crop.of(image)) for crop in wanted[index])
-        if index == last:
-            return
+    with open_video(source.path, interlaced=interlaced) as video:
+        frames = scaled_for_crops(source, (frame.image for frame in video.frames()))
+        greys = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames)
+        for index, (first, second) in enumerate(pairwise(greys)):
+            if index in wanted:
+                image = mapping(method(first, second))
+                yield from ((crop.image, crop.of(image)) for crop in wanted[index])
+            if index == last:
+                return
 
 
 def _read_grey(path: Path) -> np.ndarray:

@@ -20,7 +20,8 @@ class FlowRecord:
 
     `method` is "dis" with its preset, "farneback", "tvl1" or "flo", `mapping` "max_rad" or
     "fixed". `opencv` is the version that computed and stored them: DIS differs between versions.
-    `frames` is the format of the frames and `sha256` that of the video or of the .flo files.
+    `frames` is the format of the frames and `sha256` that of their pixels, of the .flo files, or of
+    the video that frames were cropped out of.
     """
 
     video: str

@@ -11,11 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from actionrec.errors import some
+from actionrec.frames.videos import folder_name
 from actionrec.utils.files import sha256
 from actionrec.utils.tables import read_records, write_records
 from actionrec.utils.text import count
 
 STATUSES = ("ok", "warn", "bad")
+WOVEN = " woven"
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,14 @@ class FrameRecord:
     `video` is the name of its folder, `file`, `bytes` and `sha256` are the video file's ("" when it
     cannot be read; of a segment the file and the part of it). `suffix` is that of the image files,
     without a dot, and `format` all that their pixels depend on besides the video ("png", "jpg 95",
-    "png 320x240"); both are "" for a bad video, which has no frames. `content` is the SHA-256 of
-    the decoded frames' sizes and CRC-32: equal videos may be in different files.
+    "png 320x240", "png woven" of an interlaced one whose fields are left as they are); both are ""
+    for a bad video, which has no frames. `content` is the SHA-256 of the decoded frames' sizes and
+    CRC-32: equal videos may be in different files.
+
+    The rest tells what the video is, and "" or 0 what is not known of a bad one: `codec` as FFmpeg
+    names it, `rate_mode` "constant" or "variable", `orientation` how its pictures were turned to be
+    shown as a player does ("rotated by 90° clockwise", "mirrored"; "" for not at all), `interlaced`
+    the number of its frames that hold two moments, and the size that a player shows.
     """
 
     video: str
@@ -42,6 +50,12 @@ class FrameRecord:
     status: str
     reason: str
     content: str = ""
+    codec: str = ""
+    rate_mode: str = ""
+    orientation: str = ""
+    interlaced: int = 0
+    source_width: int = 0
+    source_height: int = 0
 
     def __post_init__(self) -> None:
         require_valid(self.video, self.status, STATUSES)
@@ -52,9 +66,14 @@ class FrameRecord:
         return self.status != "bad"
 
     @property
+    def woven(self) -> bool:
+        """Tell whether its frames hold the lines of two moments each, as interlaced videos do."""
+        return self.format.endswith(WOVEN)
+
+    @property
     def display_name(self) -> str:
         """Return the file's name, or the segment's own where it is one of several of a file."""
-        return self.file if Path(self.file).stem == self.video else self.video
+        return self.file if folder_name(Path(self.file).stem) == self.video else self.video
 
 
 def suffix_of(format: str) -> str:

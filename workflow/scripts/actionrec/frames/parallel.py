@@ -6,28 +6,19 @@ journal of them lets the next run keep what is still right, after a kill as well
 """
 
 import logging
-import multiprocessing
-import os
 import shutil
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, in_lines
+from actionrec.frames.workers import Died, call_for_each
 from actionrec.utils.files import explained_disk_errors
 from actionrec.utils.tables import append_record, drop_partial_row, read_records, write_records
-
-# Imported once, by the server process that workers are forked from, and not by each worker.
-PRELOADED = ["cv2", "fpng"]
+from actionrec.utils.text import count
 
 log = logging.getLogger(__name__)
 
@@ -82,16 +73,20 @@ def make_images(
     kind: ImageKind[AnyRecord],
     sources: Mapping[str, Source],
     make: Callable[[Task[Source, AnyRecord]], AnyRecord],
-    workers: int = 1,
+    died: Callable[[Task[Source, AnyRecord], str], AnyRecord] | None = None,
+    workers: int = 0,
 ) -> list[AnyRecord]:
     """Make the images of a kind in `<frames>/<video>` for each video of `sources`.
 
-    `make` runs in `workers` processes; returns its records. Raises what it raises, and `InputError`
-    when a worker dies or the disk is full; what was finished is kept for the next run.
+    `make` runs in `workers` processes, for 0 in this one; returns its records. `died` is asked for
+    the record of a video whose process died, with the reason. Raises what `make` raises, and
+    `InputError` when the disk is full, or in the end when processes died and there is no `died`;
+    what was finished is kept for the next run.
     """
     from tqdm import tqdm  # not for the workers, which import this module
 
-    records = []
+    records: list[AnyRecord] = []
+    dead: list[str] = []
     with explained_disk_errors(frames), _work_folder(frames) as (folder, work_folder, part):
         journal = work_folder / kind.journal
         # Of a video that is gone, nothing is to be kept, and its row goes with the next rewrite.
@@ -106,9 +101,23 @@ def make_images(
         ]
         # Closed in any case: an error here must end the workers before their folder is removed.
         with closing(_run(tasks, make, workers)) as results:
-            for task, record in tqdm(results, frames.name, len(tasks), unit="video", disable=None):
-                records.append(record)
-                _publish(task, record, kind, known, journal)
+            for task, made in tqdm(results, frames.name, len(tasks), unit="video", disable=None):
+                if isinstance(made, Died):
+                    remove(task.work_folder)
+                    dead.append(f"{task.folder.name} {made}")
+                    if died is None:
+                        continue
+                    made = died(task, str(made))
+                records.append(made)
+                _publish(task, made, kind, known, journal)
+    if dead and died is None:
+        raise InputError(
+            f"{count(len(dead), 'process')} died at work.",
+            where=frames,
+            found=in_lines(sorted(dead)),
+            fix="run the same command again, with fewer --cores if memory ran out; what was "
+            "finished is kept",
+        )
     return records
 
 
@@ -187,51 +196,9 @@ def _run(
     tasks: Sequence[Task[Source, AnyRecord]],
     make: Callable[[Task[Source, AnyRecord]], AnyRecord],
     workers: int,
-) -> Generator[tuple[Task[Source, AnyRecord], AnyRecord], None, None]:
-    """Do all tasks in worker processes; yield each with its record as it is finished."""
-    workers = min(workers, len(tasks))
-    if workers <= 1:
+) -> Generator[tuple[Task[Source, AnyRecord], AnyRecord | Died], None, None]:
+    """Do all tasks; yield each with its record, or how its process died, as it is finished."""
+    if workers < 1:
         yield from ((task, make(task)) for task in tasks)
-        return
-    # Forked from a small server: a plain fork would copy this process's threads' locks, and a
-    # spawned process would import everything again.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker)
-    try:
-        with _no_main_module():  # workers are started by the first submissions
-            futures = {pool.submit(make, task): task for task in tasks}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise InputError(
-            "A worker process was killed; most often memory ran out.",
-            where=tasks[0].folder.parent,
-            fix="run the same command again, with fewer --cores; finished videos are kept",
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Keep new workers from running the caller's script, which each of them would else import."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent cannot end its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        if parent:
-            parent.join()
-            os._exit(1)  # at once, whatever the main thread is decoding
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    else:
+        yield from call_for_each(make, tasks, workers)

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actionrec.errors import InputError, in_lines
+from actionrec.frames.decoder.faults import BadVideo
 from actionrec.utils.tables import read_records, write_records
 from actionrec.utils.text import count
 
 if TYPE_CHECKING:
     import numpy as np
+
+_MAX_LACKING = 1.0  # seconds that a video may end before the time its list states
 
 
 @dataclass(frozen=True)
@@ -164,3 +167,25 @@ def scaled_for_crops(source: FrameSource, frames: "Iterable[np.ndarray]") -> "It
     size = source.crops[0].width, source.crops[0].height
     for frame in frames:
         yield frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
+
+
+def check_span(source: FrameSource, ended: float | None, rate: float, images: int) -> list[str]:
+    """Return remarks on a source that became so many images; raise `BadVideo` if it is not there.
+
+    `ended` is the second at which its video was found to end, if it was read that far, and `rate`
+    its frames a second, 0 if unknown.
+    """
+    if source.crops:
+        if images < len(source.crops):
+            of = count(len(source.crops), "picture")
+            raise BadVideo(f"breaks off: {images} of {of} are there")
+        return []
+    if ended is None or source.end == math.inf:
+        return []
+    lacking = source.end - ended
+    if lacking > _MAX_LACKING:
+        raise BadVideo(f"ends {lacking:.1f} s before its end at {source.end:g} s")
+    # Rounding a time to frames costs up to one, so more than one and a half are really missing.
+    if lacking > (1.5 / rate if rate else 0):
+        return [f"ends {lacking:.1f} s before the time in the list"]
+    return []

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from actionrec.utils.pages import svg_url
+from actionrec.utils.pages import plain, svg_url
 
 
 def plot_history(history: Sequence[Mapping[str, str]]) -> str:
@@ -37,8 +37,9 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> st
     # Colours by row, so that a class with few videos is as readable as one with many.
     shares = [[n / max(1, sum(row)) for n in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
+    names = list(map(plain, labels))
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     for y, row in enumerate(matrix):

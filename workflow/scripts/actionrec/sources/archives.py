@@ -5,10 +5,10 @@ target, where they are compared with the listing, and then renamed into place.
 """
 
 import logging
+import os
 import re
 import shutil
 import tempfile
-import unicodedata
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,14 @@ from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.videos import SUFFIXES, is_video, write_files_table
 from actionrec.sources import archive_formats, solid_archives, split_files
 from actionrec.sources.archive_formats import Entry
+from actionrec.sources.file_names import normal
 from actionrec.sources.rar import DamagedArchive
 from actionrec.utils.files import explained_disk_errors
 
 MAX_BYTES = 32 * 2**30
 MAX_MEMBERS = 100_000
 MAX_SPLIT_BYTES = 2**20
+_MAX_NAME, _MAX_PATH = 255, 3000  # bytes; Linux takes 4096 with the folders above
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ def _unpacked_videos(cls: str, scratch: Path, max_bytes: int) -> list[Path]:
     """Return the videos of a class's share in the scratch folder, once they are unpacked."""
     files = sorted(path for path in (scratch / "share").rglob("*") if path.is_file())
     # One file that is named as the class's archive: unpack it too, by the same rules.
-    if len(files) > 1 or _class_of_archive(files[0].name) != _normal(cls):
+    if len(files) > 1 or _class_of_archive(files[0].name) != normal(cls):
         return files
     videos = _class_videos(files[0], cls, list_members(files[0]), alone=True)
     _unpack(files[0], videos, scratch / "videos", max_bytes)
@@ -196,20 +198,25 @@ def _check_entry(archive: Path, entry: Entry, seen: Mapping[str, Member]) -> Non
     parts = name.removesuffix("/").split("/")
     if {"", ".", ".."} & set(parts) or re.search(r"[\\\x00-\x1f\x7f]|^[A-Za-z]:", name):
         raise _refused(archive, f"{name!r} (a name that may lead elsewhere)")
+    longest = max(len(os.fsencode(part)) for part in parts)
+    if longest > _MAX_NAME or len(os.fsencode(name)) > _MAX_PATH:
+        size = f"{longest} bytes" if longest > _MAX_NAME else f"a path of {len(name)} characters"
+        raise InputError(
+            "The archive holds a name that is too long for a file system.",
+            where=archive,
+            found=f"{name[:60]}... ({size})",
+            allowed=[f"names of {_MAX_NAME} bytes in a path of {_MAX_PATH}"],
+            fix="unpack the archive with a tool that shortens names, and use `source: folder`",
+        )
     if entry.volume:
         raise _refused(archive, f"{name} (one part of several volumes)")
     if name in seen:
         raise _refused(archive, f"{name} (twice)")
 
 
-def _normal(name: str) -> str:
-    """Return a name as it is compared: letters with accents are one character or two (macOS)."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _class_of_archive(name: str) -> str | None:
     """Return the class that a member of this name is the archive of."""
-    file = _normal(PurePosixPath(name).name)
+    file = normal(PurePosixPath(name).name)
     return next(
         (file[: -len(s)] for s in archive_formats.SUFFIXES if file.lower().endswith(s)), None
     )
@@ -217,18 +224,18 @@ def _class_of_archive(name: str) -> str | None:
 
 def _share(archive: Path, cls: str, members: Mapping[str, Member]) -> dict[str, Member]:
     """Return what belongs to a class: an archive of its own, or else its videos."""
-    nested = [name for name in members if _class_of_archive(name) == _normal(cls)]
+    nested = [name for name in members if _class_of_archive(name) == normal(cls)]
     if len(nested) > 1:
         raise _refused(archive, f"two archives of class {cls}: {some(nested)}")
     if nested:
         return {nested[0]: members[nested[0]]}
-    if not any(_normal(cls) in _folders(name) for name in members):
+    if not any(normal(cls) in _folders(name) for name in members):
         raise _missing_class(archive, cls, members)
     return _class_videos(archive, cls, members, alone=False)
 
 
 def _folders(name: str) -> tuple[str, ...]:
-    return PurePosixPath(_normal(name)).parts[:-1]
+    return PurePosixPath(normal(name)).parts[:-1]
 
 
 def _class_videos(
@@ -238,9 +245,9 @@ def _class_videos(
     videos, strays = {}, []
     for name, member in members.items():
         folders = _folders(name)
-        if folders[-1:] == (_normal(cls),) and is_video(PurePosixPath(name).name):
+        if folders[-1:] == (normal(cls),) and is_video(PurePosixPath(name).name):
             videos[name] = member
-        elif alone or _normal(cls) in folders:
+        elif alone or normal(cls) in folders:
             strays.append(name)
     if not videos or any(is_video(PurePosixPath(name).name) for name in strays):
         raise InputError(

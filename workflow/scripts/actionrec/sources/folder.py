@@ -1,11 +1,11 @@
 """Use a user's folder of videos, one folder a class, where it is: `source: folder`."""
 
 import os
-import unicodedata
 from pathlib import Path
 
 from actionrec.errors import InputError
 from actionrec.frames.videos import SUFFIXES, list_videos, write_files_table
+from actionrec.sources.file_names import on_disk
 from actionrec.utils.files import replacing
 
 
@@ -37,7 +37,7 @@ def link_class(source: Path, link: Path, table: Path) -> None:
 
 def require_class(source: Path) -> Path:
     """Return a user's class folder as it is called on disk; raise `InputError` without one."""
-    source = _as_on_disk(source)
+    source = on_disk(source)
     if source.is_dir():
         return source
     if not source.parent.is_dir():
@@ -54,15 +54,6 @@ def require_class(source: Path) -> Path:
         allowed=sorted(path.name for path in source.parent.iterdir() if path.is_dir()),
         fix="correct dataset.classes, or add the folder",
     )
-
-
-def _as_on_disk(source: Path) -> Path:
-    """Return the folder in whichever Unicode form its name has: macOS takes letters apart."""
-    if source.is_dir() or not source.parent.is_dir():
-        return source
-    name = unicodedata.normalize("NFC", source.name)
-    same = (p for p in source.parent.iterdir() if unicodedata.normalize("NFC", p.name) == name)
-    return next(same, source)
 
 
 def _link_target(source: Path, folder: Path) -> str:

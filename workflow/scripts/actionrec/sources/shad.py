@@ -19,8 +19,7 @@ from xml.parsers.expat import ExpatError
 import xmltodict
 
 from actionrec.errors import InputError, in_lines, some
-from actionrec.frames.checks import BadVideo, check_video
-from actionrec.frames.decoding import open_video
+from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.segments import Crop, Segment, write_crops, write_segments
 from actionrec.frames.videos import list_videos
 from actionrec.utils.text import count
@@ -163,13 +162,13 @@ def _videos(root: Path) -> dict[str, tuple[Path, Path]]:
 
 def _frames(video: Path) -> int | None:
     """Return how many frames a video has; None for a bad one, which its extraction reports."""
+    from actionrec.frames.decoder.video import open_video  # FFmpeg is for who reads videos
+
     try:
-        stream = open_video(video)
-        count = sum(1 for _ in stream.frames)
-        check_video(video, stream.stated_frames, count)
+        with open_video(video) as opened:
+            return sum(1 for _ in opened.frames())
     except BadVideo:
         return None
-    return count
 
 
 def read_annotation(folder: Path, name: str) -> Annotation:

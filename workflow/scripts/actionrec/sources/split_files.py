@@ -13,6 +13,7 @@ from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.videos import is_video, video_names
+from actionrec.utils.text import lines_of
 
 NUMBERS = (1, 2, 3)
 
@@ -96,8 +97,8 @@ def read_class_file(path: Path) -> dict[str, str | None]:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty, with their numbers."""
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    for number, line in enumerate(text.splitlines(), 1):
+    text = path.read_bytes().decode("utf-8-sig", "surrogateescape")
+    for number, line in enumerate(lines_of(text), 1):
         if line.strip():
             yield number, line
 

@@ -1,30 +1,32 @@
 """Read a user's list of videos, whole or in segments, as it is: `source: table`.
 
 It is a table, a Kinetics CSV or an MMAction2 list. A table has the columns path and label, and may
-have split, start and end (seconds). Kinetics has youtube_id, time_start and time_end instead.
-MMAction2 has no header: "<path> <label index>".
+have split, group, start and end (seconds). Kinetics has youtube_id, time_start and time_end
+instead. MMAction2 has no header: "<path> <label index>".
 """
 
 import csv
 import hashlib
+import io
 import logging
 import math
 import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.segments import Segment, write_segments
-from actionrec.frames.videos import is_video, video_names
+from actionrec.frames.videos import folder_name, is_video, video_names
+from actionrec.sources.file_names import normal, on_disk
 from actionrec.utils.tables import read_table, write_table
-from actionrec.utils.text import count
+from actionrec.utils.text import count, lines_of
 
-PARTS_COLUMNS = ("video", "part")
+PARTS_COLUMNS = ("video", "part", "group")
 SKIPPABLE = ("missing", "other_labels")
 
 _COLUMNS = {
@@ -32,6 +34,7 @@ _COLUMNS = {
     "youtube_id": "youtube_id",
     "label": "label",
     "split": "split",
+    "group": "group",
     "start": "start",
     "time_start": "start",
     "end": "end",
@@ -79,25 +82,33 @@ class VideoList:
 
     @cached_property
     def videos_by_stem(self) -> dict[str, Path]:
-        """Return stem -> video, of all videos in the folder and its subfolders."""
+        """Return stem -> video, of all videos in the folder and below, also behind links."""
         return {
-            Path(name).stem: Path(folder, name)
-            for folder, _, names in os.walk(self.root)
+            normal(Path(name).stem): Path(folder, name)
+            for folder, names in _walk(self.root)
             for name in sorted(names, reverse=True)  # so that the first of equal stems remains
             if is_video(name)
         }
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a list says of a video: its part or "", and its group, such as a person, or ""."""
+
+    part: str
+    group: str
+
+
+@dataclass(frozen=True)
 class Row:
-    """One row: where it stands, its path or YouTube id, label, span in seconds, and part."""
+    """One row: where it stands, its path or YouTube id, label, span in seconds, part and group."""
 
     where: str
     name: str
     label: str
     start: float
     end: float
-    part: str
+    given: Given
     youtube: bool = False
 
 
@@ -119,7 +130,7 @@ def list_table(
     *,
     given: bool = False,
 ) -> None:
-    """Write each class's table of segments to `tables`, and the part of each to `parts`.
+    """Write each class's table of segments to `tables`, and part and group of each to `parts`.
 
     Raises `InputError`, and writes nothing, that names every row which cannot be used, and when a
     class has no row or, if `given`, no row states a part.
@@ -131,7 +142,7 @@ def list_table(
         faults += bad
     _refuse(faults, videos)
     located = _locate(_of_classes(rows, list(tables), videos), videos)
-    if given and not any(found.row.part for found in located):
+    if given and not any(found.row.given.part for found in located):
         raise InputError(
             "The list says of no video whether it is for training or testing.",
             where=videos.where,
@@ -150,18 +161,36 @@ def list_table(
                 for name, found in of_class.items()
             ],
         )
-        write_parts(parts[cls], {name: found.row.part for name, found in of_class.items()})
+        write_parts(parts[cls], {name: found.row.given for name, found in of_class.items()})
     log.info("%s of %s", count(len(located), "row"), count(len(named), "class"))
 
 
-def write_parts(table: Path, parts: Mapping[str, str]) -> None:
-    """Write which part each video is given: train, val, test, or "" for none."""
-    write_table(table, PARTS_COLUMNS, sorted(parts.items()))
+def write_parts(table: Path, given: Mapping[str, Given]) -> None:
+    """Write which part each video is given: train, val, test, or "" for none; and its group."""
+    rows = [(video, of.part, of.group) for video, of in sorted(given.items())]
+    write_table(table, PARTS_COLUMNS, rows)
 
 
 def read_parts(table: Path) -> dict[str, str | None]:
     """Return video -> train, val or test, or None for one that the list leaves without."""
-    return {video: part or None for video, part in read_table(table, PARTS_COLUMNS)}
+    return {video: part or None for video, part, _ in read_table(table, PARTS_COLUMNS)}
+
+
+def read_groups(table: Path) -> dict[str, str]:
+    """Return video -> group, of those that have one."""
+    return {video: group for video, _, group in read_table(table, PARTS_COLUMNS) if group}
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each folder and its files, also those that links lead to, each real one once."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = os.stat(folder)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()  # a link that leads back
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield folder, names
 
 
 def read_list(path: Path, labels: Path | None, part: str) -> tuple[list[Row], list[str]]:
@@ -169,8 +198,8 @@ def read_list(path: Path, labels: Path | None, part: str) -> tuple[list[Row], li
 
     Raises `InputError` when the file is missing or of no known form.
     """
-    lines = _text(path).splitlines()
-    numbered = _mmaction2_rows(lines, labels) if labels else _rows_below_header(path, lines)
+    text = _text(path)
+    numbered = _mmaction2_rows(text, labels) if labels else _rows_below_header(path, text)
     rows, faults = [], []
     for number, cells in numbered:
         where = f"{path.name}, line {number}"
@@ -183,7 +212,7 @@ def read_list(path: Path, labels: Path | None, part: str) -> tuple[list[Row], li
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        return path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise _cannot_read(path, error) from error
 
@@ -213,50 +242,106 @@ def require_inputs(lists: Iterable[Path], videos: Path | None) -> None:
         )
 
 
-def _rows_below_header(path: Path, lines: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows_below_header(path: Path, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and known columns of each row below a header."""
-    header = lines[0] if lines else ""
+    header = lines_of(text)[0]
     # The header alone decides: paths below it may hold any of these characters.
     delimiter = max("\t,;", key=header.count)
-    reader = csv.reader(lines, delimiter=delimiter)
-    names = [_COLUMNS.get(name.strip().lower(), "") for name in next(reader, [])]
+    # Not of split lines: a cell in quotes may hold line breaks.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        names = _known_columns(path, header, next(reader, []))
+        first = reader.line_num + 1
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield first, _by_column(names, cells)
+            first = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"The list of videos cannot be read from line {reader.line_num} on: {error}.",
+            where=path,
+            fix='close the quotes, and double those in a cell: "say ""cheese"".mp4",walk',
+        ) from error
+
+
+def _known_columns(path: Path, header: str, cells: Sequence[str]) -> list[str]:
+    """Return what each column is, "" for one of no use, which a warning names."""
+    given = [cell.strip() for cell in cells]
+    names = [_COLUMNS.get(name.lower(), "") for name in given]
     if "label" not in names or not {"path", "youtube_id"} & set(names):
         raise InputError(
             "The list of videos has a header that is not understood.",
             where=path,
             found=header or "an empty file",
-            allowed=["path,label[,split,start,end]", "label,youtube_id,time_start,time_end,split"],
+            allowed=[
+                "path,label[,split,group,start,end]",
+                "label,youtube_id,time_start,time_end,split",
+            ],
             fix="correct the header; for lines of <path> <label index>, as MMAction2's, set "
             "dataset.labels to the file that names the classes",
         )
-    for cells in reader:
-        if any(cell.strip() for cell in cells):
-            lacking = [""] * (
-                len(names) - len(cells)
-            )  # spreadsheets leave empty cells at the end out
-            yield reader.line_num, dict(zip(names, [*cells, *lacking], strict=False))
+    unknown = [name for name, known in zip(given, names, strict=True) if name and not known]
+    twice = [name for name, number in Counter(filter(None, names)).items() if number > 1]
+    meant = next((n for n in unknown if get_close_matches(n.lower(), _COLUMNS, 1, 0.75)), None)
+    if twice or meant:
+        raise InputError(
+            f"Two columns of the list are {twice[0]!r}."
+            if twice
+            else "A column of the list is not known, and may be meant for one that is.",
+            where=path,
+            found=meant or header,
+            allowed=list(_COLUMNS),
+            fix="rename the column, or remove it",
+        )
+    if unknown:
+        log.warning(
+            "%s: columns without a meaning here: %s; known are %s. What must not be on two sides "
+            "of a split, such as a person or a scene, is to be named group",
+            path,
+            some(unknown),
+            ", ".join(_COLUMNS),
+        )
+    return names
 
 
-def _mmaction2_rows(lines: Sequence[str], labels: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line number, path and label of each line; no path where the index is unknown."""
-    names = [line.strip() for line in _text(labels).splitlines() if line.strip()]
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        name, _, index = line.strip().rpartition(" ")
-        known = index.isdecimal() and int(index) < len(names)
-        # Without a path the row is refused with its number, as all others that cannot be used.
-        label = names[int(index)] if known else f"label {index}, of 0 to {len(names) - 1}"
-        yield number, {"path": name if known else "", "label": label}
+def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    if any(cell.strip() for cell in cells[len(names) :]):
+        columns = count(len(names), "column")
+        return {"fault": f"{len(cells)} cells for {columns}; put a cell with a comma in quotes"}
+    lacking = [""] * (len(names) - len(cells))  # spreadsheets leave empty cells at the end out
+    return dict(zip(names, [*cells, *lacking], strict=False))
+
+
+def _mmaction2_rows(text: str, labels: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number, path and label of each line."""
+    names = [line.strip() for line in lines_of(_text(labels)) if line.strip()]
+    for number, line in enumerate(lines_of(text), 1):
+        if line.strip():
+            yield number, _mmaction2_cells(line.strip(), names, labels)
+
+
+def _mmaction2_cells(line: str, names: Sequence[str], labels: Path) -> dict[str, str]:
+    name, index = [*re.split(r"[ \t]+(?=[^ \t]+$)", line), ""][:2]
+    if not index:
+        return {"fault": f"{line!r} is no path, a space and the index of a label"}
+    if not (index.isascii() and index.isdecimal()):
+        return {"fault": f"{index!r} behind the last space is no index of a label: {line!r}"}
+    if int(index) >= len(names):
+        known = f"{labels.name} has the labels 0 to {len(names) - 1}"
+        return {"fault": f"there is no label {index}, {known}: {line!r}"}
+    return {"path": name, "label": names[int(index)]}
 
 
 def _row(where: str, cells: Mapping[str, str], part: str) -> Row:
+    if "fault" in cells:
+        raise BadRow(cells["fault"])
     youtube = "path" not in cells
     name = cells["youtube_id" if youtube else "path"].strip()
-    # An accent may be a character of its own, as macOS writes it: that is the same label.
-    label = unicodedata.normalize("NFC", cells["label"].strip())
+    label = normal(cells["label"].strip())
     if not name or not label:
-        raise BadRow(f"no path or no label: {', '.join(cells.values())}")
+        raise BadRow(f"no {'label' if name else 'path'}: {', '.join(cells.values())}")
+    if "\0" in name:
+        raise BadRow(f"the path holds a zero byte: {name!r}")
     start = _seconds(cells.get("start", ""), 0.0)
     end = _seconds(cells.get("end", ""), math.inf)
     if start >= end:
@@ -264,7 +349,8 @@ def _row(where: str, cells: Mapping[str, str], part: str) -> Row:
     stated = cells.get("split", "").strip().lower()
     if stated not in _PARTS:
         raise BadRow(f"split {stated!r}, not train, val or test")
-    return Row(where, name, label, start, end, part or _PARTS[stated], youtube)
+    given = Given(part or _PARTS[stated], normal(cells.get("group", "").strip()))
+    return Row(where, name, label, start, end, given, youtube)
 
 
 def _seconds(text: str, default: float) -> float:
@@ -292,7 +378,7 @@ def _refuse(faults: Sequence[str], videos: VideoList, fix: str = "") -> None:
 
 def _of_classes(rows: Sequence[Row], classes: Sequence[str], videos: VideoList) -> list[Row]:
     """Return the rows of the classes, with the label spelt as the class is."""
-    spelling = {unicodedata.normalize("NFC", cls): cls for cls in classes}
+    spelling = {normal(cls): cls for cls in classes}
     others = Counter(row.label for row in rows if row.label not in spelling)
     if others and "other_labels" in videos.skip:
         log.warning("Left out, not in dataset.classes: %s", some(_tally(others, classes)))
@@ -341,15 +427,17 @@ def _locate(rows: Sequence[Row], videos: VideoList) -> list[_LocatedRow]:
 
 
 def _video_at_path(row: Row, videos: VideoList) -> _LocatedRow:
-    return _LocatedRow(row, videos.root / row.name, Path(row.name), row.start, row.end)
+    file = on_disk(videos.root / os.path.expanduser(row.name))  # noqa: PTH111 -- knows no ~me
+    relative = Path(row.name).parent / file.name  # one file, one name, however it is written
+    return _LocatedRow(row, file, relative, row.start, row.end)
 
 
 def _youtube_video(row: Row, videos: VideoList) -> _LocatedRow | None:
     """Return the trimmed <id>_<start>_<end> of a Kinetics row, or the span of a whole <id>."""
     trimmed = f"{row.name}_{_six_digits(row.start)}_{_six_digits(row.end)}"
-    if file := videos.videos_by_stem.get(trimmed):
+    if file := videos.videos_by_stem.get(normal(trimmed)):
         return _LocatedRow(row, file, file.relative_to(videos.root), 0.0, math.inf)
-    if file := videos.videos_by_stem.get(row.name):
+    if file := videos.videos_by_stem.get(normal(row.name)):
         return _LocatedRow(row, file, file.relative_to(videos.root), row.start, row.end)
     return None
 
@@ -395,9 +483,9 @@ def _folder_name(stem: str, row: _LocatedRow) -> str:
     span = ""
     if row.start > 0 or row.end < math.inf:
         span = f"_{row.start:g}-{f'{row.end:g}' if row.end < math.inf else 'end'}"
-    safe = re.sub(r"[/\x00-\x1f\x7f]", "_", stem)
+    safe = folder_name(stem)
     safe = f"_{safe[1:]}" if safe.startswith(".") else safe
-    raw = os.fsencode(safe)
+    raw = safe.encode()
     # Cut to what fits, and told from others with the same beginning by a hash.
     if len(raw) > _LONGEST:
         start = raw[: _LONGEST - 20].decode("utf-8", "ignore")

@@ -1,10 +1,20 @@
 """Refuse in the plan what a configuration names and is not there, rather than in a job."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError
+from actionrec.utils.files import sha256
+
+
+def digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of files, and of those in folders: what tells a change of them."""
+    found = {}
+    for path in map(Path, paths):
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        found.update({str(file): sha256(file) for file in inside if file.is_file()})
+    return found
 
 
 def require_archive(dataset: Mapping[str, Any], role: str, tables: Path, splits: Path) -> None:

@@ -38,7 +38,8 @@ def replacing(target: Path | str) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name[:80]}.", dir=target.parent))
+    start = os.fsencode(target.name)[:80].decode("utf-8", "ignore")
+    scratch = Path(tempfile.mkdtemp(prefix=f".{start}.", dir=target.parent))
     part = scratch / target.name
     try:
         with explained_disk_errors(target):

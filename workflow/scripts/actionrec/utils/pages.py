@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actionrec.errors import printable
 from actionrec.utils.files import write_text
 from actionrec.utils.text import count
 
@@ -16,16 +17,26 @@ if TYPE_CHECKING:
 def write_page(template: Path | str, output: Path | str, **content: Any) -> None:
     """Render a Jinja template to one file; a name that it uses and `content` lacks is an error.
 
-    Text is escaped, so that a video's name never becomes markup; bytes of a file name that are no
-    UTF-8 are shown as `?`.
+    Text is escaped, so that a video's name never becomes markup; what cannot be shown of a name is
+    shown as in messages.
     """
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
+    )
     environment.filters["count"] = count
     text = Path(template).read_text(encoding="utf-8")
-    html = environment.from_string(text).render(**content)
-    write_text(output, html.encode("utf-8", "replace").decode())
+    write_text(output, environment.from_string(text).render(**content))
+
+
+def _shown(value: Any) -> Any:
+    return printable(value) if type(value) is str else value  # not of Markup, which is no name
+
+
+def plain(text: str) -> str:
+    """Return a name as a plot shows it: Matplotlib takes what stands between two `$` for TeX."""
+    return printable(text).replace("$", r"\$")
 
 
 def svg_url(figure: "Figure") -> str:

@@ -8,10 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, printable
 
 # Set for the jobs of a run whose Snakemake prints the log of a job that fails.
 LOGS_ARE_PRINTED = "ACTIONREC_LOGS_ARE_PRINTED"
+
+
+class _Printable(logging.Formatter):
+    """Names in messages may be of any bytes; what is written is UTF-8 that moves no cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 @contextmanager
@@ -24,10 +31,10 @@ def rule_script(snakemake: Any) -> Iterator[None]:
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_file.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(logging.Formatter(f"{snakemake.rule}: %(message)s"))
+    to_terminal.setFormatter(_Printable(f"{snakemake.rule}: %(message)s"))
     if os.environ.get(LOGS_ARE_PRINTED):
         to_terminal.addFilter(lambda record: record.levelno < logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)

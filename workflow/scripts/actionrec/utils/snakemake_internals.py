@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from snakemake.io import contains_wildcard
 from snakemake.sourcecache import LocalGitFile
 
 
@@ -35,6 +36,11 @@ def config_files(workflow: Any) -> list[Path]:
 def expand(workflow: Any, path: str) -> str:
     """Return a path with its path variables, as <results>, replaced by their values."""
     return workflow.pathvars.apply(path)
+
+
+def can_name(path: str) -> bool:
+    """Tell whether a path can be an input: `{a}` is a wildcard there, and `<a>` a path variable."""
+    return not contains_wildcard(path) and "<" not in path
 
 
 def remake(workflow: Any, output: str | Path) -> None:

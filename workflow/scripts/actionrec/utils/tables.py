@@ -7,13 +7,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from io import StringIO
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from actionrec.errors import InputError
-from actionrec.utils.files import replacing, write_text
+from actionrec.utils.files import replacing
 from actionrec.utils.text import count
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 # Names come from file systems, which promise neither UTF-8 nor freedom from tabs: the csv module
 # quotes the latter, and surrogates carry the former unchanged through a write and a read.
 ENCODING, ERRORS = "utf-8", "surrogateescape"
+# What a spreadsheet takes for a formula. Behind a minus, letters and digits alone do nothing.
+_FORMULA = re.compile(r"[=+@\t\r]|-(?![\w .,-]*$)")
 
 
 class DamagedTable(InputError):
@@ -55,13 +56,13 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
         part.write_text(text, encoding=ENCODING, errors=ERRORS, newline="")
 
 
-def _as_text(rows: Sequence[Sequence[object]]) -> str:
+def _as_text(rows: Sequence[Sequence[object]], dialect: str = "excel-tab") -> str:
     # Before Python 3.13 the csv module forgets that a carriage return needs quotes.
     odd = any("\r" in str(cell) for row in rows for cell in row)
     text = io.StringIO()
     csv.writer(
         text,
-        "excel-tab",
+        dialect,
         lineterminator="\n",
         quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL,
     ).writerows(rows)
@@ -157,14 +158,27 @@ def write_csv(
     target: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
     """Write rows as a CSV file with a header, whole or not at all."""
-    text = StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(target, text.getvalue())
+    cells = [[_as_text_cell(row.get(column, "")) for column in columns] for row in rows]
+    text = _as_text([columns, *cells], "excel")
+    with replacing(target) as part:
+        part.write_text(text, encoding=ENCODING, errors=ERRORS, newline="")
 
 
 def read_csv(path: Path | str) -> list[dict[str, str]]:
-    """Read a CSV file with a header into one mapping a row."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    """Read a CSV file with a header into one mapping a row, as it was given to `write_csv`."""
+    with Path(path).open(encoding=ENCODING, errors=ERRORS, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: _as_written_cell(cell) for key, cell in row.items()} for row in rows]
+
+
+def _as_text_cell(cell: Any) -> Any:
+    """Return a text that a spreadsheet would calculate with an apostrophe before it.
+
+    Numbers, and names such as HMDB51's `-_FREE_HUGS_`, are harmless and stay as they are, so that
+    joins by name go on to work. A text that looks like a marked one gets a mark too.
+    """
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell.lstrip("'")) else cell
+
+
+def _as_written_cell(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell.lstrip("'")) else cell

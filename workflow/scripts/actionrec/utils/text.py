@@ -1,4 +1,4 @@
-"""Numbers as a reader expects them in messages and on pages."""
+"""Numbers as a reader expects them in messages and on pages, and the lines of a text."""
 
 _ES = ("s", "x", "z", "ch", "sh")  # after these sounds English needs a vowel before the s
 
@@ -9,6 +9,11 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     `plural` is for nouns that do not follow the rule, and for phrases: `video of the split`.
     """
     return f"{number} {noun if number == 1 else plural or _plural(noun)}"
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines; `splitlines` ends one at characters, too, that a name may hold."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _plural(noun: str) -> str:

@@ -2,14 +2,37 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from actionrec.config.models.section import Section, Shown, Text, Unique, one_of_forms
+from actionrec.config.models.section import (
+    PathText,
+    Section,
+    Shown,
+    Text,
+    Unique,
+    Visible,
+    one_of_forms,
+)
+
+_LONGEST = 200  # bytes of a class: file systems take 255, and files are named after classes
+
+
+def _short(name: str) -> str:
+    if (size := len(name.encode())) > _LONGEST:
+        raise PydanticCustomError("long", f"is {size} bytes long, more than {_LONGEST}")
+    return name
+
 
 Source = Literal["demo", "archives", "folder", "table", "shad"]
-# Names of folders: no way out of the parent folder, nothing that the file name patterns of
-# Snakemake read, and nothing that a table cannot hold. Any script, and spaces, are fine.
-ClassName = Annotated[str, Field(pattern=r"^[^./{}<>\\\s][^/{}<>\\\t\n\r]*$")]
+# Names of folders: no way out of the parent folder, and nothing that the file name patterns of
+# Snakemake read. Any script, and spaces inside, are fine.
+ClassName = Annotated[
+    str,
+    Field(pattern=r"^[^./{}<>\\\s]([^/{}<>\\\t\n\r]*[^/{}<>\\\s])?$"),
+    Visible,
+    AfterValidator(_short),
+]
 ARCHIVE_FILE = r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(rar|zip|tar|tgz|tar\.(gz|bz2|xz))$"
 PATH_FORMS = "a path, or of a list with a file for each part {train: FILE, val: FILE, test: FILE}"
 
@@ -23,7 +46,7 @@ class Archive(Section):
     The name ends in `.rar`, `.zip`, `.tar`, `.tar.gz`, `.tgz`, `.tar.bz2` or `.tar.xz`. A file put
     there by hand is checked like a downloaded one.
     """
-    urls: Annotated[list[Text] | None, Field(min_length=1), Shown("a list of addresses")] = None
+    urls: Annotated[list[PathText] | None, Field(min_length=1), Shown("a list of addresses")] = None
     """Addresses, or paths on this machine, tried in turn; required without `path`."""
     sha256: Annotated[
         str | None, Field(pattern="^[0-9a-fA-F]{64}$"), Shown("64 hexadecimal digits")
@@ -33,7 +56,7 @@ class Archive(Section):
     Without one, the checksum of the first download is reported and written next to the archive,
     into `<file>.sha256`. Later downloads must have it.
     """
-    path: Annotated[Text | None, Shown("a path")] = None
+    path: Annotated[PathText | None, Shown("a path")] = None
     """The archive where you have it already, in place of `urls`: it is linked to, not copied.
 
     For `splits` it may also be a folder of the split files.
@@ -56,16 +79,18 @@ class Archives(Section):
 class ListOfEachPart(Section):
     """A list for each part of a split."""
 
-    train: Text | None = None
-    val: Text | None = None
-    test: Text | None = None
+    train: PathText | None = None
+    val: PathText | None = None
+    test: PathText | None = None
 
 
 class DatasetConfig(Section):
     """Where the videos come from, and which classes are used."""
 
     name: Annotated[
-        str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$"), Shown("letters, digits, `_`, `-`")
+        str,
+        Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100),
+        Shown("letters, digits, `_`, `-`"),
     ]
     """Names the folders `resources/<name>` and `results/<name>`.
 
@@ -86,11 +111,13 @@ class DatasetConfig(Section):
     ]
     """The classes to prepare, as their folders are named; **label ids follow this order**."""
     path: Annotated[
-        Text | ListOfEachPart | None,
+        PathText | ListOfEachPart | None,
         one_of_forms(PATH_FORMS),
         Shown("a path, or a path of each part"),
     ] = None
     """For `folder`, `table` and `shad`: where the videos, or the list of them, are.
+
+    In every path of the configuration `~` is your home folder.
 
     For `folder`: the folder that holds one folder for each class, with videos in any container
     (`.avi`, `.mp4`, `.m4v`, `.mov`, `.mkv`, `.webm`, `.mpg`, `.mpeg`, `.wmv`, `.asf`, `.flv`,
@@ -98,12 +125,12 @@ class DatasetConfig(Section):
     `table`: the list, or a list for each part: `{train: FILE, val: FILE, test: FILE}`. For `shad`:
     the folder of the `<Class>-train` folders.
     """
-    videos: Annotated[Text | None, Shown("a path", "the list's folder")] = None
+    videos: Annotated[PathText | None, Shown("a path", "the list's folder")] = None
     """For `table`: the folder that the list's paths are relative to.
 
     For a Kinetics list: the folder to search for `<youtube_id>`.
     """
-    labels: Annotated[Text | None, Shown("a path")] = None
+    labels: Annotated[PathText | None, Shown("a path")] = None
     """For `table` with an MMAction2 list: the classes, one a line in the order of their indices."""
     skip: Annotated[
         list[Literal["missing", "other_labels"]],

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from actionrec.config.models.section import Keys, Section, Shown, Text, one_of_forms
+from actionrec.config.models.section import Keys, PathText, Section, Shown, Text, one_of_forms
 
-ExperimentName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+ExperimentName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
 SweepKey = Annotated[str, Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z_]+)+$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Shown("64 hexadecimal digits")]
 _NAME = "[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -28,7 +28,7 @@ class FromExperiment(Section):
 class FromFile(Section):
     """A file."""
 
-    path: Text
+    path: PathText
 
 
 class FromUrl(Section):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from actionrec.config.models.section import Section, Shown, Text
+from actionrec.config.models.section import PathText, Section, Shown
 
 
 class FlowConfig(Section):
@@ -22,7 +22,7 @@ class FlowConfig(Section):
     `max_rad`: the longest motion of each pair is the full range, as in NVIDIA's recipe. `fixed`: 20
     pixels are the full range, as in I3D's data, so that speeds stay comparable between pairs.
     """
-    path: Annotated[Text | None, Shown("a path")] = None
+    path: Annotated[PathText | None, Shown("a path")] = None
     """For `flo`: the folder of `<class>/<video>/*.flo`.
 
     There is one file for each pair of frames, in the order of the numbers in their names, as

@@ -25,5 +25,16 @@ class FramesConfig(Section):
     """Encoder of PNG: `fpng` writes several times faster; the pixels are the same."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
     """Quality of JPEG."""
+    interlaced: Literal["deinterlace", "weave"] = "deinterlace"
+    """What becomes of frames of two moments, as camcorders, DVDs and television record them.
+
+    `deinterlace`: every other line is made again from its neighbours, so that a frame shows one
+    moment, as players show it and as the videos do that networks were pretrained on. `weave`: the
+    lines stay as they are stored, and what moves has combs at its edges. Other videos are the same
+    either way: [interlaced videos](../docs/videos.md#interlaced-videos).
+    """
     tolerate: Annotated[int, Field(ge=0)] = 0
-    """Damaged videos of a class that are left out, with the reason; more of them stop the run."""
+    """Damaged videos of a class that are left out, with the reason; more of them stop the run.
+
+    All of them are shown on the dataset's page first, which stops for none: `snakemake dataset`.
+    """

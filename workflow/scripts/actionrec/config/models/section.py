@@ -3,6 +3,7 @@
 import ast
 import inspect
 import itertools
+import os
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from actionrec.errors import printable
 
 T = TypeVar("T")
 
@@ -76,7 +79,9 @@ def one_of_forms(forms: str) -> WrapValidator:
     def validate(value: Any, members: Callable[[Any], T]) -> T:
         try:
             return members(value)
-        except ValidationError:
+        except ValidationError as error:
+            if hidden := next((e for e in error.errors() if e["type"] == "unshown"), None):
+                raise PydanticCustomError("unshown", hidden["msg"]) from None
             raise PydanticCustomError("form", "form", {"forms": forms}) from None
 
     return WrapValidator(validate)
@@ -87,6 +92,15 @@ def _unique(values: list[T]) -> list[T]:
         if value in values[:index]:
             raise PydanticCustomError("twice", "twice", {"value": value})
     return values
+
+
+def _visible(text: str) -> str:
+    """Refuse control characters: a name or path ends where it seems to end."""
+    if "\n" in text or printable(text) != text:
+        raise PydanticCustomError(
+            "unshown", "holds a character that is not seen, such as a line break"
+        )
+    return text
 
 
 def _parsed(value: Any) -> Any:
@@ -102,7 +116,10 @@ def _parsed(value: Any) -> Any:
     return value
 
 
-Text = Annotated[str, Field(min_length=1)]
+Visible = AfterValidator(_visible)
+Text = Annotated[str, Field(min_length=1), Visible]
+# `~` is the home folder, as a shell has it; what has no such user is left for a check to find.
+PathText = Annotated[Text, AfterValidator(os.path.expanduser)]
 Fraction = Annotated[float, BeforeValidator(_parsed), Field(gt=0, lt=1)]
 Unique = AfterValidator(_unique)
 Keys = Annotated[dict[str, Any], BeforeValidator(lambda keys: {} if keys is None else keys)]

@@ -34,6 +34,17 @@ class SplitsConfig(Section):
     """
     test_fraction: Annotated[Fraction, Shown("between 0 and 1")] = 0.3
     """For `fraction`: the share of each class that tests."""
+    by: Annotated[
+        Literal["source_video", "group"] | None,
+        Shown("`source_video`, `group`", "`group` where a table has one"),
+    ] = None
+    """What is never divided between training, validation and test.
+
+    `source_video`: the videos of one source, class by class (`dataset.source_video`). `group`: the
+    column `group` of a table, such as a person or a scene, over all classes. Groups are drawn so
+    that each class has about its share of videos; the log and the dataset's page say how many
+    groups each side has.
+    """
     validation: Annotated[
         Fraction | Literal["test"],
         one_of_forms("a number between 0 and 1, or test"),

@@ -2,14 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from actionrec.config.models.section import Section, Shown, Text
+from actionrec.config.models.section import PathText, Section, Shown, Text
 from actionrec.runners.request import SHM_SIZE, ULIMITS
 from actionrec.spec.toolkits import NEWEST, Toolkit, is_old
 
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/"):
+        raise PydanticCustomError("relative", "should be an absolute path")
+    return path
+
+
 Runner = Literal["native", "docker", "apptainer", "launcher", "direct"]
-AbsolutePath = Annotated[str, Field(pattern="^/")]
+AbsolutePath = Annotated[PathText, AfterValidator(_absolute)]
 
 
 class ContainerConfig(Section):

@@ -11,8 +11,8 @@ import torch
 from torch import distributed as dist
 
 from actionrec.errors import InputError
-from actionrec.native import malloc
 from actionrec.native.distributed import launch
+from actionrec.utils import malloc
 
 BACKEND = "ACTIONREC_BACKEND"  # "gloo": several processes on CPUs, for trying things out
 TIMEOUT = timedelta(minutes=30)  # for a rank that has not started, or is saving or validating

@@ -1,4 +1,4 @@
-"""Settings of the C library's memory allocator, for computing on a CPU."""
+"""Settings of the C library's memory allocator, for large arrays that come and go."""
 
 import ctypes
 
@@ -6,12 +6,12 @@ TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # parameters of mallopt, from 
 
 
 def keep_freed() -> None:
-    """Let malloc keep the memory of freed tensors for the next ones.
+    """Let malloc keep the memory of freed tensors and pictures for the next ones.
 
     By default glibc takes large blocks from the kernel and returns them each time, and the kernel
-    zeroes every page again: up to a quarter of the time of a forward pass. Threads must share one
-    arena, because an arena of their own is returned whole when it is empty. Without effect on
-    other C libraries.
+    zeroes every page again: up to a quarter of the time of a forward pass or of decoding. Threads
+    must share one arena, because an arena of their own is returned whole when it is empty. Without
+    effect on other C libraries.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

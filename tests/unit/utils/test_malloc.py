@@ -13,7 +13,7 @@ PAGES = 64 * 2**20 // resource.getpagesize()
 FAULTS = f"""
 import resource, sys
 import torch
-from actionrec.native import malloc
+from actionrec.utils import malloc
 if "kept" in sys.argv:
     malloc.keep_freed()
 def fill():
