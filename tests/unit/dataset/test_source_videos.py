@@ -43,3 +43,17 @@ def test_cuts_of_one_file_are_of_one_source_in_every_class():
     sources = unique_sources(names, source_finder(None, names), names)
     assert sources["run", "cut_1"] == sources["walk", "cut_2"] == "/x/match"
     assert sources["run", "own"] != sources["walk", "own"], "two videos that share a name"
+
+
+def test_videos_named_otherwise_than_their_files_are_no_cuts():
+    """Such as a.mp4 next to a.avi, and names with control characters, in a folder of each class."""
+    clip = FrameRecord("a_b", "a\nb.avi", 5, 64, 48, 30.0, 9, "0", "png", "png", "ok", "")
+    twins = [
+        clip,
+        replace(clip, video="c", file="c.avi"),
+        replace(clip, video="c.mp4", file="c.mp4"),
+    ]
+    names = file_names({"run": twins, "walk": twins})
+    sources = unique_sources(names, source_finder(None, names), names)
+    assert sources["run", "a_b"] != sources["walk", "a_b"]
+    assert sources["run", "c"] == sources["run", "c.mp4"] != sources["walk", "c.mp4"]

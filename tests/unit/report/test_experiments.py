@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from actionrec.dataset import split_table
-from actionrec.experiments.predictions import Prediction, write_predictions
+from actionrec.experiments.predictions import Prediction, read_predictions, write_predictions
 from actionrec.experiments.tasks import HISTORY
 from actionrec.native import metrics
 from actionrec.report import experiments
+from actionrec.report.plots import plot_confusion
 from actionrec.utils import tables
 from actionrec.utils.tables import read_csv, write_table
 
@@ -105,3 +106,18 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "<li>walk/c (train) = walk/d (test)</li>" in pages[0]
     assert "look alike in two parts" not in pages[0]
     assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]
+
+
+@pytest.mark.parametrize("labels", [["a$b$", "$$"], ["$\\frac$", "x"], ["=1", "caf\udce9"]])
+def test_classes_with_dollars_are_no_formulas(labels):
+    assert plot_confusion([[1, 0], [0, 2]], labels).startswith("data:image/svg+xml")
+
+
+def test_predictions_of_any_name_are_read_back(tmp_path):
+    names = ["=1+1", "-2+3|x", "a\nb", "caf\udce9", "-_FREE_HUGS_-_goo_1", "'=x"]
+    written = [Prediction(name, "=x", "walk", 0.5) for name in names]
+    write_predictions(tmp_path / "predictions.csv", written)
+    assert read_predictions(tmp_path / "predictions.csv") == written
+    raw = (tmp_path / "predictions.csv").read_bytes().splitlines()
+    assert raw[1] == b"'=1+1,'=x,walk,false,0.5"
+    assert b"\n-_FREE_HUGS_-_goo_1," in (tmp_path / "predictions.csv").read_bytes()

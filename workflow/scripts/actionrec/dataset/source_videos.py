@@ -77,6 +77,7 @@ def unique_sources(
     sources = {}
     for cls, video in keys:
         source = source_of(cls, video)
-        cut_from_file = source == files[cls, video] != video
+        # A list has whole paths; in a folder a file of the same name may be in any class.
+        cut_from_file = source == files[cls, video] != video and "/" in source
         sources[cls, video] = source if cut_from_file else f"{cls}/{source}"
     return sources
