@@ -34,12 +34,12 @@ def explained_disk_errors(target: Path) -> Iterator[None]:
 def replacing(target: Path | str) -> Iterator[Path]:
     """Yield a path next to `target` that takes its place at the end, or is removed on an error.
 
-    What is written there may be a file or a folder; a folder only replaces nothing or a folder.
+    What is written there may be a file or a folder; a folder only replaces nothing or a folder. A
+    file is on the disk before it takes its place; of a folder's many files that is not awaited.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    start = os.fsencode(target.name)[:80].decode("utf-8", "ignore")
-    scratch = Path(tempfile.mkdtemp(prefix=f".{start}.", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name[:50]}.", dir=target.parent))
     part = scratch / target.name
     try:
         with explained_disk_errors(target):
@@ -53,7 +53,24 @@ def _publish(part: Path, target: Path, aside: Path) -> None:
     # Only an empty folder can be replaced by a rename: a full one is moved out of the way first.
     if part.is_dir() and target.is_dir() and not target.is_symlink():
         target.rename(aside)
+    if part.is_file() and not part.is_symlink():
+        # Else a power loss soon after may leave the new name with nothing behind it.
+        _wait_for_disk(part)
     part.replace(target)
+    _wait_for_disk(target.parent)
+
+
+def _wait_for_disk(path: Path) -> None:
+    """Return when the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Network and FUSE file systems that have no such call, mostly for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_text(target: Path | str, text: str) -> None:
