@@ -72,7 +72,7 @@ def damage(path: Path) -> str | None:
     """
     if path.stat().st_size == 0:
         return "it is empty"
-    digest = checksums.recorded(path)
+    digest = checksums.recorded(path.resolve())  # of what a link leads to
     if digest is not None:
         return None if sha256(path) == digest else "its SHA-256 is not the recorded one"
     if not zipfile.is_zipfile(path):

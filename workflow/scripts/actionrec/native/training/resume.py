@@ -56,14 +56,14 @@ def _newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         try:
             checkpoint = lightning.read(path, KEY)
         except UnusableCheckpoint as error:
-            damaged.append(path.name)
+            damaged.append(path.resolve().name)
             log.warning("%s", error)
             continue
         if damaged:
             log.warning(
                 "Lost: %s. The training resumes from %s, after epoch %s, and repeats the rest.",
                 ", ".join(damaged),
-                path.name,
+                path.resolve().name,
                 checkpoint.get("epoch", -1) + 1,
             )
         return path, checkpoint
