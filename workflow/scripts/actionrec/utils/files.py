@@ -5,11 +5,15 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from actionrec.errors import InputError
+
+MAX_NAME_BYTES = 255  # of a file or folder, on every common file system
+_SHORT = 150  # characters of one byte each that leave space for what a temporary name adds
 
 
 @contextmanager
@@ -39,7 +43,7 @@ def replacing(target: Path | str) -> Iterator[Path]:
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name[:50]}.", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f"{hidden_name(target.name)}.", dir=target.parent))
     part = scratch / target.name
     try:
         with explained_disk_errors(target):
@@ -71,6 +75,17 @@ def _wait_for_disk(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def hidden_name(name: str) -> str:
+    """Return a name that starts with a dot, to which some 90 characters can be added.
+
+    A long name is cut, and told from others that begin alike by a checksum.
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) <= _SHORT:
+        return f".{name}"
+    return f".{name[:30]}-{zlib.crc32(encoded):08x}"  # at most four bytes a character
 
 
 def write_text(target: Path | str, text: str) -> None:
