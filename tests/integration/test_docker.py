@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class TestContainer:
         assert "out a b  {c}'$HOME" in output
         assert "err" in output
         assert (tmp_path / "log").read_text().endswith(output)
-        assert dockerd.containers() == []
+        assert dockerd.containers(tmp_path) == []
 
     def test_it_is_where_we_are_and_owned_by_us(self, shell, tmp_path):
         code, output = shell('pwd; touch mine "$HOME/its"; id -u; df -k /dev/shm; ulimit -c')
@@ -157,20 +158,20 @@ class TestKilledJob:
             job.kill()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-    def test_its_container_is_gone(self, job, number):
+    def test_its_container_is_gone(self, job, tmp_path, number):
         process = job()
-        assert len(dockerd.containers()) == 1
+        assert len(dockerd.containers(tmp_path)) == 1
         process.send_signal(number)
         process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
+        wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
 
-    def test_with_its_whole_tree(self, job):
+    def test_with_its_whole_tree(self, job, tmp_path):
         process = job()
         tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         for member in tree:
             member.kill()
         process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
+        wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
 
     def test_with_its_watchdog(self, job, tmp_path):
         """As by a scheduler that kills all processes of a job: the container is not among them."""
@@ -179,17 +180,36 @@ class TestKilledJob:
         dockerd.kill_watchdogs(f"label=actionrec.task={label}")
         process.kill()
         process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
+        wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
 
-    def test_before_its_container_started_the_next_job_removes_that(self, job, tmp_path):
-        label = f"--label=actionrec.task={containers.task_id(request_of(tmp_path))}"
-        left = dockerd.docker("create", label, dockerd.IMAGE).strip()
-        process = job()
-        assert dockerd.containers() == [dockerd.docker("ps", "--quiet").strip()]
-        assert not left.startswith(dockerd.containers()[0])
-        process.terminate()
-        process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
+    @pytest.mark.parametrize("task", ["the same", "another"])
+    def test_before_its_container_started_the_next_task_removes_that(self, job, tmp_path, task):
+        """Created by a process that has died with its watchdog; another's that lives is kept."""
+        same = containers.task_id(request_of(tmp_path)) if task == "the same" else "another"
+        left, living = created(same, DEAD), created("yet another", containers.owner())
+        try:
+            process = job()
+            assert len(dockerd.containers(tmp_path)) == 1
+            assert dockerd.exist([left, living]) == [living]
+            process.terminate()
+            process.communicate()
+            wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
+        finally:
+            dockerd.docker("rm", "--force", living)
+
+    def test_preflight_removes_it_too(self, engine):
+        left = created("any", DEAD)
+        runners.requirements_of("docker", Container(dockerd.IMAGE))
+        assert dockerd.exist([left]) == []
+
+
+DEAD = re.sub(r"[0-9]+$", "1", containers.owner())  # this process's number, at another time
+
+
+def created(task: str, owner: str) -> str:
+    """Create a container as a task does, do not start it, and return its id."""
+    labels = (f"--label=actionrec.task={task}", f"--label={containers.OWNER}={owner}")
+    return dockerd.docker("create", *labels, dockerd.IMAGE).strip()
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +231,7 @@ class TestWorkflow:
         log = (done / "logs/small/train_model/rgb_2d.split1.log").read_text()
         assert record["name"].replace("export", "train")[:20] in log
         assert f"uid {os.getuid()} GPUs 0" in log
-        assert dockerd.containers() == []
+        assert dockerd.containers(done) == []
 
     def test_a_second_run_does_nothing_and_a_new_image_trains_anew(self, done):
         assert "Nothing to be done" in snakemake(done, "--cores", "2")
@@ -228,12 +248,12 @@ class TestWorkflow:
         command = [sys.executable, "-m", "snakemake", "--cores", "1", "--forcerun", "train_model"]
         run = psutil.Popen(command, cwd=done, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait_for(dockerd.containers, 60)
+            wait_for(lambda: dockerd.containers(done), 60)
             tree = [run, *run.children(recursive=True)]
             for member in tree:
                 member.kill()
             run.wait()
-            wait_for(lambda: dockerd.containers() == [], 60)
+            wait_for(lambda: dockerd.containers(done) == [], 60)
         finally:
             (done / "misbehave").unlink()
             snakemake(done, "--unlock")

@@ -51,8 +51,12 @@ class Target:
     def __init__(self, root: Path, cls: str = "walk") -> None:
         self.cls, self.archive = cls, root / "archives" / "set.rar"
         self.videos, self.table = root / "videos" / cls, root / "results" / f"{cls}.tsv"
-        self.lock = self.videos.with_name(f".{cls}.lock")  # which stays, as all locks do
         self.archive.parent.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def lock(self) -> Path:
+        """Return the lock file, which stays, as all locks do."""
+        return self.videos.with_name(f".{self.cls}.lock")
 
     def unpack(self, archive: bytes | None = None, **options) -> None:
         if archive is not None:

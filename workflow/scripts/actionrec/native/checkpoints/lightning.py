@@ -20,6 +20,7 @@ from actionrec.native import networks
 from actionrec.native.checkpoints import encrypted, integrity, validation
 from actionrec.native.checkpoints.validation import CLASSIFIERS, UnusableCheckpoint
 from actionrec.utils.files import replacing, same_file_system_link
+from actionrec.utils.text import count
 
 LATEST = "ar_model_latest.pth"
 PREFIX = "model."  # of the network's tensors in Lightning's state_dict
