@@ -109,8 +109,8 @@ def check(fault: Fault, folder: Path, request: pytest.FixtureRequest) -> None:
     after = scene.kept()
     lost = [name for name, content in before.items() if after.get(name) != content]
     assert not lost, f"lost or changed, though it must be kept: {lost}"
-    assert [str(path) for path in temporary_files(folder)] == []
-    wait_for(lambda: not processes_of(folder))
+    wait_for(lambda: not processes_of(scene.folder))
+    assert [str(path) for path in temporary_files(scene.folder)] == []
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, str]]:

@@ -76,7 +76,9 @@ def damage(path: Path) -> str | None:
     if digest is not None:
         return None if sha256(path) == digest else "its SHA-256 is not the recorded one"
     if not zipfile.is_zipfile(path):
-        return None  # a format without checksums
+        with path.open("rb") as file:
+            # Another format has no checksums; a ZIP file's directory is at its end.
+            return "it is cut off" if file.read(2) == b"PK" else None
     try:
         with zipfile.ZipFile(path) as archive:
             wrong = archive.testzip()

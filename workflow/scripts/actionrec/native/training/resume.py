@@ -51,7 +51,8 @@ def _newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
     None stands for a training that has none, or of which every checkpoint is damaged.
     """
-    damaged = []
+    latest = folder / lightning.LATEST
+    damaged = [str(latest.readlink())] if latest.is_symlink() and not latest.exists() else []
     for path in _newest_first(folder):
         try:
             checkpoint = lightning.read(path, KEY)
