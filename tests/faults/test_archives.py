@@ -123,9 +123,7 @@ def fill_inodes(scene: Unpacking) -> None:
 
 FAULTS = [
     *(
-        Fault(
-            name, "dataset.archives.videos.path", Unpacking, given(content), DAMAGED, "the videos"
-        )
+        Fault(name, "given for the videos", Unpacking, given(content), DAMAGED, "the videos")
         for name, content in DAMAGES.items()
     ),
     *(

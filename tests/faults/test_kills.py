@@ -86,8 +86,6 @@ class Killed(Scene):
         wait_for(lambda: not table.processes_of(self.folder), 60)
         snakemake(self.folder, "--unlock")
         said = snakemake(self.folder, "--cores", "2", TARGETS[self.rule])
-        # Downstream is newer or remade; the whole must be what it was.
-        said += snakemake(self.folder, "--cores", "2", "all", TARGETS["extract_flow"])
         found = dict(contents(self.folder))
         differing = [n for n in self.undisturbed | found if self.undisturbed.get(n) != found.get(n)]
         return f"{said}\n{differing or EQUAL}"
@@ -128,9 +126,9 @@ def job_of(run: psutil.Process, rule: str) -> psutil.Process | None:
     try:
         for child in run.children(recursive=True):
             command = child.cmdline()
-            if command and "python" in Path(command[0]).name:
-                if any(f".{rule}.py" in word for word in command[1:3]):
-                    return child
+            is_python = bool(command) and "python" in Path(command[0]).name
+            if is_python and any(f".{rule}.py" in word for word in command[1:3]):
+                return child
     except psutil.Error:
         return None
     return None

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +9,11 @@ from pathlib import Path
 import dockerd
 import psutil
 import pytest
-from projects import SPLIT, train
+from projects import SPLIT
 
 from actionrec import runners
-from actionrec.errors import InputError
 from actionrec.runners import Container, TaskRequest, containers
-from helpers import snakemake, start_python, wait_for
+from helpers import snakemake, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -119,99 +116,6 @@ class TestContainer:
         assert "systemctl start docker" in runners.requirements_of("docker", Container("x"))[-1].fix
 
 
-JOB = """
-import os, sys
-from pathlib import Path
-from actionrec import runners
-folder = Path(sys.argv[1])
-os.chdir(folder)
-container = runners.Container(sys.argv[2], mounts=sys.argv[3].split(":"), ulimits={})
-spec = folder / "run/specs/train.yaml"
-runners.execute(
-    "docker",
-    runners.TaskRequest(
-        ["train", "-e", str(spec)], folder / "work", folder / "log", container=container
-    ),
-)
-"""
-
-
-class TestKilledJob:
-    @pytest.fixture
-    def job(self, engine, tmp_path):
-        """Start a job whose task sleeps in its container."""
-        (tmp_path / "misbehave").write_text("sleeps")
-        (tmp_path / "run").mkdir()
-
-        def start():
-            job = start_python(tmp_path, JOB, tmp_path, dockerd.IMAGE, ":".join(dockerd.MOUNTS))
-            log = tmp_path / "log"
-            wait_for(lambda: job.poll() is not None or "asleep" in log.read_text(), 60)
-            assert job.poll() is None, job.communicate()[1]
-            started.append(job)
-            return job
-
-        (tmp_path / "log").touch()
-        started = []
-        yield start
-        for job in started:
-            job.kill()
-
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-    def test_its_container_is_gone(self, job, tmp_path, number):
-        process = job()
-        assert len(dockerd.containers(tmp_path)) == 1
-        process.send_signal(number)
-        process.communicate()
-        wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
-
-    def test_with_its_whole_tree(self, job, tmp_path):
-        process = job()
-        tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for member in tree:
-            member.kill()
-        process.communicate()
-        wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
-
-    def test_with_its_watchdog(self, job, tmp_path):
-        """As by a scheduler that kills all processes of a job: the container is not among them."""
-        process = job()
-        label = containers.task_id(request_of(tmp_path))
-        dockerd.kill_watchdogs(f"label=actionrec.task={label}")
-        process.kill()
-        process.communicate()
-        wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
-
-    @pytest.mark.parametrize("task", ["the same", "another"])
-    def test_before_its_container_started_the_next_task_removes_that(self, job, tmp_path, task):
-        """Created by a process that has died with its watchdog; another's that lives is kept."""
-        same = containers.task_id(request_of(tmp_path)) if task == "the same" else "another"
-        left, living = created(same, DEAD), created("yet another", containers.owner())
-        try:
-            process = job()
-            assert len(dockerd.containers(tmp_path)) == 1
-            assert dockerd.exist([left, living]) == [living]
-            process.terminate()
-            process.communicate()
-            wait_for(lambda: dockerd.containers(tmp_path) == [], 60)
-        finally:
-            dockerd.docker("rm", "--force", living)
-
-    def test_preflight_removes_it_too(self, engine):
-        left = created("any", DEAD)
-        runners.requirements_of("docker", Container(dockerd.IMAGE))
-        assert dockerd.exist([left]) == []
-
-
-DEAD = re.sub(r"[0-9]+$", "1", containers.owner())  # this process's number, at another time
-
-
-def created(task: str, owner: str) -> str:
-    """Create a container as a task does, do not start it, and return its id."""
-    labels = (f"--label=actionrec.task={task}", f"--label={containers.OWNER}={owner}")
-    return dockerd.docker("create", *labels, dockerd.IMAGE).strip()
-
-
 @pytest.fixture(scope="module")
 def done(engine, prepared):
     """Run the prepared project to its end."""
@@ -257,44 +161,3 @@ class TestWorkflow:
         finally:
             (done / "misbehave").unlink()
             snakemake(done, "--unlock")
-
-
-@pytest.fixture
-def misbehaving(done, tmp_path, monkeypatch):
-    """Return a function that trains in a container that misbehaves in a given way."""
-    monkeypatch.chdir(done)
-
-    def misbehave(how: str | None) -> Path:
-        Path("misbehave").write_text(how or "")
-        return train(tmp_path, "docker")
-
-    yield misbehave
-    Path("misbehave").unlink()
-
-
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ("exits_with_0", "RuntimeError: CUDA error"),
-        ("no_failure_line", "AssertionError"),
-    ],
-)
-def test_a_task_that_fails_as_tao_does_is_noticed(misbehaving, tmp_path, how, said):
-    with pytest.raises(InputError, match=said):
-        misbehaving(how)
-    assert not (tmp_path / "model.pth").exists()
-
-
-def test_a_killed_task_goes_on_where_it_was(misbehaving):
-    status = Path(SPLIT, "train/status.json")
-    with pytest.raises(InputError, match="exit code 137"):
-        misbehaving("killed")
-    assert misbehaving(None).stat().st_size > 0
-    assert "Resuming training" in status.read_text()
-
-
-def test_nothing_is_resumed_from_a_bogus_checkpoint(misbehaving):
-    with pytest.raises(InputError, match="exit code 1"):
-        misbehaving("bogus_checkpoint")
-    assert misbehaving(None).stat().st_size > 0
-    assert "Resuming training" not in Path(SPLIT, "train/status.json").read_text()

@@ -62,7 +62,12 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     """Run a task in this process; report any error in `folder`/status.json."""
     spec.results_dir = spec[task].results_dir = str(folder)
     failures = StatusLog(folder / "status.json")
-    log = _begin(task, spec, folder, failures)
+    try:
+        with explained_disk_errors(folder / "status.json"):
+            log = _begin(task, spec, folder, failures)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
     # PyTorch is imported after this line, so that errors in the spec appear at once.
     startup.set_up_pytorch()
     if task != "export":
