@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
@@ -97,7 +98,8 @@ def require_sound(checkpoint: Checkpoint) -> None:
     """
     path = checkpoint.path
     fault = integrity.damage(path)
-    if fault is None and checksums.recorded(path) is None and path.suffix == ".pth":
+    # PyTorch's present format is a ZIP file; older toolkits have others, which only they can read.
+    if fault is None and checksums.recorded(path) is None and zipfile.is_zipfile(path):
         fault = _fault_in_content(path)
     if fault is not None:
         raise InputError(
@@ -110,14 +112,16 @@ def require_sound(checkpoint: Checkpoint) -> None:
 
 
 def _fault_in_content(path: Path) -> str | None:
-    from actionrec.native.checkpoints import encrypted, lightning  # loads PyTorch
+    from actionrec.native.checkpoints import encrypted, lightning, validation  # loads PyTorch
 
     if encrypted.is_encrypted_file(path):
         return None
     try:
         lightning.read(path, str(path))
-    except InputError as error:
-        return " ".join(str(error).split())
+    except validation.DivergedWeights as error:
+        return str(error).splitlines()[0]
+    except InputError:  # a format of TAO's own; the tasks that read the model say what is wrong
+        return None
     return None
 
 

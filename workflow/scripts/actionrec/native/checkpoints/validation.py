@@ -26,6 +26,10 @@ class UnusableCheckpoint(InputError):
         )
 
 
+class DivergedWeights(UnusableCheckpoint):
+    """Weights that are NaN or infinite."""
+
+
 def check_state_dict(state: Any, path: object, where: str) -> None:
     """Raise `UnusableCheckpoint` unless `state` names dense tensors of finite numbers."""
     if not isinstance(state, Mapping):
@@ -35,7 +39,7 @@ def check_state_dict(state: Any, path: object, where: str) -> None:
             raise UnusableCheckpoint(path, where, f"{name} {fault}")
     broken = [name for name, value in state.items() if not is_finite(value)]
     if broken:
-        raise UnusableCheckpoint(
+        raise DivergedWeights(
             path,
             where,
             f"NaN or infinite numbers in {len(broken)} of {len(state)} tensors, first in "
