@@ -12,6 +12,7 @@ from faults.table import Fault, Scene
 AREA = "archives"
 DAMAGED = "damaged or of no known format"
 REFUSED = ("holds what no dataset needs, and is not unpacked",)
+TOO_LONG = "too long for a file system"
 NO_LINKS = (*REFUSED, "(a link)")
 VIDEO = bytes(range(256)) * 20
 
@@ -92,6 +93,8 @@ BAD_NAMES = {
     "with a backslash": "walk\\a.avi",
     "with a line break": "walk/a\nb.avi",
     "with an escape sequence": "walk/\x1b[2Ja.avi",
+}
+LONG_NAMES = {
     "of 300 characters": f"walk/{'x' * 300}.avi",
     "of 150 letters of two bytes": f"walk/{'ä' * 150}.avi",
     "of a hundred folders": "/".join(["d" * 50] * 100) + "/walk/a.avi",
@@ -131,6 +134,12 @@ FAULTS = [
             f"a name {what}", "in the archive", Unpacking, given(tar({**GOOD, name: b"x"})), REFUSED
         )
         for what, name in BAD_NAMES.items()
+    ),
+    *(
+        Fault(
+            f"a name {what}", "in the archive", Unpacking, given(tar(GOOD | {name: b"x"})), TOO_LONG
+        )
+        for what, name in LONG_NAMES.items()
     ),
     *(
         Fault(
