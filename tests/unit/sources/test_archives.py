@@ -56,7 +56,7 @@ class Target:
     @property
     def lock(self) -> Path:
         """Return the lock file, which stays, as all locks do."""
-        return self.videos.with_name(f".{self.cls}.lock")
+        return self.videos.with_name(f".{self.videos.name}.lock")
 
     def unpack(self, archive: bytes | None = None, **options) -> None:
         if archive is not None:
