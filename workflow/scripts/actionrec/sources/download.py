@@ -54,7 +54,10 @@ Auth = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What proves that a file is the right one: its SHA-256, its size in bytes, both or none."""
+    """What proves that a file is the right one: its SHA-256, its size in bytes, both or none.
+
+    The SHA-256 may be cut to its first digits, as PyTorch's model site tells it.
+    """
 
     sha256: str
     size: int | None
@@ -63,7 +66,7 @@ class _Wanted:
         """Say what is wrong with a file of this SHA-256 and size, if anything is."""
         if self.size is not None and size != self.size:
             return f"wrong size: expected {self.size} bytes, found {size}"
-        if self.sha256 and found != self.sha256:
+        if not found.startswith(self.sha256):
             return f"wrong checksum: expected {self.sha256}, found {found}"
         return None
 

@@ -10,6 +10,9 @@ from typing import Any
 from actionrec.spec.constraints import key
 from actionrec.spec.errors import SpecError
 
+# The parts of a backbone, from the input on; the classifier is none of them. Of I3D, stem is all
+# before Mixed_3b, layer1 Mixed_3, layer2 Mixed_4b to 4d, layer3 Mixed_4e and 4f, layer4 Mixed_5.
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 METRICS = ("train_loss", "train_acc_1", "val_loss", "val_acc_1")
 TEST_KEYS = ("test_segments",)  # what evaluation and inference depend on; the rest is training's
 # What may differ between a training and the one that resumes it.
@@ -30,6 +33,70 @@ class EarlyStopping:
         "val_loss",
         "Metric to watch: a loss should fall, an accuracy (`acc_1`) rise.",
         allowed=METRICS,
+    )
+
+
+@dataclass
+class RateFactors:
+    """Factors of the learning rate for parts of the network.
+
+    With pretrained weights the first layers often need smaller steps than the new classifier, whose
+    factor is 1 (Howard and Ruder, "Universal Language Model Fine-tuning", 2018).
+    """
+
+    stem: float = key(1.0, "Factor for the first layer.", low=0)
+    layer1: float = key(1.0, "Factor for the first stage of blocks.", low=0)
+    layer2: float = key(1.0, "Factor for the second stage.", low=0)
+    layer3: float = key(1.0, "Factor for the third stage.", low=0)
+    layer4: float = key(1.0, "Factor for the last stage.", low=0)
+
+
+@dataclass
+class Augmentation:
+    """Random changes of training clips beyond TAO's crops and flips.
+
+    What is drawn for a clip is the same for all its frames. The device of the network computes it.
+    """
+
+    color_jitter: float = key(
+        0.0,
+        "Change brightness, contrast and saturation of RGB clips by up to this share; 0: off.",
+        low=0,
+        high=1,
+    )
+    random_resized_crop: float = key(
+        0.0,
+        "Cut out a part of at least this share of the area, and resize it; 0: off.\n\n"
+        "Usual values are 0.25 to 0.7. It comes after TAO's crop; the sides change by up to a "
+        "third against each other.",
+        low=0,
+        high=1,
+    )
+    random_erasing: float = key(
+        0.0,
+        "Probability that a rectangle of 2 to 20 % of a clip's area is replaced by the mean.\n\n"
+        'Zhong et al., "Random Erasing Data Augmentation", 2020.',
+        low=0,
+        high=1,
+    )
+    rand_augment: int = key(
+        0,
+        "Apply so many random operations to each clip; 0: off, the usual value is 2.\n\n"
+        "An operation rotates, shears or shifts, or changes brightness, contrast or saturation, "
+        'after Cubuk et al., "RandAugment", 2020.',
+        low=0,
+        high=8,
+    )
+    rand_augment_magnitude: float = key(
+        0.3, "Strength of these operations, from 0 to 1.", low=0, high=1
+    )
+    speed_jitter: float = key(
+        0.0,
+        "Play clips up to this share faster or slower; 0: off.\n\n"
+        "With `random_interval` sampling a clip spans a part of the video instead: at least "
+        "1 / (1 + share) of it.",
+        low=0,
+        high=4,
     )
 
 
@@ -105,6 +172,14 @@ class NativeConfig:
         "It helps with high learning rates, large batches and random weights.",
         low=0,
     )
+    freeze: list[str] = key(
+        [],
+        "Parts of the network that keep their pretrained weights: `stem`, `layer1` to `layer4`.\n\n"
+        "Their batch normalisation keeps its statistics, too. With few videos it saves time and "
+        "may prevent overfitting.",
+    )
+    lr_factors: RateFactors = field(default_factory=RateFactors)
+    augmentation: Augmentation = field(default_factory=Augmentation)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     stop_after: int | None = key(
         None,
@@ -138,6 +213,15 @@ def keys_of_task(native: Mapping[str, Any], task: str) -> dict[str, Any]:
 
 def check(spec: Any, where: Any) -> None:
     """Refuse settings that contradict each other or TAO's; `where` names the file."""
+    for stage in spec.native.freeze:
+        if stage not in STAGES:
+            raise SpecError(
+                "The network has no such part.",
+                key="native.freeze",
+                where=where,
+                found=stage,
+                allowed=STAGES,
+            )
     for name, found, fix in _contradictions(spec):
         raise SpecError(
             "Two settings contradict each other.", key=name, where=where, found=found, fix=fix

@@ -4,7 +4,7 @@ import math
 import mmap
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,13 +19,15 @@ class Batch:
 
     `streams` holds "rgb" (N, T, H, W, 3), "of" (N, T, H, W, 2) or both, uint8. `labels` (N,) are
     class ids, int64. `flips` (N,) tells which clips to mirror. `videos` (N,) are the indices of
-    the clips' videos, int64; they stay on the host.
+    the clips' videos, int64; they stay on the host. `augmentation` (N, numbers) is what
+    `augment.draw` has drawn for the clips, float32, if anything.
     """
 
     streams: dict[str, Tensor]
     labels: Tensor
     flips: Tensor
     videos: Tensor
+    augmentation: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -33,12 +35,19 @@ class Batch:
     @property
     def device_tensors(self) -> tuple[Tensor, ...]:
         """All tensors but `videos`: those that the network's device needs."""
-        return *self.streams.values(), self.labels, self.flips
+        drawn = () if self.augmentation is None else (self.augmentation,)
+        return *self.streams.values(), self.labels, self.flips, *drawn
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """Return a batch with `function` applied to each of the `device_tensors`."""
-        streams = {name: function(stream) for name, stream in self.streams.items()}
-        return Batch(streams, function(self.labels), function(self.flips), self.videos.clone())
+        return replace(
+            self,
+            streams={name: function(stream) for name, stream in self.streams.items()},
+            labels=function(self.labels),
+            flips=function(self.flips),
+            videos=self.videos.clone(),
+            augmentation=None if self.augmentation is None else function(self.augmentation),
+        )
 
 
 @dataclass(frozen=True)
