@@ -68,6 +68,8 @@ def test_several_splits_end_in_mean_and_sample_deviation(runs, tmp_path):
     rows = summarise(runs, tmp_path / "summary.csv")
     assert [row["split"] for row in rows] == ["1", "2", "mean", "std"]
     assert [row["accuracy"] for row in rows] == ["50.0", "100.0", "75.0", "35.355"]
+    ends = [(row["accuracy_low"], row["accuracy_high"]) for row in rows]
+    assert ends == [("9.5", "90.5"), ("34.2", "100.0"), ("", ""), ("", "")]
     assert [row["val_acc"] for row in rows] == ["50.0", "50.0", "", ""], "in percent as well"
     assert (rows[0]["train_videos"], rows[0]["val_videos"], rows[0]["test_videos"]) == (
         "2",
@@ -105,6 +107,8 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "Split 1, same content in two parts" in pages[0]
     assert "<li>walk/c (train) = walk/d (test)</li>" in pages[0]
     assert "look alike in two parts" not in pages[0]
+    assert "95 % confidence interval 9.5 to 90.5 %" in pages[0]
+    assert "splits.numbers: [1, 2, 3, 4, 5]" in pages[0]
     assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]
 
 

@@ -78,7 +78,7 @@ class ModelConfig:
     imagenet_pretrained: bool = key(
         False,
         "Start from ImageNet weights that TAO downloads.\n\n"
-        "The native engine downloads nothing: name the file in the experiment's `pretrained`.",
+        "The native engine has them by `pretrained: {torchvision: NAME}`, or from a file.",
     )
     dropout_ratio: float = key(0.5, "Probability of dropout before the last layer.", low=0, high=1)
     input_width: int = key(224, "Width of the network's input, in pixels.", low=1)
