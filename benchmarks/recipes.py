@@ -75,22 +75,41 @@ def augmented(**keys: float) -> dict[str, Any]:
 
 
 STRONG = {"color_jitter": 0.4, "random_resized_crop": 0.4, "speed_jitter": 0.5}
+MILD = {"color_jitter": 0.2, "speed_jitter": 0.25, "random_erasing": 0.25}
+EIGHT = {"rgb_seq_length": 8}
+SLOW = {"lr": 0.002}
 RECIPES = {
-    "base": Recipe(),  # rgb, 3D, ResNet-18, 16 frames
+    "base": Recipe(),  # rgb, 3D, ResNet-18, 16 frames, rate 0.01
     "ours_equal": Recipe(**EQUAL),
     "tao_equal": Recipe(**EQUAL, engine="tao"),
-    "frames_8": Recipe({"rgb_seq_length": 8}),
+    # Three times as many steps.
+    "long": Recipe(EIGHT, longer=3),
+    "long_slow": Recipe(EIGHT, SLOW, longer=3),
+    "long_slow_strong": Recipe(EIGHT, SLOW, augmented(**STRONG), longer=3),
+    "long_slow_of": Recipe(FLOW, SLOW, longer=3),
+    "long_slow_joint": Recipe(JOINT | EIGHT | {"of_seq_length": 8}, SLOW, longer=3),
+    "long_slow_mild": Recipe(EIGHT, SLOW, augmented(**MILD), longer=3),
+    "long_slow_mixup": Recipe(EIGHT, SLOW, {"mixup_alpha": 0.2, "label_smoothing": 0.1}, longer=3),
+    # Weights of another set.
+    "transfer": Recipe(start="other"),
+    "transfer_rates": Recipe(start="other", native={"lr_factors": EARLY}),
+    "transfer_freeze": Recipe(start="other", native={"freeze": ["stem", "layer1", "layer2"]}),
+    # Networks and clips.
+    "frames_8": Recipe(EIGHT),
     "frames_32": Recipe({"rgb_seq_length": 32}),
     "rgb_2d_3": Recipe({"input_type": "2d", "rgb_seq_length": 3}),
     "rgb_2d_16": Recipe({"input_type": "2d"}),
-    "rate_0.0005": Recipe(optim={"lr": 0.0005}),  # TAO's default
     "of_3d": Recipe(FLOW),
     "joint_3d": Recipe(JOINT),
+    # Rates and the engine's settings.
+    "rate_0.0005": Recipe(optim={"lr": 0.0005}),  # TAO's default
+    "rate_0.002": Recipe(optim=SLOW),
     "cosine": Recipe(native=COSINE),
     "ema": Recipe(native={"ema_decay": 0.99}),
     "label_smoothing": Recipe(native={"label_smoothing": 0.1}),
     "mixup": Recipe(native={"mixup_alpha": 0.2}),
     "balanced": Recipe(native={"class_balanced": True}),
+    # Augmentation beyond TAO's.
     "color_jitter": Recipe(native=augmented(color_jitter=0.4)),
     "random_resized_crop": Recipe(native=augmented(random_resized_crop=0.4)),
     "speed_jitter": Recipe(native=augmented(speed_jitter=0.5)),
@@ -98,16 +117,6 @@ RECIPES = {
     "rand_augment": Recipe(native=augmented(rand_augment=2)),
     "strong": Recipe(native=augmented(**STRONG)),
     "strong_cosine": Recipe(native=augmented(**STRONG) | COSINE | {"label_smoothing": 0.1}),
-    "transfer": Recipe(start="other"),
-    "transfer_rates": Recipe(start="other", native={"lr_factors": EARLY}),
-    "transfer_freeze": Recipe(start="other", native={"freeze": ["stem", "layer1", "layer2"]}),
-    "twice_as_long": Recipe(longer=2),
-    "strong_twice_as_long": Recipe(native=augmented(**STRONG), longer=2),
-    "rate_0.003": Recipe(optim={"lr": 0.003}),
-    "consecutive": Recipe({"sample_strategy": "consecutive", "sample_rate": 2}),
-    "rate_0.03": Recipe(optim={"lr": 0.03}),
-    "resnet_34": Recipe({"backbone": "resnet_34"}),
-    "of_2d": Recipe(FLOW | {"input_type": "2d"}),
 }
 
 
@@ -354,7 +363,8 @@ def _run_task(job: Job, task: str, spec: Path, *overrides: str) -> None:
     arguments = [task, "-e", str(spec), *overrides]
     with log.open("a") as out:
         if RECIPES[job.recipe].engine == "tao":
-            code = subprocess.run([*job.command, *arguments], stdout=out, stderr=out).returncode
+            command = [*job.command, *arguments]
+            code = subprocess.run(command, stdout=out, stderr=out).returncode
         else:
             from actionrec.native.__main__ import main as engine
 
@@ -388,8 +398,9 @@ def plan(sets: Sequence[Set], options: argparse.Namespace) -> Iterator[Job]:
     """Yield the jobs, the most informative first."""
     command = tuple(options.tao.split()) if options.tao else ()
     folds = {data.name: data.folds(options.folds) for data in sets}
-    largest = sorted(sets, key=lambda data: -len(data.videos))
-    others = {data.name: next((o for o in largest if o is not data), data) for data in sets}
+    by_size = sorted(sets, key=lambda data: -len(data.videos))
+    sources = [data for data in by_size if data.name in (options.sources or folds)]
+    others = {data.name: next((o for o in sources if o is not data), data) for data in sets}
 
     def job(data: Set, recipe: str, fold: int | None, source: Path | None) -> Job:
         root = link_fold(data, fold, folds[data.name], options.work)
@@ -456,6 +467,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="clips of a step")
     parser.add_argument("--size", type=int, default=112, help="of the network's input, in pixels")
     parser.add_argument("--no-flips", nargs="*", default=[], help="sets whose classes have sides")
+    parser.add_argument("--sources", nargs="*", help="sets to start from, in place of all")
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
     parser.add_argument("--gpus", type=int, default=0, help="to deal the trainings to")
     parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing later")
