@@ -68,14 +68,6 @@ JOINT = {"model_type": "joint", "of_seq_length": 16}
 PLAIN = {"precision": "tao", "channels_last": False}
 EQUAL = {"model": {"rgb_seq_length": 8}, "start": "same", "native": PLAIN}
 
-
-def augmented(**keys: float) -> dict[str, Any]:
-    """Return the settings with these keys of native.augmentation."""
-    return {"augmentation": keys}
-
-
-STRONG = {"color_jitter": 0.4, "random_resized_crop": 0.4, "speed_jitter": 0.5}
-MILD = {"color_jitter": 0.2, "speed_jitter": 0.25, "random_erasing": 0.25}
 EIGHT = {"rgb_seq_length": 8}
 SLOW = {"lr": 0.002}
 RECIPES = {
@@ -85,10 +77,8 @@ RECIPES = {
     # Three times as many steps.
     "long": Recipe(EIGHT, longer=3),
     "long_slow": Recipe(EIGHT, SLOW, longer=3),
-    "long_slow_strong": Recipe(EIGHT, SLOW, augmented(**STRONG), longer=3),
     "long_slow_of": Recipe(FLOW, SLOW, longer=3),
     "long_slow_joint": Recipe(JOINT | EIGHT | {"of_seq_length": 8}, SLOW, longer=3),
-    "long_slow_mild": Recipe(EIGHT, SLOW, augmented(**MILD), longer=3),
     "long_slow_mixup": Recipe(EIGHT, SLOW, {"mixup_alpha": 0.2, "label_smoothing": 0.1}, longer=3),
     # Weights of another set.
     "transfer": Recipe(start="other"),
@@ -109,14 +99,6 @@ RECIPES = {
     "label_smoothing": Recipe(native={"label_smoothing": 0.1}),
     "mixup": Recipe(native={"mixup_alpha": 0.2}),
     "balanced": Recipe(native={"class_balanced": True}),
-    # Augmentation beyond TAO's.
-    "color_jitter": Recipe(native=augmented(color_jitter=0.4)),
-    "random_resized_crop": Recipe(native=augmented(random_resized_crop=0.4)),
-    "speed_jitter": Recipe(native=augmented(speed_jitter=0.5)),
-    "random_erasing": Recipe(native=augmented(random_erasing=0.5)),
-    "rand_augment": Recipe(native=augmented(rand_augment=2)),
-    "strong": Recipe(native=augmented(**STRONG)),
-    "strong_cosine": Recipe(native=augmented(**STRONG) | COSINE | {"label_smoothing": 0.1}),
 }
 
 

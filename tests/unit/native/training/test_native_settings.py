@@ -38,11 +38,6 @@ ALL_SETTINGS = [
     "native.early_stopping.patience=2",
     "native.channels_last=true",
     "native.lr_factors.stem=0.1",
-    "native.augmentation.color_jitter=0.4",
-    "native.augmentation.random_resized_crop=0.5",
-    "native.augmentation.rand_augment=2",
-    "native.augmentation.random_erasing=0.5",
-    "native.augmentation.speed_jitter=0.5",
     "train.clip_grad_norm=1.0",
 ]
 

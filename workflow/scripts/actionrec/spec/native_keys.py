@@ -52,55 +52,6 @@ class RateFactors:
 
 
 @dataclass
-class Augmentation:
-    """Random changes of training clips beyond TAO's crops and flips.
-
-    What is drawn for a clip is the same for all its frames. The device of the network computes it.
-    """
-
-    color_jitter: float = key(
-        0.0,
-        "Change brightness, contrast and saturation of RGB clips by up to this share; 0: off.",
-        low=0,
-        high=1,
-    )
-    random_resized_crop: float = key(
-        0.0,
-        "Cut out a part of at least this share of the area, and resize it; 0: off.\n\n"
-        "Usual values are 0.25 to 0.7. It comes after TAO's crop; the sides change by up to a "
-        "third against each other.",
-        low=0,
-        high=1,
-    )
-    random_erasing: float = key(
-        0.0,
-        "Probability that a rectangle of 2 to 20 % of a clip's area is replaced by the mean.\n\n"
-        'Zhong et al., "Random Erasing Data Augmentation", 2020.',
-        low=0,
-        high=1,
-    )
-    rand_augment: int = key(
-        0,
-        "Apply so many random operations to each clip; 0: off, the usual value is 2.\n\n"
-        "An operation rotates, shears or shifts, or changes brightness, contrast or saturation, "
-        'after Cubuk et al., "RandAugment", 2020.',
-        low=0,
-        high=8,
-    )
-    rand_augment_magnitude: float = key(
-        0.3, "Strength of these operations, from 0 to 1.", low=0, high=1
-    )
-    speed_jitter: float = key(
-        0.0,
-        "Play clips up to this share faster or slower; 0: off.\n\n"
-        "With `random_interval` sampling a clip spans a part of the video instead: at least "
-        "1 / (1 + share) of it.",
-        low=0,
-        high=4,
-    )
-
-
-@dataclass
 class NativeConfig:
     """Precision, regularisation, schedules and sampling that TAO does not have.
 
@@ -179,7 +130,6 @@ class NativeConfig:
         "may prevent overfitting.",
     )
     lr_factors: RateFactors = field(default_factory=RateFactors)
-    augmentation: Augmentation = field(default_factory=Augmentation)
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     stop_after: int | None = key(
         None,

@@ -4,7 +4,7 @@ import math
 import mmap
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,15 +19,13 @@ class Batch:
 
     `streams` holds "rgb" (N, T, H, W, 3), "of" (N, T, H, W, 2) or both, uint8. `labels` (N,) are
     class ids, int64. `flips` (N,) tells which clips to mirror. `videos` (N,) are the indices of
-    the clips' videos, int64; they stay on the host. `augmentation` (N, numbers) is what
-    `augment.draw` has drawn for the clips, float32, if anything.
+    the clips' videos, int64; they stay on the host.
     """
 
     streams: dict[str, Tensor]
     labels: Tensor
     flips: Tensor
     videos: Tensor
-    augmentation: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,19 +33,12 @@ class Batch:
     @property
     def device_tensors(self) -> tuple[Tensor, ...]:
         """All tensors but `videos`: those that the network's device needs."""
-        drawn = () if self.augmentation is None else (self.augmentation,)
-        return *self.streams.values(), self.labels, self.flips, *drawn
+        return *self.streams.values(), self.labels, self.flips
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         """Return a batch with `function` applied to each of the `device_tensors`."""
-        return replace(
-            self,
-            streams={name: function(stream) for name, stream in self.streams.items()},
-            labels=function(self.labels),
-            flips=function(self.flips),
-            videos=self.videos.clone(),
-            augmentation=None if self.augmentation is None else function(self.augmentation),
-        )
+        streams = {name: function(stream) for name, stream in self.streams.items()}
+        return Batch(streams, function(self.labels), function(self.flips), self.videos.clone())
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,6 @@ class TrainDataset:
         self._videos, self._seed = videos, spec.train.seed
         self._model, self._augmentation = _plain_sections(spec)
         self._clips_per_video = spec.dataset.clips_per_video
-        self._speed_jitter = spec.native.augmentation.speed_jitter
         self._lengths = stream_lengths(self._model)
         self._sizes = _prepared_sizes(videos, self._model, self._augmentation, training=True)
         clips = spec.train.num_epochs * self._clips_per_video  # of each video
@@ -79,7 +78,6 @@ class TrainDataset:
             model.sample_strategy,
             model.sample_rate,
             rng,
-            self._speed_jitter,
         )
         size, augmentation = self._sizes[index], self._augmentation
         crop, flip = transforms.draw_augmentation(size, model, augmentation, rng)

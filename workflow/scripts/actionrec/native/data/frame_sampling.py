@@ -35,25 +35,6 @@ def training_ids(
     return np.arange(length) * part + rng.integers(part, size=length)
 
 
-def _jittered_ids(
-    n: int, length: int, strategy: str, rate: int, rng: np.random.Generator, share: float
-) -> np.ndarray:
-    """Draw a clip as `training_ids` does, at another speed.
-
-    A consecutive clip spans up to `1 + share` times as many frames, or as few; one of intervals
-    covers a random part of the video, which must be long enough for its frames.
-    """
-    factor = np.exp(rng.uniform(-1, 1) * np.log1p(share))
-    if strategy == CONSECUTIVE:
-        # At most what the video has: faster clips would wrap from its end to its beginning.
-        span = min(factor * length * rate, max(n, length * rate))
-        start = int(rng.integers(max(1, n - int(span) + 1)))
-        return (start + (np.arange(length) * span / length).astype(int)) % n
-    window = max(min(n, length), int(n * min(factor, 1 / factor)))
-    start = int(rng.integers(n - window + 1))
-    return start + training_ids(window, length, strategy, rate, rng)
-
-
 def centre_ids(n: int, length: int, strategy: str, rate: int) -> np.ndarray:
     """Return the frame ids of the clip in the middle of a video."""
     if strategy == CONSECUTIVE:
@@ -129,23 +110,14 @@ StreamIds = tuple[np.ndarray, ...]  # the frame ids of each stream of a clip
 
 
 def stream_training_ids(
-    n: int,
-    lengths: tuple[int, ...],
-    strategy: str,
-    rate: int,
-    rng: np.random.Generator,
-    speed_jitter: float = 0.0,
+    n: int, lengths: tuple[int, ...], strategy: str, rate: int, rng: np.random.Generator
 ) -> StreamIds:
     """Draw the frame ids of each stream of a training clip; `lengths` are those of the streams.
 
     The longer of two streams is drawn as in `training_ids`, and the shorter takes some of its
     frames: every `rate`-th in the middle (consecutive), or one of each equal part (interval).
-    Beyond TAO, `speed_jitter` plays the clip up to this share faster or slower.
     """
-    if speed_jitter:
-        ids = _jittered_ids(n, max(lengths), strategy, rate, rng, speed_jitter)
-    else:
-        ids = training_ids(n, max(lengths), strategy, rate, rng)
+    ids = training_ids(n, max(lengths), strategy, rate, rng)
     if strategy == CONSECUTIVE:
         return _per_stream(ids, lengths, lambda m, part: centre_ids(m, part, strategy, rate))
     return _per_stream(ids, lengths, lambda m, part: _draw_from_parts(m, part, rng))

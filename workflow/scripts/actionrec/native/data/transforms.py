@@ -15,7 +15,6 @@ from torch import Tensor
 
 from actionrec.errors import InputError
 from actionrec.native import precision
-from actionrec.native.data import augment
 from actionrec.native.data.batch import Batch
 
 
@@ -155,14 +154,14 @@ def normalise(batch: Batch, spec: Any) -> Tensor | tuple[Tensor, ...]:
     green, then blue; all u, then all v. As in TAO, mirrored flow keeps the sign of u.
     """
     inputs = tuple(
-        _normalise_stream(clips, batch, stream, spec) for stream, clips in batch.streams.items()
+        _normalise_stream(clips, batch.flips, stream, spec)
+        for stream, clips in batch.streams.items()
     )
     return inputs if len(inputs) > 1 else inputs[0]
 
 
-def _normalise_stream(clips: Tensor, batch: Batch, stream: str, spec: Any) -> Tensor:
+def _normalise_stream(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
     """Map clips (N, T, H, W, C), uint8, to the network's input."""
-    flips, drawn = batch.flips, batch.augmentation
     last = precision.uses_channels_last(spec, clips.device)
     # On a GPU `flips.any()` would make the host wait, so all clips go through `where` there.
     if clips.device.type != "cpu" or flips.any():
@@ -177,12 +176,7 @@ def _normalise_stream(clips: Tensor, batch: Batch, stream: str, spec: Any) -> Te
         for part in ("mean", "std")
     )
     order = torch.preserve_format if last else torch.contiguous_format
-    clips = clips.to(torch.float32, memory_format=order).div_(255)
-    if drawn is not None:
-        clips = augment.warp_and_colour(clips, drawn, spec.native.augmentation)
-    clips = clips.sub_(mean).div_(std)
-    if drawn is not None:
-        clips = augment.erase(clips, drawn, spec.native.augmentation)
+    clips = clips.to(torch.float32, memory_format=order).div_(255).sub_(mean).div_(std)
     clips = clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
     return precision.channels_last(clips) if last else clips
 

@@ -4,19 +4,16 @@ Nothing here waits for the GPU: losses and counts stay on it until somebody read
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from actionrec.errors import InputError
 from actionrec.native import precision
-from actionrec.native.data import augment, transforms
+from actionrec.native.data import transforms
 from actionrec.native.data.batch import Batch
-from actionrec.native.distributed import launch
 from actionrec.native.training import ema, lr_schedules, mixup, totals
 from actionrec.native.training.cuda_graphs import GraphedForwardBackward
 from actionrec.native.training.state import TrainState
@@ -25,7 +22,7 @@ from actionrec.native.training.state import TrainState
 def train_step(state: TrainState, batch: Batch) -> None:
     """Train on one batch on the training's device: gradients, optimizer, schedule, average."""
     state.optimizer.zero_grad(set_to_none=True)
-    state.forward_backward(_augmented(state, batch))
+    state.forward_backward(batch)
     if state.spec.train.clip_grad_norm > 0:
         state.scaler.unscale_(state.optimizer)
         nn.utils.clip_grad_norm_(state.network.parameters(), state.spec.train.clip_grad_norm)
@@ -37,19 +34,6 @@ def train_step(state: TrainState, batch: Batch) -> None:
     if state.ema_weights is not None:
         decay = state.spec.native.ema_decay
         ema.update(state.ema_weights, state.network, decay, state.global_step)
-
-
-def _augmented(state: TrainState, batch: Batch) -> Batch:
-    """Return the batch with what native.augmentation draws for its clips.
-
-    It is drawn by the place in the training alone, so that a resumed training draws the same.
-    """
-    settings = state.spec.native.augmentation
-    if not augment.is_used(settings):
-        return batch
-    key = (state.spec.train.seed, 3, launch.rank(), state.epoch, state.batch_idx)
-    drawn = torch.from_numpy(augment.draw(settings, len(batch), np.random.default_rng(key)))
-    return replace(batch, augmentation=drawn.to(state.device, non_blocking=True))
 
 
 def make_forward_backward(state: TrainState) -> Callable[[Batch], None]:
