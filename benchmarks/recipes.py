@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,6 @@ import yaml
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-SIDE = 128  # pixels: smaller edge of the stored frames, of which 7/8 are cut out
 CLIPS_PER_VIDEO = 2
 COLUMNS = ("set", "recipe", "fold", "videos", "one_clip", "ten_clips", "train", "seconds")
 FASTER = {"precision": "bf16", "channels_last": True}  # on a GPU
@@ -140,8 +140,13 @@ class Set:
         return folds
 
 
-def read_set(folder: Path, work: Path, no_flips: Sequence[str]) -> Set:
-    """Return the labelled set in a folder."""
+def smaller_edge(size: int) -> int:
+    """Return the smaller edge of the frames that an input of `size` pixels is cut out of."""
+    return size * 8 // 7
+
+
+def read_set(folder: Path, frames: Path, no_flips: Sequence[str]) -> Set:
+    """Return the labelled set in a folder, whose frames are in `frames`."""
     files = sorted(f for f in folder.glob("*/*") if f.is_file() and not f.name.startswith("."))
     groups = {str(file.relative_to(folder)): str(file) for file in files}
     if (folder / "groups.csv").exists():
@@ -149,13 +154,11 @@ def read_set(folder: Path, work: Path, no_flips: Sequence[str]) -> Set:
             groups |= {row["video"]: row["group"] for row in csv.DictReader(lines)}
     videos = [(file.parent.name, file.stem) for file in files]
     found = [groups[str(file.relative_to(folder))] for file in files]
-    return Set(
-        folder.name, videos, found, work / "frames" / folder.name, folder.name not in no_flips
-    )
+    return Set(folder.name, videos, found, frames / folder.name, folder.name not in no_flips)
 
 
-def extract(video: Path, target: Path) -> None:
-    """Write a video's frames, with the smaller edge of SIDE, and its flow, in TAO's layout."""
+def extract(side: int, video: Path, target: Path) -> None:
+    """Write a video's frames, with a smaller edge of `side`, and its flow, in TAO's layout."""
     if target.exists():
         return
     import cv2
@@ -172,8 +175,8 @@ def extract(video: Path, target: Path) -> None:
     before = None
     for number, frame in enumerate(open_video(video).frames, start=1):
         height, width = frame.shape[:2]
-        scale = SIDE / min(height, width)
-        size = (max(SIDE, round(width * scale)), max(SIDE, round(height * scale)))
+        scale = side / min(height, width)
+        size = (max(side, round(width * scale)), max(side, round(height * scale)))
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
         (part / f"rgb/{number:06d}.jpg").write_bytes(encode(frame))
         grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
@@ -249,7 +252,7 @@ def spec_of(job: Job) -> dict[str, Any]:
             "clips_per_video": CLIPS_PER_VIDEO,
             "workers": 4 if recipe.engine == "tao" else 0,
             "augmentation_config": {
-                "crop_smaller_edge": job.size * 8 // 7,
+                "crop_smaller_edge": smaller_edge(job.size),
                 "val_center_crop": True,
                 "horizontal_flip_prob": 0.5 if job.data.flips else 0.0,
                 "rgb_input_mean": [0.5],
@@ -460,7 +463,9 @@ def main() -> None:
     started = time.monotonic()
     results = options.work / "results.csv"
     options.work.mkdir(parents=True, exist_ok=True)
-    sets = [read_set(folder.resolve(), options.work, options.no_flips) for folder in options.sets]
+    side = smaller_edge(options.size)
+    frames = options.work / f"frames_{side}"
+    sets = [read_set(folder.resolve(), frames, options.no_flips) for folder in options.sets]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
         for data, folder in zip(sets, options.sets, strict=True):
@@ -468,7 +473,7 @@ def main() -> None:
                 (data.frames / label).mkdir(parents=True, exist_ok=True)
             files = [next((folder / label).glob(f"{name}.*")) for label, name in data.videos]
             targets = [data.frames / label / name for label, name in data.videos]
-            list(pool.map(extract, files, targets))
+            list(pool.map(partial(extract, side), files, targets))
     print(f"frames after {time.monotonic() - started:.0f} s", flush=True)
     rows = list(csv.DictReader(results.open())) if results.exists() else []
     done = {(row["set"], row["recipe"], row["fold"]) for row in rows}
