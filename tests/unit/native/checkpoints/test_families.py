@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from actionrec.errors import InputError
+from actionrec.native import networks
 from actionrec.native.checkpoints import lightning, pretrained
+from actionrec.native.checkpoints.families import fit
 from actionrec.native.networks.resnet import DEPTHS
 from actionrec.spec.load import make_spec
 from helpers.engine import LABELS
@@ -107,15 +109,26 @@ def test_weights_of_3d_resnets_are_cropped_in_the_first_layer(backbone, classes,
 
 @pytest.mark.parametrize("backbone", ["resnet_101", "resnet_152"])
 def test_deep_3d_resnets_have_the_names_and_shapes_of_taos(backbone):
-    from actionrec.native import networks
-    from actionrec.native.checkpoints.families import fit
-
     model = spec_of(input_type="3d", backbone=backbone).model
     with torch.device("meta"):  # shapes alone: the weights are a gigabyte
         source = KineticsResNet(FlatBottleneck, DEPTHS[backbone][1]).state_dict()
         own = networks.build(model, 2).state_dict()
         fitted = fit(source, own).state_dict
     assert {n: v.shape for n, v in fitted.items()} == {n: v.shape for n, v in own.items()}
+
+
+def test_i3d_for_flow_starts_from_weights_for_frames():
+    clips = {"backbone": "i3d", "input_type": "3d"}
+    frames = spec_of(rgb_seq_length=9, **clips).model
+    flow = spec_of(model_type="of", of_seq_length=9, **clips).model
+    with torch.device("meta"):
+        own = networks.build(flow, 2).state_dict()
+        fitted = fit(networks.build(frames, 2).state_dict(), own)
+    assert fitted.family == "TAO"
+    assert fitted.changes == {"averaged over channels": ["Conv3d_1a_7x7.conv3d.weight"]}
+    assert {n: v.shape for n, v in fitted.state_dict.items()} == {
+        n: v.shape for n, v in own.items()
+    }
 
 
 def test_the_origin_of_the_weights_is_printed_and_recorded(r3d18, tmp_path, capsys):
