@@ -163,7 +163,7 @@ def extract(side: int, video: Path, target: Path) -> None:
         return
     import cv2
 
-    from actionrec.frames.decoding import open_video
+    from actionrec.frames.decoder.video import open_video
     from actionrec.frames.encoders import ImageFormat, make_encoder
     from actionrec.frames.flow import FlowSettings, fixed, make_method
 
@@ -173,19 +173,20 @@ def extract(side: int, video: Path, target: Path) -> None:
     for stream in ("rgb", "u", "v"):
         (part / stream).mkdir(parents=True)
     before = None
-    for number, frame in enumerate(open_video(video).frames, start=1):
-        height, width = frame.shape[:2]
-        scale = side / min(height, width)
-        size = (max(side, round(width * scale)), max(side, round(height * scale)))
-        frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        (part / f"rgb/{number:06d}.jpg").write_bytes(encode(frame))
-        grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-        if before is not None:
-            flow = fixed(method(before, grey))
-            for axis, stream in enumerate("uv"):
-                image = np.ascontiguousarray(flow[..., axis])
-                cv2.imwrite(str(part / f"{stream}/{number - 1:06d}.jpg"), image)
-        before = grey
+    with open_video(video) as opened:
+        for number, shown in enumerate(opened.frames(), start=1):
+            height, width = shown.image.shape[:2]
+            scale = side / min(height, width)
+            size = (max(side, round(width * scale)), max(side, round(height * scale)))
+            frame = cv2.resize(shown.image, size, interpolation=cv2.INTER_AREA)
+            (part / f"rgb/{number:06d}.jpg").write_bytes(encode(frame))
+            grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+            if before is not None:
+                flow = fixed(method(before, grey))
+                for axis, stream in enumerate("uv"):
+                    image = np.ascontiguousarray(flow[..., axis])
+                    cv2.imwrite(str(part / f"{stream}/{number - 1:06d}.jpg"), image)
+            before = grey
     part.rename(target)
 
 
