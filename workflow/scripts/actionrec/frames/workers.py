@@ -5,6 +5,7 @@ was on. Here each worker has a pipe of its own and answers in order, so the firs
 not answer is the one that it died of.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -134,6 +135,7 @@ def _work(function: Callable[[Any], Any], connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     _end_with_parent()
     malloc.keep_freed()
+    gc.freeze()  # what was imported stays: not to be looked through again and again
     while True:
         try:
             item = connection.recv()
