@@ -25,7 +25,7 @@ from actionrec.utils import malloc
 from actionrec.utils.memory import memory_kills
 
 # Imported once, by the server process that workers are forked from, and not by each worker.
-PRELOADED = ["cv2", "fpng", "av", "av.filter"]
+PRELOADED = ["cv2", "fpng", "isal.isal_zlib", "actionrec.frames.decoder.video"]
 AHEAD = 2  # items that a worker has: the next one is there when it has finished one
 
 Item = TypeVar("Item")
