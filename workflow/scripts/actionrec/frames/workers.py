@@ -39,11 +39,16 @@ class Died:
     exit_code: int  # negative: the signal
     memory: bool  # whether the kernel ended processes since memory had run out
 
+    @property
+    def killed(self) -> bool:
+        """Tell whether another process or the kernel ended it, and no fault of its own."""
+        return self.exit_code == -signal.SIGKILL
+
     def __str__(self) -> str:
         if self.exit_code >= 0:
             return f"ended the process that read it (exit code {self.exit_code})"
         name = signal.Signals(-self.exit_code).name
-        if self.exit_code != -signal.SIGKILL:
+        if not self.killed:
             return f"crashed the process that read it ({name})"
         if self.memory:
             return f"was being read when memory ran out and the kernel ended the process ({name})"
