@@ -14,7 +14,7 @@ from actionrec.experiments import frame_space
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command
 from actionrec.weights import encryption
-from actionrec.weights.ngc import KEY_PAGE
+from actionrec.weights.ngc import KEY_PAGE, api_key
 
 GB = 10**9
 IMAGE_SIZE = 25 * GB  # an image of TAO's, unpacked
@@ -202,10 +202,13 @@ def _shared_memory(runner: str) -> Check:
 
 
 def _ngc_key() -> Check:
-    if os.environ.get("NGC_API_KEY") or os.environ.get("NGC_CLI_API_KEY"):
-        return Check("NGC key", "set")
-    state = "not set, which is enough for public models"
     fix = f"make one at {KEY_PAGE}, then: export NGC_API_KEY=..."
+    try:
+        if api_key():
+            return Check("NGC key", "set")
+    except InputError:  # whose message names the variable, not the key
+        return Check("NGC key", "not a key: it holds a space or a letter that no key has", fix)
+    state = "not set, which is enough for public models"
     return Check("NGC key", state, fix, required=False)
 
 
