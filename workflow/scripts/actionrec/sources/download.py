@@ -132,6 +132,8 @@ def _fetch(url: str, part: Path, size: int | None, auth: Auth | None, patience: 
             lambda: _transfer(url, part, size, auth, patience), url, patience, lambda: _size(part)
         )
     except requests.RequestException as error:
+        if not _size(part):
+            _forget(part)
         raise Unavailable(http.reason(error)) from None  # its traceback might show a key
 
 
