@@ -62,7 +62,8 @@ def download(
     or the disk is full.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with explained_disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     expected = (sha256 or checksums.recorded(target) or "").lower()
     failures = []
     for url in urls:

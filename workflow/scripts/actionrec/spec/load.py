@@ -145,7 +145,7 @@ def _require_key_variable(spec: DictConfig, where: Path | str) -> None:
             "The environment variable with the key for the encryption is not set.",
             key="encryption_key",
             where=where,
-            found=OmegaConf.to_container(spec)["encryption_key"],  # type: ignore[index]
+            found=cast(dict[str, Any], OmegaConf.to_container(spec))["encryption_key"],
             fix="export it, or name TAO_KEY: ${oc.env:TAO_KEY}",
         ) from error
 
