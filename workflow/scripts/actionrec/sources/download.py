@@ -133,7 +133,7 @@ def _fetch(url: str, part: Path, size: int | None, auth: Auth | None, patience: 
             lambda: _transfer(url, part, size, auth, patience), url, patience, lambda: _size(part)
         )
     except requests.RequestException as error:
-        if not _size(part):
+        if not _size(part) or isinstance(error, http.Nonsense):
             _forget(part)
         raise Unavailable(http.reason(error)) from None  # its traceback might show a key
 

@@ -192,12 +192,12 @@ def read(
     def once() -> bytes:
         with get(url, patience, params=params, auth=auth) as answer:
             answer.require_ok()
-            body = b""
+            body = bytearray()
             for chunk in answer.chunks():
                 body += chunk
                 if len(body) > limit:
                     raise Nonsense(f"an answer of more than {limit} bytes")
-            return body
+            return bytes(body)
 
     return retried(once, url, patience)
 
