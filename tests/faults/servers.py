@@ -15,7 +15,7 @@ Answer = bytes | Callable[[socket.socket], None]
 def answer(body: bytes = b"", status: str = "200 OK", **headers: str) -> bytes:
     """Return a whole answer; `content_type="text/html"` is a header."""
     lines = [f"HTTP/1.1 {status}"]
-    named = {"content_length": str(len(body)), **headers}
+    named = {"connection": "close", "content_length": str(len(body)), **headers}
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in named.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 

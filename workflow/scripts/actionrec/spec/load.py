@@ -302,9 +302,14 @@ def _refuse_values_for_sections(values: Any, schema: Any, where: Path | str, pre
             "A section must be a mapping of keys to values.", key=prefix, where=where, found=values
         )
     for item in fields(schema):
-        if is_dataclass(item.type) and item.name in values:
-            key = f"{prefix}.{item.name}" if prefix else item.name
-            _refuse_values_for_sections(values[item.name], item.type, where, key)
+        if item.name not in values:
+            continue
+        value, key = values[item.name], f"{prefix}.{item.name}" if prefix else item.name
+        if is_dataclass(item.type):
+            _refuse_values_for_sections(value, item.type, where, key)
+        elif get_origin(item.type) is list and isinstance(value, Mapping):
+            problem, allowed = "The value has the wrong type.", _type_names(key)
+            raise SpecError(problem, key=key, where=where, found=value, allowed=allowed)
 
 
 def _nested_value(values: Any, key: str) -> Any:
@@ -370,6 +375,10 @@ def _check_value(value: Any, key: str, metadata: Mapping[str, Any], where: Path 
     if "range" in metadata:
         low, high = metadata["range"]
         for number in value if OmegaConf.is_list(value) else [value]:
+            if not isinstance(number, int | float):  # OmegaConf lets lists in lists pass
+                allowed = _type_names(key)
+                problem = "The value has the wrong type."
+                raise SpecError(problem, key=key, where=where, found=number, allowed=allowed)
             if not low <= number <= high:
                 raise SpecError(
                     "The value is out of range.",

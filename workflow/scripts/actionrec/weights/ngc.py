@@ -369,11 +369,16 @@ class _Registry:
         # Where an error holds a header, or an answer a token, its traceback must not show it.
         try:
             body = http.read(url, self._patience, MAX_ANSWER, params=params, auth=auth)
-            return kind.model_validate_json(body)
         except requests.HTTPError as error:
             raise _refused(error, model) from None
         except requests.RequestException as error:
             raise _no_answer(model, url, http.reason(error)) from None
+        return self._read(kind, model, url, body)
+
+    @staticmethod
+    def _read(kind: type[Read], model: Model, url: str, body: bytes) -> Read:
+        try:
+            return kind.model_validate_json(body)
         except ValidationError as error:
             fault = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(map(str, fault["loc"]))
