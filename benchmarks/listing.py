@@ -10,7 +10,6 @@ nothing is decoded. Each step is a process of its own, which may open 64 files a
 import argparse
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,10 +28,6 @@ from actionrec.sources.folder import link_class  # noqa: E402
 
 OPEN_FILES = 64
 SETTINGS = SplitSettings("fraction", 0.3, 0.2, 1234)
-CONFIG = """
-dataset: {{name: many, source: folder, path: videos, classes: [{classes}]}}
-experiments: {{one: }}
-"""
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,6 @@ class Dataset:
             Path("videos", cls).mkdir(parents=True)
             for number in range(self.videos):
                 Path("videos", cls, f"film{number // 4}_clip_{number:05d}.avi").touch()
-        Path("config.yaml").write_text(CONFIG.format(classes=", ".join(self.classes)))
 
     def list(self) -> None:
         """List the videos, as rule link_class does."""
@@ -98,13 +92,6 @@ class Dataset:
     def verify(self) -> None:
         """Compare the tree with the split, as each task does."""
         verify_split(self.run / "split.tsv", self.run / "data")
-
-    def plan(self) -> None:
-        """Let Snakemake plan all of it."""
-        snakefile = str(REPOSITORY / "Snakefile")
-        command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "-n", "--quiet"]
-        command += ["--workflow-profile", "none", "--cores", "2", "--configfile", "config.yaml"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
     def table(self, kind: str, cls: str) -> Path:
         """Return the path of one of the tables of a class."""
@@ -152,7 +139,6 @@ def costs(classes: int, videos: int) -> dict[str, Cost]:
                 "decide the split": dataset.split,
                 "link the split": dataset.link,
                 "verify the split": dataset.verify,
-                "plan with Snakemake": dataset.plan,
             }
             return listed | {name: measure(step) for name, step in rest.items()}
         finally:

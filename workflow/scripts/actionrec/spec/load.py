@@ -61,14 +61,19 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
 
 def make_spec(values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Lay `values` (nested, TAO's keys) over the defaults; refuse unknown keys and wrong types."""
-    _refuse_values_for_sections(values, Spec, where, "")
     return _laid_over(_defaults(), values, where)
 
 
 def _overridden(spec: DictConfig, override: str) -> DictConfig:
     try:
         values = OmegaConf.to_container(OmegaConf.from_dotlist([override]))
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        OmegaConfBaseException,
+        ValueError,
+        LookupError,
+        RecursionError,
+    ) as error:
         raise InputError(
             "An override's value is not valid YAML.", where="command line", found=override
         ) from error
@@ -77,6 +82,7 @@ def _overridden(spec: DictConfig, override: str) -> DictConfig:
 
 def _laid_over(base: DictConfig, values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Return `values` over those of `base`, with references to other keys replaced."""
+    _refuse_misshapen(values, Spec, where, "")
     leaves = dict(_leaves(values))
     references = [
         key
@@ -295,8 +301,8 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
         raise SpecError(problem, key=key, where=where, found=found, allowed=allowed) from error
 
 
-def _refuse_values_for_sections(values: Any, schema: Any, where: Path | str, prefix: str) -> None:
-    """Raise `SpecError` where a section of the spec is not a mapping of keys to values."""
+def _refuse_misshapen(values: Any, schema: Any, where: Path | str, prefix: str) -> None:
+    """Raise `SpecError` where a section is no mapping, or a list or mapping is not the key's."""
     if not isinstance(values, Mapping):
         raise SpecError(
             "A section must be a mapping of keys to values.", key=prefix, where=where, found=values
@@ -306,10 +312,21 @@ def _refuse_values_for_sections(values: Any, schema: Any, where: Path | str, pre
             continue
         value, key = values[item.name], f"{prefix}.{item.name}" if prefix else item.name
         if is_dataclass(item.type):
-            _refuse_values_for_sections(value, item.type, where, key)
-        elif get_origin(item.type) is list and isinstance(value, Mapping):
+            _refuse_misshapen(value, item.type, where, key)
+        elif _is_misshapen(value, item.type):
             problem, allowed = "The value has the wrong type.", _type_names(key)
             raise SpecError(problem, key=key, where=where, found=value, allowed=allowed)
+
+
+def _is_misshapen(value: Any, annotation: Any) -> bool:
+    """Tell whether a list or mapping is not of the key's type; OmegaConf lets some pass."""
+    if not isinstance(value, list | Mapping):
+        return False
+    kinds = {get_origin(kind) or kind for kind in get_args(annotation) or (annotation,)}
+    kinds = {get_origin(annotation)} if get_origin(annotation) in (list, dict) else kinds
+    items = value.values() if isinstance(value, Mapping) else value
+    fits = (dict if isinstance(value, Mapping) else list) in kinds
+    return not fits or any(isinstance(item, list | Mapping) for item in items)
 
 
 def _nested_value(values: Any, key: str) -> Any:
@@ -375,10 +392,6 @@ def _check_value(value: Any, key: str, metadata: Mapping[str, Any], where: Path 
     if "range" in metadata:
         low, high = metadata["range"]
         for number in value if OmegaConf.is_list(value) else [value]:
-            if not isinstance(number, int | float):  # OmegaConf lets lists in lists pass
-                allowed = _type_names(key)
-                problem = "The value has the wrong type."
-                raise SpecError(problem, key=key, where=where, found=number, allowed=allowed)
             if not low <= number <= high:
                 raise SpecError(
                     "The value is out of range.",
