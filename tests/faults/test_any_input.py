@@ -4,8 +4,9 @@ Hypothesis draws inputs near valid ones and far from them. `make faults` draws o
 """
 
 import copy
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,14 @@ def mutated(draw: st.DrawFn, content: Mapping[str, Any], more: list[tuple[Any, .
             else:
                 parent[draw(texts)] = draw(values)
     return changed
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Keep warnings, of names of any bytes, out of what pytest-xdist sends."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def only_explained(function: Callable[..., object], *arguments: object) -> None:
