@@ -28,7 +28,10 @@ class Config(Section):
     tao: TaoConfig = Field(default_factory=TaoConfig)
     export: ExportConfig = Field(default_factory=ExportConfig)
     spec: Keys = Field(default_factory=dict)
-    """Keys of TAO's spec that all experiments share."""
+    """Keys of TAO's spec that all experiments share.
+
+    No value reads the environment; `${train.num_epochs}` stands for the value of another key.
+    """
     native: Keys = Field(default_factory=dict)
     """Settings of the native engine that all experiments share."""
     experiments: Annotated[dict[ExperimentName, ExperimentConfig], Field(min_length=1)]
