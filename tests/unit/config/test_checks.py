@@ -106,7 +106,10 @@ def test_each_stream_of_a_joint_network_has_its_source(demo):
     [
         ({"experiment": "rgb"}, r"pretrained.experiment[\s\S]*rgb: model_type rgb"),
         ({"of": {"experiment": "joint"}}, r"pretrained.of.experiment[\s\S]*model_type joint"),
-        ({"of": {"experiment": "rgb"}}, r"pretrained.of.experiment[\s\S]*model_type rgb"),
+        ({"rgb": {"experiment": "of"}}, r"pretrained.rgb.experiment[\s\S]*model_type of"),
+        ({"torchvision": "resnet18"}, r"joint, resnet_18[\s\S]*each stream its own"),
+        ({"of": {"torchvision": "resnet34"}}, r"resnet34, for resnet_18[\s\S]*resnet_34"),
+        ({"of": {"torchvision": "alexnet"}}, "{torchvision: r3d_18, resnet18"),
         ({"of": {"experiment": "off"}}, "did you mean 'of'"),
         ({"rgb": {"experiment": "rgb"}, "path": "a.pth"}, "for a joint network"),
         ({"rgb": {"path": ""}}, "for a joint network"),
@@ -300,6 +303,36 @@ def test_flow_settings_that_cannot_work(demo, flow, key, allowed):
     message = refusal(demo)
     assert key in message
     assert allowed in message
+
+
+def test_flow_starts_from_frames_where_the_engine_fits_the_weights(demo):
+    config = two_streams(demo, of={"experiment": "rgb"})
+    assert queries.base_experiments(complete(config), "both") == {"of": "rgb"}
+    config["tao"] = {"runner": "direct"}
+    assert "model_type rgb" in refusal(config)
+
+
+def test_weights_of_pytorch_are_refused_for_a_network_that_they_do_not_fit(demo):
+    experiment = demo["experiments"]["rgb_3d_ptm"]
+    experiment["pretrained"] = {"torchvision": "r3d_18"}
+    source = queries.pretrained(complete(demo), "rgb_3d_ptm")
+    assert source == {"rgb": {"torchvision": "r3d_18"}}
+    experiment["spec"] = {"model": {"input_type": "2d"}}
+    assert re.search(r"r3d_18, for resnet_18 in 2d[\s\S]*input_type 3d", refusal(demo))
+    experiment["pretrained"] = {"torchvision": "resnet18"}
+    complete(demo)
+    demo["tao"] = {"runner": "direct"}
+    assert "Only the native engine fits PyTorch's weights" in refusal(demo)
+
+
+def test_imagenet_weights_without_a_file_are_refused_in_the_plan(demo):
+    base = {"spec": {"model": {"imagenet_pretrained": True}}}
+    demo["experiments"]["rgb_3d_base"] = base
+    message = refusal(demo)
+    assert "of rgb_3d_base" in message
+    assert "pretrained: {torchvision: resnet18}" in message
+    base["pretrained"] = {"torchvision": "resnet18"}
+    complete(demo)
 
 
 @pytest.mark.parametrize(

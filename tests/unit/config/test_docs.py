@@ -64,7 +64,15 @@ def test_the_schema_explains_every_key():
             yield from undescribed(value, key)
 
     schema = json.loads(docs.SCHEMA.read_text())
-    forms = ("FromExperiment", "FromFile", "FromUrl", "FromNgc", "FromEachStream", "ListOfEachPart")
+    forms = (
+        "FromExperiment",
+        "FromFile",
+        "FromUrl",
+        "FromNgc",
+        "FromTorchvision",
+        "FromEachStream",
+    )
+    forms += ("ListOfEachPart",)
     for name, part in {"": schema, **schema["$defs"]}.items():
         if name not in forms:
             assert list(undescribed(part, name)) == []

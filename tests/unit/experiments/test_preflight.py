@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from actionrec import runners
 from actionrec.errors import InputError
 from actionrec.experiments import preflight
 from helpers import clone, edit, snakemake, write_video
@@ -184,6 +185,38 @@ def test_the_disk_is_that_where_the_frames_will_lie(full_disk, machine, tmp_path
         InputError, match=rf"0\.0 GB free, [\s\S]*in {full_disk}[\s\S]*frames\.format: jpg"
     ):
         preflight.require(preflight.look(config(dataset=dataset), ngc=False))
+
+
+def test_an_image_file_its_layers_and_its_parts_must_fit_where_they_will_lie(
+    full_disk, machine, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("APPTAINER_TMPDIR", str(full_disk))
+    monkeypatch.delenv("APPTAINER_CACHEDIR", raising=False)
+    checks = preflight.look(config(runner="apptainer"), ngc=False)
+    found = {check.name: check for check in checks if check.name.startswith("disk for ")}
+    assert {"disk for the image", "disk for the image's layers"} <= found.keys()
+    unpacking = found["disk for unpacking the image"]
+    assert unpacking.fix == "export APPTAINER_TMPDIR=..." and str(full_disk) in unpacking.state
+    file = Path(runners.images(config(runner="apptainer")["tao"])[0])
+    file.parent.mkdir(parents=True)
+    file.touch()
+    names = verdicts(preflight.look(config(runner="apptainer"), ngc=False))
+    assert "disk for unpacking the image" not in names, "it is here already"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_disk_for_decoded_frames_is_looked_at(machine, tmp_path, monkeypatch, there):
+    monkeypatch.setenv("ACTIONREC_FRAME_DISK", str(tmp_path if there else tmp_path / "none"))
+    found = verdicts(preflight.look(config(), ngc=False))["ACTIONREC_FRAME_DISK"]
+    assert found == ("ok" if there else "missing")
+
+
+@pytest.mark.parametrize("key", ["nvapi-s3cret\n", "nvapi-s3cret€"])
+def test_a_key_that_is_none_is_told_and_not_shown(machine, monkeypatch, key):
+    monkeypatch.setenv("NGC_API_KEY", key)
+    checks = preflight.look(config(), ngc=True)
+    assert verdicts(checks)["NGC key"] == ("ok" if key.endswith("\n") else "missing")
+    assert "s3cret" not in preflight.table(checks)
 
 
 @pytest.mark.parametrize(

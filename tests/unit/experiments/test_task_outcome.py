@@ -183,3 +183,8 @@ def test_model_json_says_which_and_why(trained, tmp_path):
     assert choice["epoch"] == 0
     assert choice["val_acc"] == 50.0
     assert choice["checkpoint"].endswith("/model_epoch_000_step_00006.pth")
+    assert "pretrained" not in choice
+    origin = {"rgb": {"file": "a.pth", "family": "TAO", "changes": {}}}
+    (trained / "pretrained.json").write_text(json.dumps(origin))
+    write_choice(tmp_path / "model.json", choose_from(trained, "best"), history, "native 7.3.0")
+    assert json.loads((tmp_path / "model.json").read_text())["pretrained"] == origin

@@ -68,6 +68,8 @@ def test_several_splits_end_in_mean_and_sample_deviation(runs, tmp_path):
     rows = summarise(runs, tmp_path / "summary.csv")
     assert [row["split"] for row in rows] == ["1", "2", "mean", "std"]
     assert [row["accuracy"] for row in rows] == ["50.0", "100.0", "75.0", "35.355"]
+    ends = [(row["accuracy_low"], row["accuracy_high"]) for row in rows]
+    assert ends == [("9.5", "90.5"), ("34.2", "100.0"), ("", ""), ("", "")]
     assert [row["val_acc"] for row in rows] == ["50.0", "50.0", "", ""], "in percent as well"
     assert (rows[0]["train_videos"], rows[0]["val_videos"], rows[0]["test_videos"]) == (
         "2",
@@ -105,6 +107,8 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "Split 1, same content in two parts" in pages[0]
     assert "<li>walk/c (train) = walk/d (test)</li>" in pages[0]
     assert "look alike in two parts" not in pages[0]
+    assert "95 % confidence interval 9.5 to 90.5 %" in pages[0]
+    assert "splits.numbers: [1, 2, 3, 4, 5]" in pages[0]
     assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]
 
 
@@ -121,3 +125,38 @@ def test_predictions_of_any_name_are_read_back(tmp_path):
     raw = (tmp_path / "predictions.csv").read_bytes().splitlines()
     assert raw[1] == b"'=1+1,'=x,walk,false,0.5"
     assert b"\n-_FREE_HUGS_-_goo_1," in (tmp_path / "predictions.csv").read_bytes()
+
+
+def test_the_page_shows_what_the_exported_models_do(runs, tmp_path, repository):
+    summarise(runs, tmp_path / "summary.csv")
+    counts = {LABELS[0]: {"videos": 4, "frames": 36, "bad": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps({"classes": counts}))
+    check = {
+        "provider": "CPUExecutionProvider",
+        "agreement": 99.5,
+        "accuracy": 87.5,
+        "videos_per_second": 12.25,
+        "latency_ms": 3.75,
+        "calibration_error": {"before": 0.125, "after": 0.0625},
+        "unknown": 3,
+    }
+    left_out = {"videos": 60, "classes": ["run"], "unknown": 22}
+    (tmp_path / "v.json").write_text(json.dumps({"fp32": check, "left_out": left_out}))
+    uncalibrated = {"fp32": {**check, "calibration_error": None}, "left_out": None}
+    (tmp_path / "w.json").write_text(json.dumps(uncalibrated))
+    experiments.write_report(
+        [("exp", 1), ("exp", 2)],
+        template=str(repository / "workflow/report/report.html.jinja"),
+        summary=str(tmp_path / "summary.csv"),
+        dataset=str(tmp_path / "dataset.json"),
+        metrics=runs["metrics"],
+        histories=runs["histories"],
+        predictions=runs["predictions"],
+        verifications=[str(tmp_path / "v.json"), str(tmp_path / "w.json")],
+        output=tmp_path / "page.html",
+    )
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("fp32, CPUExecutionProvider") == 2
+    assert "0.125, 0.0625" in page
+    assert "not calibrated" in page
+    assert "Of 60 videos of other classes (run), 22 are called unknown." in page

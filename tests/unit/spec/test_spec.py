@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from actionrec.errors import InputError
 from actionrec.spec import native_keys
 from actionrec.spec import schema as specs
 from actionrec.spec.load import load_spec, require_key, results_dir
+from actionrec.spec.native_keys import RateFactors
 from actionrec.spec.render import (
     SET_BY_WORKFLOW,
     Run,
@@ -282,6 +283,7 @@ def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_the
     native = {"ema_decay": 0.99, "test_segments": 3}
     defaults = {"precision": "tao", "lr_schedule": "tao", "cuda_graphs": True}
     defaults["early_stopping"] = {"patience": None, "monitor": "val_loss"}
+    defaults["lr_factors"] = asdict(RateFactors())
     for task in TASKS:
         own = native_keys.keys_of_task(native, task)
         render(tmp_path / task, {}, native=own)

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from actionrec.errors import InputError
-from actionrec.sources.download import CHUNK, Patience
+from actionrec.sources.http import CHUNK, Patience
 from actionrec.weights import ngc
 from helpers import clone, edit, snakemake
 
@@ -183,8 +183,8 @@ def refusal(target: Path, checksum: str | None = None) -> str:
     return str(caught.value)
 
 
-def listed(digest: bytes) -> dict:
-    return {"sizeInBytes": len(CONTENT), "sha256_base64": base64.b64encode(digest).decode()}
+def listed(digest: bytes, size: int = len(CONTENT)) -> dict:
+    return {"sizeInBytes": size, "sha256_base64": base64.b64encode(digest).decode()}
 
 
 def test_public_model_comes_without_a_key_and_is_recorded(site, target):
@@ -336,12 +336,25 @@ def test_the_ngc_command_is_used_where_it_is_installed(site, target, tmp_path, m
     log = install_command(tmp_path, monkeypatch)
     monkeypatch.setenv("NGC_API_KEY", KEY)
     caplog.set_level("DEBUG")
+    site.listed = listed(hashlib.sha256(b"by the command").digest(), len(b"by the command"))
     fetch(target)
-    assert target.read_bytes() == b"by the command" and site.asked == []
+    assert target.read_bytes() == b"by the command"
+    assert {host for host, _, _ in site.asked} == {"api"}, "the list alone"
     assert sorted(p.name for p in target.parent.iterdir()) == [FILE, f"{FILE}.json"]
     assert f"registry model download-version {TARGET} --dest" in log.read_text()
     assert "key: ***" in caplog.text and KEY not in caplog.text
     assert "| trainable_v1.0 |" in ngc.versions_table([ngc.ACTION_RECOGNITION])
+
+
+@pytest.mark.parametrize("by", ["size", "sha256"])
+def test_a_file_by_the_ngc_command_is_compared_with_the_list_of_ngc(
+    site, target, tmp_path, monkeypatch, by
+):
+    install_command(tmp_path, monkeypatch)
+    of_list = listed(SUM.digest())
+    site.listed = {key: of_list[key] for key in of_list if key.startswith(by)}
+    fetch(target)
+    assert target.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("failure", ["exit code", "checksum"])

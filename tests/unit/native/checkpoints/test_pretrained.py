@@ -80,14 +80,23 @@ def test_a_whole_joint_checkpoint_loads_in_2d_too(tmp_path):
         pretrained.initial_network(spec_of(model_type="joint", **given))
 
 
-def test_flow_can_start_from_weights_for_frames_in_2d_only(streams, tmp_path):
+def test_flow_can_start_from_weights_for_frames(streams, tmp_path):
     rgb = lightning.network_state_dict(lightning.read(streams / "rgb.pth", "test"))
     started = pretrained.initial_network(spec_of(model_type="of", **paths(streams, of="rgb")))
     mean = rgb["conv1.weight"].mean(dim=1, keepdim=True)
     torch.testing.assert_close(started.conv1.weight.detach(), mean.expand(-1, 20, -1, -1))
-    saved(tmp_path / "rgb3.pth", 2, input_type="3d")
+    frames = saved(tmp_path / "rgb3.pth", 2, input_type="3d")
     spec = spec_of(model_type="of", input_type="3d", **paths(tmp_path, of="rgb3"))
-    with pytest.raises(InputError, match=r"conv1.weight: \(64, 3, 5, 7, 7\) instead of \(64, 2,"):
+    started = pretrained.start(spec)
+    mean = frames.conv1.weight.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(started.network.conv1.weight, mean.expand(-1, 2, -1, -1, -1))
+    assert started.origins["of"].changes == {"averaged over channels": ["conv1.weight"]}
+
+
+def test_frames_do_not_start_from_weights_for_flow_in_3d(tmp_path):
+    saved(tmp_path / "of3.pth", 2, model_type="of", input_type="3d")
+    spec = spec_of(input_type="3d", **paths(tmp_path, rgb="of3"))
+    with pytest.raises(InputError, match=r"conv1.weight: \(64, 2, 5, 7, 7\) instead of \(64, 3,"):
         pretrained.initial_network(spec)
 
 

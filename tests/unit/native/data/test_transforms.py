@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from actionrec.errors import InputError
-from actionrec.native.data import transforms
+from actionrec.native.data import crops, transforms
 from actionrec.native.data.batch import Batch
 from actionrec.native.data.datasets import EvalDataset, eval_dataloader
 from actionrec.native.data.frame_memory import FrameMemory
@@ -147,7 +147,7 @@ def test_multi_scale_crops_are_as_frequent_as_taos(frame, size, scales):
 def test_frames_are_resized_by_their_shorter_edge_before_a_crop(crop, size, expected):
     spec = spec_of(8, 6, train_crop_type=crop, crop_smaller_edge=256)
     augmentation = spec.dataset.augmentation_config
-    assert transforms.prepared_size(size, spec.model, augmentation, training=True) == expected
+    assert crops.prepared_size(size, spec.model, augmentation, training=True) == expected
 
 
 def test_a_crop_larger_than_the_frames_is_refused():
@@ -158,7 +158,7 @@ def test_a_crop_larger_than_the_frames_is_refused():
 
 def test_the_centre_crop_of_a_small_frame_has_black_borders():
     frame = np.full((4, 10, 3), 9, np.uint8)
-    cropped = transforms.centre_crop((6, 8))(frame)
+    cropped = crops.centre_crop((6, 8))(frame)
     assert cropped.shape == (8, 6, 3)
     assert (cropped[2:6] == 9).all()
     assert (cropped[:2] == 0).all()

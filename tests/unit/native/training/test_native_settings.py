@@ -37,6 +37,7 @@ ALL_SETTINGS = [
     "native.warmup_epochs=0.5",
     "native.early_stopping.patience=2",
     "native.channels_last=true",
+    "native.lr_factors.stem=0.1",
     "train.clip_grad_norm=1.0",
 ]
 

@@ -339,6 +339,9 @@ def test_fine_tuning_starts_from_the_weights_of_another_training(trained, drawn,
     (line,) = (line for line in statuses(results(spec)) if "eta" in line)
     assert "kpi" not in line  # without validation there are no figures yet
     assert lightning.num_classes_of(results(spec) / "ar_model_latest.pth") == 3
+    origin = json.loads((results(spec) / "pretrained.json").read_text())["rgb"]
+    assert origin["family"] == "TAO"
+    assert origin["changes"] == {"new": ["the classifier"]}
 
 
 @pytest.mark.parametrize(

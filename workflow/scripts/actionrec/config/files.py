@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from actionrec.config.yaml_traps import MERGE, Key, dotted, refuse_misread
+from actionrec.config.yaml_traps import MERGE, Key, dotted, refuse_expansion, refuse_misread
 
 _ANY = object()
 # libyaml's parser takes a tenth of the time, at every start; it is in all wheels of PyYAML.
@@ -42,12 +42,15 @@ class ConfigFiles:
     def read(cls, paths: Sequence[Path | str]) -> "ConfigFiles":
         """Read the files that can be read; refuse in them what YAML would silently misread.
 
-        Raises `InputError` for a key that stands twice in a mapping, and for 0123 and 1:30. What is
-        no YAML is Snakemake's to refuse, and a template of YTE has keys of its own.
+        Raises `InputError` for a key that stands twice in a mapping, for 0123 and 1:30, and for
+        aliases that make it huge. What is no YAML is Snakemake's to refuse, and a template of YTE
+        has keys of its own.
         """
         names, documents = [_shown(Path(path)) for path in paths], {}
         for name, path in zip(names, paths, strict=True):
             document = _composed(Path(path))
+            if document is not None:
+                refuse_expansion(document, name)
             if document is not None and _child(document, "__use_yte__") is None:
                 documents[name] = document
                 refuse_misread(document, name)

@@ -101,7 +101,8 @@ def _spelling(path: Sequence[Key], error: SpecError, source: ConfigFiles) -> str
     place, kind = source.find(path), KINDS.get(type_of(error.key))
     if place is None or kind is None:
         return None
-    options = None if error.allowed is None else list(map(str, error.allowed))
+    of_type = {"text", "null"}.issuperset(error.allowed or ())  # any text will do
+    options = None if of_type else list(map(str, error.allowed or ()))
     return messages.spelling(path, place.read(), kind, source, options)
 
 

@@ -11,6 +11,7 @@ from actionrec.errors import InputError
 
 Key = str | int | bool | float | None  # of a mapping, or the index of a list
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
+MAX_NODES = 200_000  # of a document, with its aliases expanded
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _ODD_NUMBER = re.compile(r"0[0-7]+|[0-9]+(:[0-9]+)+(\.[0-9]*)?")
 
@@ -40,6 +41,39 @@ def _kind(value: Any, text: str) -> str:
         case datetime.date():
             return "a date"
     return type(value).__name__
+
+
+def refuse_expansion(node: yaml.Node, file: str) -> None:
+    """Raise `InputError` where aliases make a document huge, or a part of itself.
+
+    Each use of an alias counts as a copy: that is what later steps make of it.
+    """
+    sizes: dict[int, int | None] = {}  # of what is below a node; None while that is counted
+
+    def size(node: yaml.Node) -> int:
+        if isinstance(node, yaml.ScalarNode):
+            return 1
+        known = sizes.setdefault(id(node), -1)
+        if known == -1:
+            sizes[id(node)] = None
+            known = sizes[id(node)] = 1 + sum(map(size, _children(node)))
+        if known is None or known > MAX_NODES:
+            raise InputError(
+                "YAML aliases (*name) make the configuration huge, or a part of itself.",
+                where=f"{file}:{node.start_mark.line + 1}",
+                found="it contains itself" if known is None else f"{known:.3g} values",
+                allowed=[f"up to {MAX_NODES} values"],
+                fix="write the values out",
+            )
+        return known
+
+    size(node)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value
 
 
 def refuse_misread(node: yaml.Node, file: str, path: tuple[Key, ...] = ()) -> None:

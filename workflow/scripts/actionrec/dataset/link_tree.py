@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,13 @@ def put_images(video: Path, at: Path, put: Callable[[str, Path], object]) -> Non
         (at / name).mkdir(parents=True)
         with os.scandir(video / name) as images:
             for image in images:
+                if not image.is_file():  # a copy would wait for a pipe for ever
+                    raise InputError(
+                        "Among the frames is what is no file: a pipe, a folder or a broken link.",
+                        where=video / name,
+                        found=image.name,
+                        fix="remove it, then make the frames again: snakemake dataset",
+                    )
                 put(image.path, at / name / image.name)
 
 
@@ -58,7 +66,7 @@ def _explained_link_errors(folder: Path, links: str) -> Iterator[None]:
     except OSError as error:
         if links == "copy" or error.errno not in _LINK_REFUSED:
             raise
-        others = {"symlink": ["hardlink", "copy"], "hardlink": ["symlink", "copy"]}[links]
+        others = _possible_links(folder.parent, {"symlink", "hardlink"} - {links})
         across = error.errno == errno.EXDEV
         raise InputError(
             "A hard link cannot lead to another volume."
@@ -67,8 +75,23 @@ def _explained_link_errors(folder: Path, links: str) -> Iterator[None]:
             where=folder,
             found=f"splits.links: {links}",
             allowed=others,
-            fix=f"set splits.links: {others[-1] if across else others[0]}",
+            fix=f"set splits.links: {others[-1 if across else 0]}",
         ) from error
+
+
+def _possible_links(folder: Path, kinds: Iterable[str]) -> list[str]:
+    """Return which of the kinds of links a folder's file system makes, and copies behind them."""
+    made = []
+    with tempfile.TemporaryDirectory(prefix=".links.", dir=folder) as temporary:
+        file = Path(temporary, "file")
+        file.touch()
+        for kind in kinds:
+            try:
+                (os.symlink if kind == "symlink" else os.link)(file, Path(temporary, kind))
+            except OSError:
+                continue
+            made.append(kind)
+    return [*made, "copy"]
 
 
 def link_split(table: Path | str, frames: Path | str, data: Path | str, links: str) -> None:

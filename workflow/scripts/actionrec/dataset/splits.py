@@ -26,6 +26,8 @@ from actionrec.utils.text import count
 Clips = Mapping[str, Sequence[FrameRecord]]  # class -> its videos
 Parts = dict[str, dict[str, str | None]]  # class -> video -> train, val, test, or None for unused
 
+MOST_WARNINGS = 100  # of one kind
+
 log = logging.getLogger(__name__)
 
 
@@ -101,8 +103,11 @@ def make_split(output: Path | str, files: ClassFiles, settings: SplitSettings, n
     videos are left out: whether they are too many is for `bad_videos` to say.
     """
     rows = decide(files, settings, number)
-    for group in leakage.between_parts(rows):
+    groups = leakage.between_parts(rows)
+    for group in groups[:MOST_WARNINGS]:
         log.warning("The same video in different parts: %s", " = ".join(group))
+    if (more := len(groups) - MOST_WARNINGS) > 0:
+        log.warning("And %s more; dataset.html shows them", count(more, "such group"))
     if numbers := groups_of_parts(rows, files.group_of()):
         log.info("Groups: %s", ", ".join(f"{of} in {part}" for part, of in numbers.items()))
     write_split(Path(output), rows)

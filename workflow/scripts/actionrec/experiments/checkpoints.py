@@ -165,7 +165,10 @@ def _merit(epoch: Epoch) -> tuple[float, float, int]:
 
 
 def write_choice(target: Path, choice: Choice, history: Sequence[Epoch], engine: str) -> None:
-    """Write model.json: which checkpoint the model is, why, and by which `engine`."""
+    """Write model.json: which checkpoint the model is, why, by which `engine`, from which weights.
+
+    The native engine says from which weights, and what was changed of them.
+    """
     path, number = choice.checkpoint.path, choice.checkpoint.epoch
     epoch = next((epoch for epoch in history if epoch.epoch == number), Epoch(number))
     content = {
@@ -177,4 +180,7 @@ def write_choice(target: Path, choice: Choice, history: Sequence[Epoch], engine:
         "val_loss": epoch.val_loss,
         "engine": engine,
     }
+    pretrained = path.parent / "pretrained.json"
+    if pretrained.exists():
+        content["pretrained"] = json.loads(pretrained.read_text(encoding="utf-8"))
     write_text(target, json.dumps(content, indent=2) + "\n")

@@ -1,9 +1,9 @@
 """Estimate the disk space that the frames of a dataset will take, from its videos where they are.
 
-How many bytes a frame takes depends on the footage: as PNG, a still drawing takes a tenth of what a
-film takes, and a frame of 1920x1080 twenty times as much as one of 320x240. So some videos of each
-class give one frame each, which is encoded as all will be. On three sets of real videos, of 0.8,
-6.6 and 18.2 GB as PNG, the estimate was 2 % to 10 % off.
+How many bytes a frame takes depends on the footage: as PNG, a still drawing takes a tenth of what
+real footage takes, and a frame of 1920x1080 twenty times as much as one of 320x240. So some videos
+of each class give one frame each, which is encoded as all will be. On three sets of real videos, of
+0.8, 6.6 and 18.2 GB as PNG, the estimate was 2 % to 10 % off.
 """
 
 import math

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,12 @@ from actionrec.runners.containers import OWNER, owner
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command
 from actionrec.weights import encryption
-from actionrec.weights.ngc import KEY_PAGE
+from actionrec.weights.ngc import KEY_PAGE, api_key
 
 GB = 10**9
 IMAGE_SIZE = 25 * GB  # an image of TAO's, unpacked
+SIF_SIZE = 12 * GB  # the same as Apptainer's compressed file, or its layers as they are pulled
+FRAME_DISK = "ACTIONREC_FRAME_DISK"  # as in native/data/frame_memory, which imports PyTorch
 SHARED_MEMORY = GB  # through which the worker processes of a training pass clips
 
 
@@ -51,6 +55,8 @@ def look(config: Mapping[str, Any], ngc: bool) -> list[Check]:
         *_runner(config["tao"]),
         *_dataset(config["dataset"]),
         disk(config),
+        *_image_files(config["tao"]),
+        *_frame_cache(config["tao"]["runner"]),
         _shared_memory(config["tao"]["runner"]),
         *([_ngc_key()] if ngc else []),
         *_encryption(config["tao"], config["export"]["etlt"]),
@@ -146,6 +152,43 @@ def disk(config: Mapping[str, Any]) -> Check:
     return Check(name, state, fix, required=needed.measured)
 
 
+def _image_files(tao: Mapping[str, Any]) -> Iterator[Check]:
+    """Yield whether an image that is pulled as a file will fit: it, its layers, and its parts."""
+    files = [Path(file) for file in runners.images(tao) if not Path(file).exists()]
+    if not files:
+        return
+    cache = os.environ.get("APPTAINER_CACHEDIR") or Path.home() / ".apptainer"
+    places = {
+        "the image": (files[0], SIF_SIZE, "make resources/images a link to a larger disk"),
+        "the image's layers": (Path(cache), SIF_SIZE, "export APPTAINER_CACHEDIR=..."),
+        "unpacking the image": (
+            Path(os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir()),
+            IMAGE_SIZE,
+            "export APPTAINER_TMPDIR=...",
+        ),
+    }
+    # What lies on one disk must fit there together.
+    needed: Counter[int] = Counter()
+    for what, (place, size, fix) in places.items():
+        folder = _existing(place)
+        needed[folder.stat().st_dev] += size
+        free, all_here = shutil.disk_usage(folder).free, needed[folder.stat().st_dev]
+        state = f"{_of(free, all_here)} in {folder}"
+        yield Check(f"disk for {what}", state, None if free >= all_here else fix)
+
+
+def _frame_cache(runner: str) -> Iterator[Check]:
+    """Yield whether the disk that is to hold decoded frames can be used; it is never filled up."""
+    folder = os.environ.get(FRAME_DISK)
+    if not folder or runner != "native":
+        return
+    if not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
+        yield Check(FRAME_DISK, f"no folder to write to: {folder}", f"mkdir -p {folder}")
+    else:
+        free = shutil.disk_usage(folder).free
+        yield Check(FRAME_DISK, f"{free / GB:.1f} GB free in {folder}, of which half is used")
+
+
 def _existing(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that exists, on the volume where it will be.
 
@@ -211,10 +254,13 @@ def _shared_memory(runner: str) -> Check:
 
 
 def _ngc_key() -> Check:
-    if os.environ.get("NGC_API_KEY") or os.environ.get("NGC_CLI_API_KEY"):
-        return Check("NGC key", "set")
-    state = "not set, which is enough for public models"
     fix = f"make one at {KEY_PAGE}, then: export NGC_API_KEY=..."
+    try:
+        if api_key():
+            return Check("NGC key", "set")
+    except InputError:  # whose message names the variable, not the key
+        return Check("NGC key", "not a key: it holds a space or a letter that no key has", fix)
+    state = "not set, which is enough for public models"
     return Check("NGC key", state, fix, required=False)
 
 

@@ -4,25 +4,38 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from actionrec.config.models.experiments import TORCHVISION
 from actionrec.errors import InputError
 from actionrec.spec.toolkits import is_old
 from actionrec.utils.files import replacing
+
+PYTORCH_SITE = "https://download.pytorch.org/models/"
 
 
 def fetch(source: Mapping[str, str], files: Sequence[str], target: Path | str) -> None:
     """Put the weights at `target`: a copy of the one file named, or a download.
 
-    `files` is empty for a path of the user's that Snakemake cannot name.
+    `files` is empty for a path of the user's that Snakemake cannot name. Of PyTorch's files the
+    name tells the first eight digits of their SHA-256.
 
     A copy, not a link: Snakemake dates its outputs, and a link would date the original too.
     """
-    if "url" in source:
+    if "url" in source or "torchvision" in source:
         from actionrec.sources.download import download
 
-        download([source["url"]], Path(target), source["sha256"])
+        url, sha256 = _address(source)
+        download([url], Path(target), sha256)
         return
     with replacing(target) as part:
         shutil.copyfile(files[0] if files else source["path"], part)
+
+
+def _address(source: Mapping[str, str]) -> tuple[str, str]:
+    """Return the URL of weights and their SHA-256, or its first digits."""
+    if "url" in source:
+        return source["url"], source["sha256"]
+    file = TORCHVISION[source["torchvision"]]
+    return PYTORCH_SITE + file, Path(file).stem.rpartition("-")[2]
 
 
 def weights_of_spec(

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +174,7 @@ def _decode(
     source, rgb = task.source, task.work_folder / "rgb"
     try:
         with open_video(source.path, interlaced=interlaced) as video:
-            shown = (frame.image for frame in video.frames(source.start, source.end))
+            shown = map(attrgetter("image"), video.frames(source.start, source.end))
             try:
                 with explained_disk_errors(task.folder):
                     images = select_images(source, shown)

@@ -117,10 +117,13 @@ def frame_fault(folder: Path | str, number: int, suffix: str) -> str:
     """Return what is wrong with a frame folder, or "" when it holds frames 1 to `number` alone."""
     try:
         with os.scandir(folder) as entries:
-            found = {entry.name for entry in entries}
+            is_file = {entry.name: entry.is_file() for entry in entries}
     except OSError:
         return f"expected {count(number, 'frame')}, found no folder {Path(folder).name}"
-    expected = _frame_names(number, suffix)
+    expected, found = _frame_names(number, suffix), is_file.keys()
+    # A pipe among them would stop whoever opens it, for ever.
+    if no_files := sorted(name for name in found if not is_file[name]):
+        return f"no file, but a pipe, a folder or a broken link: {some(no_files, 3)}"
     if expected == found:
         return ""
     strays = sorted(found - expected)

@@ -200,8 +200,20 @@ def _run(
     make: Callable[[Task[Source, AnyRecord]], AnyRecord],
     workers: int,
 ) -> Generator[tuple[Task[Source, AnyRecord], AnyRecord | Died], None, None]:
-    """Do all tasks; yield each with its record, or how its process died, as it is finished."""
+    """Do all tasks; yield each with its record, or how its process died, as it is finished.
+
+    One whose process was killed is done once more in the end, alone: the kernel kills processes
+    for the memory that all of them use, and users kill them too.
+    """
     if workers < 1:
         yield from ((task, make(task)) for task in tasks)
-    else:
-        yield from call_for_each(make, tasks, workers)
+        return
+    again = []
+    for task, made in call_for_each(make, tasks, workers):
+        if isinstance(made, Died) and made.killed:
+            log.warning("%s %s. Once more, alone", task.folder.name, made)
+            remove(task.work_folder)
+            again.append(task)
+        else:
+            yield task, made
+    yield from call_for_each(make, again, 1)

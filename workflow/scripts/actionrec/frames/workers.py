@@ -5,6 +5,7 @@ was on. Here each worker has a pipe of its own and answers in order, so the firs
 not answer is the one that it died of.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,7 @@ from actionrec.utils import malloc
 from actionrec.utils.memory import memory_kills
 
 # Imported once, by the server process that workers are forked from, and not by each worker.
-PRELOADED = ["cv2", "fpng", "av", "av.filter"]
+PRELOADED = ["cv2", "fpng", "isal.isal_zlib", "actionrec.frames.decoder.video"]
 AHEAD = 2  # items that a worker has: the next one is there when it has finished one
 
 Item = TypeVar("Item")
@@ -38,11 +39,16 @@ class Died:
     exit_code: int  # negative: the signal
     memory: bool  # whether the kernel ended processes since memory had run out
 
+    @property
+    def killed(self) -> bool:
+        """Tell whether another process or the kernel ended it, and no fault of its own."""
+        return self.exit_code == -signal.SIGKILL
+
     def __str__(self) -> str:
         if self.exit_code >= 0:
             return f"ended the process that read it (exit code {self.exit_code})"
         name = signal.Signals(-self.exit_code).name
-        if self.exit_code != -signal.SIGKILL:
+        if not self.killed:
             return f"crashed the process that read it ({name})"
         if self.memory:
             return f"was being read when memory ran out and the kernel ended the process ({name})"
@@ -134,6 +140,7 @@ def _work(function: Callable[[Any], Any], connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     _end_with_parent()
     malloc.keep_freed()
+    gc.freeze()  # what was imported stays: not to be looked through again and again
     while True:
         try:
             item = connection.recv()

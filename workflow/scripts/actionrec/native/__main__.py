@@ -88,6 +88,10 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
         _report(failures, f"User/System interruption: {task.capitalize()} was interrupted")
         return 130
     except Exception as error:
+        if _is_out_of_memory(error):
+            _report(failures, f"Out of memory: {error}")
+            print(_memory_advice(task, spec_path, error), file=sys.stderr)
+            return 1
         kind = "File system error" if isinstance(error, OSError) else type(error).__name__
         _report(failures, f"{kind}: {error}")
         traceback.print_exc()
@@ -100,6 +104,23 @@ def _report(failures: StatusLog, message: str) -> None:
     """Write why the task failed; on a full disk that is only printed."""
     with suppress(OSError):
         failures.write(message, status="FAILURE")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an allocation failed; PyTorch and NumPy each say it their way."""
+    said = ("allocate memory", "not enough memory", "calculation overflow", "out of memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in said)
+    )
+
+
+def _memory_advice(task: str, spec_path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"There is not enough memory to {task}.",
+        where=spec_path,
+        found=str(error).partition("\n")[0] or type(error).__name__,
+        fix="lower dataset.batch_size, model.rgb_seq_length or the input size; or dataset.workers",
+    )
 
 
 def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> StatusLog:

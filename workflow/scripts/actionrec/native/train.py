@@ -20,7 +20,7 @@ from actionrec.native.checkpoints import lightning
 from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.distributed import collectives, launch
 from actionrec.native.status import StatusLog
-from actionrec.native.training import lr_schedules, totals
+from actionrec.native.training import layer_groups, lr_schedules, totals
 from actionrec.native.training.checkpointing import save_after_epoch, save_after_step
 from actionrec.native.training.resume import resume
 from actionrec.native.training.setup import build_train_state
@@ -91,7 +91,7 @@ def _train_epochs(state: TrainState) -> None:
 def _train_epoch(state: TrainState, bar: tqdm) -> None:
     """Train on the batches of the epoch that are left."""
     state.train_sampler.set_epoch(state.epoch, first_batch=state.batch_idx)
-    state.network.train()
+    layer_groups.set_train_mode(state.network, state.spec)
     shown, interval = time.monotonic(), progress.update_interval()
     for batch in prefetch_to_device(state.train_loader, state.device):
         start = time.monotonic()

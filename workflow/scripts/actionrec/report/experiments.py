@@ -9,6 +9,7 @@ from typing import Any
 
 from actionrec.dataset.split_table import read_split
 from actionrec.experiments.predictions import read_predictions
+from actionrec.report.intervals import FEW_VIDEOS, wilson
 from actionrec.report.plots import plot_confusion, plot_history
 from actionrec.utils.pages import write_page
 from actionrec.utils.tables import read_csv, write_csv
@@ -21,6 +22,8 @@ SUMMARY = (
     "val_videos",
     "test_videos",
     "accuracy",
+    "accuracy_low",
+    "accuracy_high",
     "m_accuracy",
     "val_acc",
     "epoch",
@@ -42,7 +45,8 @@ def summarise(
 ) -> None:
     """Write summary.csv: a row for each experiment and split, then mean and spread over splits.
 
-    Accuracies are in percent; the spread is the sample standard deviation.
+    Accuracies are in percent, with the ends of their 95 % confidence interval; the spread is the
+    sample standard deviation.
     """
     rows = [
         _row(run, _read_json(metric), _read_json(choice), _count_videos(split))
@@ -72,6 +76,7 @@ def _count_videos(split: str | Path) -> Counter[str]:
 def _row(
     run: Run, metrics: Mapping[str, Any], choice: Mapping[str, Any], parts: Counter[str]
 ) -> dict[str, Any]:
+    low, high = _interval(metrics)
     return {
         "experiment": run[0],
         "split": run[1],
@@ -80,6 +85,8 @@ def _row(
         "val_videos": parts["val"],
         "test_videos": metrics["videos"],
         "accuracy": metrics["accuracy"],
+        "accuracy_low": low,
+        "accuracy_high": high,
         "m_accuracy": metrics["m_accuracy"],
         "val_acc": choice["val_acc"],
         "epoch": choice["epoch"],
@@ -87,6 +94,12 @@ def _row(
         "stopped": choice.get("stopped", ""),
         "engine": choice["engine"],
     }
+
+
+def _interval(metrics: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the confidence interval of the accuracy of all test videos, in percent."""
+    correct = sum(score["correct"] for score in metrics["per_class"].values())
+    return wilson(correct, metrics["videos"])
 
 
 def _over_splits(
@@ -111,12 +124,17 @@ def write_report(
     histories: Iterable[str],
     predictions: Iterable[str],
     output: str | Path,
+    verifications: Sequence[str] = (),
 ) -> None:
-    """Write report.html: one page that holds all it shows and opens from disk."""
+    """Write report.html: one page that holds all it shows and opens from disk.
+
+    `verifications` are those of the exported models, where they were verified.
+    """
+    verified = [_read_json(file) for file in verifications] or [{}] * len(runs)
     sections = [
-        _section(run, _read_json(metric), read_csv(history), prediction)
-        for run, metric, history, prediction in zip(
-            runs, metrics, histories, predictions, strict=True
+        _section(run, _read_json(metric), read_csv(history), prediction) | {"verified": checked}
+        for run, metric, history, prediction, checked in zip(
+            runs, metrics, histories, predictions, verified, strict=True
         )
     ]
     write_page(
@@ -137,6 +155,8 @@ def _section(
         "title": f"{run[0]}, split {run[1]}",
         "id": f"{run[0]}-split{run[1]}",
         "metrics": metrics,
+        "interval": _interval(metrics),
+        "few": metrics["videos"] < FEW_VIDEOS,
         "curves": plot_history(history),
         "confusion": plot_confusion(metrics["confusion_matrix"], metrics["labels"]),
         "wrong": sorted(wrong, key=lambda p: -(p.score or 0))[:MISTAKES_SHOWN],

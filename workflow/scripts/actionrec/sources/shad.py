@@ -199,7 +199,7 @@ def read_spans(text: str, where: object = "") -> list[Span]:
     spans = []
     for line in text.splitlines():
         tokens = re.split(r"\W+", line.strip())
-        if len(tokens) >= 4 and all(tokens[i].isdecimal() for i in (0, 2, 3)):
+        if len(tokens) >= 4 and all(re.fullmatch(r"\d{1,9}", tokens[i]) for i in (0, 2, 3)):
             person, action, first, last = tokens[:4]
             spans.append(Span(int(person), action.lower(), int(first), int(last)))
         elif line.strip():

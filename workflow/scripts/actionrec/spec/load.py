@@ -1,5 +1,7 @@
 """Read a spec: TAO's defaults, the user's values, and a check of both."""
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -19,6 +21,14 @@ from actionrec.utils.text import count
 
 # How the values of a key are called in messages.
 TYPE_NAMES = {int: "whole number", float: "number", bool: "true or false", str: "text"}
+
+MAX_NODES = 200_000  # of a spec's YAML, with its aliases expanded: some 100,000 labels
+MAX_INTEGER = 2**32 - 1  # of NumPy's seeds, and far above any size
+
+# A spec may be another person's. So nothing in it reads the environment but the key for the
+# encryption, which no file shows; other values may refer to keys of the spec, though not to that.
+_KEY_VARIABLE = re.compile(r"\$\{oc\.env:\w+(,[^${}]*)?\}")
+_KEY_REFERENCE = re.compile(r"\$\{(?!encryption_key\b)[A-Za-z]\w*(\.\w+|\[\d+\])*\}")
 
 
 def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
@@ -43,15 +53,121 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
             raise InputError(
                 "An override must read key=value.", where="command line", found=override
             )
-        spec = _merged(spec, OmegaConf.from_dotlist([override]), "command line")
+        spec = _overridden(spec, override)
+    _require_key_variable(spec, path)
     check_spec(spec, path)
     return spec
 
 
 def make_spec(values: Mapping[str, Any], where: Path | str) -> DictConfig:
     """Lay `values` (nested, TAO's keys) over the defaults; refuse unknown keys and wrong types."""
-    _refuse_values_for_sections(values, Spec, where, "")
-    return _merged(_defaults(), dict(values), where)
+    return _laid_over(_defaults(), values, where)
+
+
+def _overridden(spec: DictConfig, override: str) -> DictConfig:
+    try:
+        values = OmegaConf.to_container(OmegaConf.from_dotlist([override]))
+    except (
+        yaml.YAMLError,
+        OmegaConfBaseException,
+        ValueError,
+        LookupError,
+        RecursionError,
+    ) as error:
+        raise InputError(
+            "An override's value is not valid YAML.", where="command line", found=override
+        ) from error
+    return _laid_over(spec, cast(dict[str, Any], values), "command line")
+
+
+def _laid_over(base: DictConfig, values: Mapping[str, Any], where: Path | str) -> DictConfig:
+    """Return `values` over those of `base`, with references to other keys replaced."""
+    _refuse_misshapen(values, Spec, where, "")
+    leaves = dict(_leaves(values))
+    references = [
+        key
+        for key, value in leaves.items()
+        if isinstance(value, str) and "${" in value and not _is_refused(key, value, where)
+    ]
+    spec = _merged(base, dict(values), where)
+    if references:
+        _replace_references(spec, leaves, where)
+    for key, value in leaves.items():
+        _refuse_absurd_number(key, value, where)
+    return spec
+
+
+def _leaves(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted name and value of each scalar in nested mappings and lists."""
+    if isinstance(values, Mapping):
+        for name, value in values.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(values, list | tuple):
+        for index, value in enumerate(values):
+            yield from _leaves(value, f"{key}[{index}]")
+    else:
+        yield key, values
+
+
+def _is_refused(key: str, text: str, where: Path | str) -> bool:
+    """Raise `SpecError` for a text that would read the environment; else return False."""
+    if key == "encryption_key" and _KEY_VARIABLE.fullmatch(text):
+        return False
+    if "${" not in _KEY_REFERENCE.sub("", text):
+        return False
+    raise SpecError(
+        "A value of a spec reads nothing from outside of it, such as environment variables.",
+        key=key,
+        where=where,
+        found=text,
+        allowed=["a value", "a key of the spec: ${train.num_epochs}"],
+        fix="write the value itself; only encryption_key may name a variable: ${oc.env:TAO_KEY}",
+    )
+
+
+def _replace_references(spec: DictConfig, leaves: Mapping[str, Any], where: Path | str) -> None:
+    """Put the values of other keys where a spec refers to them; the key for encryption stays."""
+    own = OmegaConf.masked_copy(spec, ["encryption_key"])
+    spec.encryption_key = None
+    try:
+        OmegaConf.resolve(spec)
+    except (OmegaConfBaseException, RecursionError) as error:
+        key = str(getattr(error, "full_key", None) or "")
+        raise SpecError(
+            "A reference leads to no value of its key's type.",
+            key=key,
+            where=where,
+            found=leaves.get(key) or ", ".join(str(v) for v in leaves.values() if "${" in str(v)),
+            fix="name a key of this spec that has a value, as in ${train.num_epochs}",
+        ) from error
+    spec.merge_with(own)
+
+
+def _require_key_variable(spec: DictConfig, where: Path | str) -> None:
+    try:
+        OmegaConf.select(spec, "encryption_key")
+    except OmegaConfBaseException as error:
+        raise SpecError(
+            "The environment variable with the key for the encryption is not set.",
+            key="encryption_key",
+            where=where,
+            found=cast(dict[str, Any], OmegaConf.to_container(spec))["encryption_key"],
+            fix="export it, or name TAO_KEY: ${oc.env:TAO_KEY}",
+        ) from error
+
+
+def _refuse_absurd_number(key: str, value: Any, where: Path | str) -> None:
+    # A text counts too: OmegaConf makes a number of it where the key has one.
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d{10,}", value) and type_of(key) is int:
+        value = math.inf
+    if isinstance(value, int | float) and not abs(value) <= MAX_INTEGER:
+        raise SpecError(
+            "The number is too large, or none.",
+            key=key,
+            where=where,
+            found=str(value)[:40] if isinstance(value, float) else f"{len(str(value))} digits",
+            allowed=[f"up to {MAX_INTEGER}"],
+        )
 
 
 @cache
@@ -142,9 +258,18 @@ def results_dir(spec: DictConfig, task: str, where: Path | str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, OmegaConfBaseException) as error:
-        raise InputError("The spec is not valid YAML.", where=path, found=error) from error
+        values = OmegaConf.to_container(OmegaConf.load(path, max_yaml_expanded_nodes=MAX_NODES))
+    except (yaml.YAMLError, ValueError, OSError, OmegaConfBaseException, RecursionError) as error:
+        marked = error if isinstance(error, yaml.MarkedYAMLError) else None
+        mark = marked.problem_mark if marked else None
+        problem = marked.problem if marked else str(error).partition("\n")[0]
+        raise InputError(
+            "The spec is not valid YAML, or too large.",
+            where=f"{path}:{mark.line + 1}" if mark else path,
+            found=str(problem).partition(". See")[0],
+            fix="correct the line; a spec may hold aliases (*name) of at most "
+            f"{MAX_NODES} values in all",
+        ) from error
     if not isinstance(values, dict):
         raise InputError("A spec must be a mapping of keys to values.", where=path)
     return cast(dict[str, Any], values)
@@ -176,16 +301,32 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
         raise SpecError(problem, key=key, where=where, found=found, allowed=allowed) from error
 
 
-def _refuse_values_for_sections(values: Any, schema: Any, where: Path | str, prefix: str) -> None:
-    """Raise `SpecError` where a section of the spec is not a mapping of keys to values."""
+def _refuse_misshapen(values: Any, schema: Any, where: Path | str, prefix: str) -> None:
+    """Raise `SpecError` where a section is no mapping, or a list or mapping is not the key's."""
     if not isinstance(values, Mapping):
         raise SpecError(
             "A section must be a mapping of keys to values.", key=prefix, where=where, found=values
         )
     for item in fields(schema):
-        if is_dataclass(item.type) and item.name in values:
-            key = f"{prefix}.{item.name}" if prefix else item.name
-            _refuse_values_for_sections(values[item.name], item.type, where, key)
+        if item.name not in values:
+            continue
+        value, key = values[item.name], f"{prefix}.{item.name}" if prefix else item.name
+        if is_dataclass(item.type):
+            _refuse_misshapen(value, item.type, where, key)
+        elif _is_misshapen(value, item.type):
+            problem, allowed = "The value has the wrong type.", _type_names(key)
+            raise SpecError(problem, key=key, where=where, found=value, allowed=allowed)
+
+
+def _is_misshapen(value: Any, annotation: Any) -> bool:
+    """Tell whether a list or mapping is not of the key's type; OmegaConf lets some pass."""
+    if not isinstance(value, list | Mapping):
+        return False
+    kinds = {get_origin(kind) or kind for kind in get_args(annotation) or (annotation,)}
+    kinds = {get_origin(annotation)} if get_origin(annotation) in (list, dict) else kinds
+    items = value.values() if isinstance(value, Mapping) else value
+    fits = (dict if isinstance(value, Mapping) else list) in kinds
+    return not fits or any(isinstance(item, list | Mapping) for item in items)
 
 
 def _nested_value(values: Any, key: str) -> Any:

@@ -69,7 +69,9 @@ class ModelConfig:
     joint_pretrained_model_path: str | None = key(None, "Weights that a whole `joint` starts from.")
     sample_strategy: str = key(
         "random_interval",
-        "`random_interval`: spread over the video. `consecutive`: `sample_rate` frames apart.",
+        "`random_interval`: spread over the video. `consecutive`: `sample_rate` frames apart.\n\n"
+        "As in TAO `random_interval` trains on a whole multiple of the clip's length: of a video "
+        "of 60 frames a clip of 32 sees the first 32 alone, one of 8 the first 56.",
         allowed=("random_interval", "consecutive"),
     )
     sample_rate: int = key(
@@ -78,7 +80,7 @@ class ModelConfig:
     imagenet_pretrained: bool = key(
         False,
         "Start from ImageNet weights that TAO downloads.\n\n"
-        "The native engine downloads nothing: name the file in the experiment's `pretrained`.",
+        "The native engine has them by `pretrained: {torchvision: NAME}`, or from a file.",
     )
     dropout_ratio: float = key(0.5, "Probability of dropout before the last layer.", low=0, high=1)
     input_width: int = key(224, "Width of the network's input, in pixels.", low=1)

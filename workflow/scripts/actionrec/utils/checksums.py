@@ -58,7 +58,7 @@ def _recorded_state(path: Path) -> str:
 def _lines(path: Path) -> list[str]:
     try:
         return _record_file(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, UnicodeDecodeError):  # nobody's record is no record
         return []
 
 

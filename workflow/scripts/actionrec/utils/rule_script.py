@@ -13,13 +13,23 @@ from actionrec.utils.processes import ending_with
 
 # Set for the jobs of a run whose Snakemake prints the log of a job that fails.
 LOGS_ARE_PRINTED = "ACTIONREC_LOGS_ARE_PRINTED"
+# Variables whose values no log may hold; a short value cannot be told from other text.
+SECRETS = ("NGC_API_KEY", "NGC_CLI_API_KEY", "WANDB_API_KEY", "TAO_KEY")
+_SHORTEST = 12
 
 
-class _Printable(logging.Formatter):
-    """Names in messages may be of any bytes; what is written is UTF-8 that moves no cursor."""
+class _Shown(logging.Formatter):
+    """Write UTF-8 that moves no cursor, and no secret: an error of a library may hold a header."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        text = super().format(record)
+        for name in SECRETS:
+            secret = os.environ.get(name, "").strip()
+            if len(secret) >= _SHORTEST:
+                # As it is, and as `repr` and `ascii` write it.
+                for form in (secret, repr(secret)[1:-1], ascii(secret)[1:-1]):
+                    text = text.replace(form, "***")
+        return printable(text)  # names in messages may be of any bytes
 
 
 @contextmanager
@@ -32,10 +42,10 @@ def rule_script(snakemake: Any) -> Iterator[None]:
     log = Path(snakemake.log[0])
     log.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
-    to_file.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
+    to_file.setFormatter(_Shown("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
-    to_terminal.setFormatter(_Printable(f"{snakemake.rule}: %(message)s"))
+    to_terminal.setFormatter(_Shown(f"{snakemake.rule}: %(message)s"))
     if os.environ.get(LOGS_ARE_PRINTED):
         to_terminal.addFilter(lambda record: record.levelno < logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)

@@ -15,16 +15,16 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from pydantic import BaseModel, ValidationError
 
-from actionrec import __version__
 from actionrec.errors import InputError
-from actionrec.sources.download import RETRIED_STATUS, Auth, Patience, download, reason
+from actionrec.sources import http
+from actionrec.sources.download import download
+from actionrec.sources.http import Auth, Patience
 from actionrec.utils.files import sha256, write_text
 
 ACTION_RECOGNITION = "nvidia/tao/actionrecognitionnet"
@@ -34,6 +34,9 @@ CATALOG = "https://catalog.ngc.nvidia.com"
 KEY_PAGE = "https://org.ngc.nvidia.com/setup/api-key"
 SCOPED_KEY = "nvapi-"  # such a key is itself a token; an older one is exchanged for a token
 PAGE_SIZE = 100  # versions or files in one answer
+MAX_PAGES = 100
+MAX_ANSWER = 2**24  # bytes
+KEY_VARIABLES = ("NGC_API_KEY", "NGC_CLI_API_KEY")
 COLUMNS = {  # of the table of versions -> field of NGC's answer
     "version": "versionId",
     "files": "totalFileCount",
@@ -46,6 +49,55 @@ COLUMNS = {  # of the table of versions -> field of NGC's answer
 }
 
 log = logging.getLogger(__name__)
+
+
+# What is read of NGC's answers
+
+
+class _File(BaseModel):
+    path: str
+    sizeInBytes: int | None = None
+    sha256_base64: str | None = None
+
+    def sha256(self) -> str | None:
+        """Return the SHA-256 that is listed, in hexadecimal digits, if one is."""
+        try:
+            digest = base64.b64decode(self.sha256_base64 or "", validate=True)
+        except ValueError:
+            return None
+        return digest.hex() if len(digest) == 32 else None
+
+
+class _Version(BaseModel):
+    """A version; what is shown of it may be missing."""
+
+    versionId: str | None = None
+    totalFileCount: int | None = None
+    totalSizeInBytes: int | None = None
+    createdDate: str | None = None
+    numberOfEpochs: int | None = None
+    accuracyReached: float | None = None
+    gpuModel: str | None = None
+    status: str | None = None
+
+
+class _Pages(BaseModel):
+    totalPages: int = 1
+
+
+class _Page(BaseModel):
+    """A page of files or of versions."""
+
+    modelFiles: list[_File] | None = None
+    modelVersions: list[_Version] | None = None
+    paginationInfo: _Pages | None = None
+
+
+class _Token(BaseModel):
+    token: str
+
+
+Read = TypeVar("Read", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -95,10 +147,10 @@ def fetch(
     Without a SHA-256 in `checksum` the one that NGC lists must hold, or else the size. Raises
     `InputError` that says which key, model, version or file is wrong.
     """
-    model = Model.parse(target)
-    by_command = _fetch_by_command(model, file, path, checksum)
+    model, registry = Model.parse(target), _Registry(patience or Patience())
+    by_command = _fetch_by_command(model, file, path, checksum, registry)
     if not by_command:
-        _Registry(patience or Patience()).fetch(model, file, path, checksum)
+        registry.fetch(model, file, path, checksum)
     record = {
         "model": target,
         "file": file,
@@ -123,9 +175,10 @@ def versions_table(targets: Sequence[str], *, patience: Patience | None = None) 
     return "\n\n".join(parts)
 
 
-def _table(versions: Sequence[Mapping[str, Any]]) -> str:
+def _table(versions: Sequence[_Version]) -> str:
     rows = [
-        [_cell(field, version.get(field)) for field in COLUMNS.values()] for version in versions
+        [_cell(field, getattr(version, field)) for field in COLUMNS.values()]
+        for version in versions
     ]
     cells = [list(COLUMNS), *rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -138,14 +191,20 @@ def _cell(field: str, value: Any) -> str:
         return f"{(value or 0) / 1e6:.1f} MB"
     if field == "createdDate":
         return str(value or "").partition("T")[0]  # the day
-    return "" if value is None else str(value)
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 # The ngc command
 
 
-def _fetch_by_command(model: Model, file: str, path: Path, checksum: str | None) -> bool:
-    """Download with the `ngc` command; return whether it is there and got the right file."""
+def _fetch_by_command(
+    model: Model, file: str, path: Path, checksum: str | None, registry: "_Registry"
+) -> bool:
+    """Download with the `ngc` command; return whether it is there and got the right file.
+
+    That is one with `checksum` or, without one, as NGC lists it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The command makes folders of its own names: the file is looked for below a temporary one.
     with tempfile.TemporaryDirectory(prefix=".ngc.", dir=path.parent) as folder:
@@ -153,9 +212,17 @@ def _fetch_by_command(model: Model, file: str, path: Path, checksum: str | None)
         done = _run_command(command)
         if done is None:
             return False
-        downloaded = next((found for found in Path(folder).rglob(file) if found.is_file()), None)
+        found = (entry for entry in Path(folder).rglob("*") if entry.name == Path(file).name)
+        downloaded = next((entry for entry in found if entry.is_file()), None)
         if done.returncode != 0 or downloaded is None:
             log.warning("The ngc command did not download %s; trying without it.", file)
+            return False
+        size = None
+        if checksum is None:
+            listed = registry.listed(model, file)
+            checksum, size = listed.sha256(), listed.sizeInBytes
+        if size is not None and downloaded.stat().st_size != size:
+            log.warning("The ngc command's %s has a wrong size; trying without it.", file)
             return False
         if checksum and sha256(downloaded) != checksum.lower():
             log.warning("The ngc command's %s has a wrong checksum; trying without it.", file)
@@ -168,7 +235,7 @@ def _run_command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str] |
     """Run `ngc registry model ...`, if there is an `ngc`; log what it prints without the key."""
     if shutil.which("ngc") is None:
         return None
-    key = _key()
+    key = api_key()
     done = subprocess.run(
         ["ngc", "registry", "model", *arguments],
         env={**os.environ, **({"NGC_CLI_API_KEY": key} if key else {})},
@@ -184,8 +251,24 @@ def _run_command(arguments: Sequence[str]) -> subprocess.CompletedProcess[str] |
     return done
 
 
-def _key() -> str | None:
-    return os.environ.get("NGC_API_KEY") or os.environ.get("NGC_CLI_API_KEY") or None
+def api_key() -> str | None:
+    """Return the key for NGC without the white space around it, or None where none is set.
+
+    Raises `InputError`, which does not show it, for what no HTTP header can carry.
+    """
+    for variable in KEY_VARIABLES:
+        key = os.environ.get(variable, "").strip()
+        if not key:
+            continue
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            raise InputError(
+                "A key for NGC holds a character that no key has, such as a space or a line break.",
+                where=f"environment variable {variable}",
+                found=f"{len(key)} characters, not shown here",
+                fix=f"copy it again from {KEY_PAGE}, then: export {variable}=...",
+            )
+        return key
+    return None
 
 
 # HTTPS
@@ -197,67 +280,66 @@ class _Registry:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._api = os.environ.get("NGC_CLI_API_URL", API).rstrip("/")
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"actionrec/{__version__}"
-        retry = Retry(
-            total=patience.attempts - 1,
-            backoff_factor=patience.pause,
-            status_forcelist=RETRIED_STATUS,
-            raise_on_status=False,
-        )
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(max_retries=retry))
 
-    def versions(self, model: Model) -> list[dict[str, Any]]:
+    def versions(self, model: Model) -> list[_Version]:
         """Return what NGC says of each version of a model."""
         auth = self._auth(model)
-        return list(
-            self._pages(model, model.versions_path(public=auth is None), "modelVersions", auth)
-        )
+        pages = self._pages(model, model.versions_path(public=auth is None), auth)
+        return [version for page in pages for version in page.modelVersions or []]
+
+    def listed(self, model: Model, file: str) -> _File:
+        """Return what NGC lists of a file of a model version."""
+        return self._listed(model, file, self._auth(model))
 
     def fetch(self, model: Model, file: str, path: Path, checksum: str | None) -> None:
         """Download a file of a model version; see the module's `fetch`."""
         auth = self._auth(model)
-        address = f"{model.versions_path(public=auth is None)}/{model.version}/files"
-        files = {
-            entry.get("path"): entry for entry in self._pages(model, address, "modelFiles", auth)
-        }
+        listed = self._listed(model, file, auth)
+        download(
+            [f"{self._api}{self._files_path(model, auth)}/{quote(file)}"],
+            path,
+            checksum or listed.sha256(),
+            size=listed.sizeInBytes,
+            auth=auth,
+            patience=self._patience,
+        )
+
+    def _listed(self, model: Model, file: str, auth: Auth | None) -> _File:
+        pages = self._pages(model, self._files_path(model, auth), auth)
+        files = {entry.path: entry for page in pages for entry in page.modelFiles or []}
         if file not in files:
             raise InputError(
                 "The version on NGC has no such file.",
                 where=f"pretrained, ngc: {model}",
                 found=file,
-                allowed=sorted(filter(None, files)),
+                allowed=sorted(files),
                 fix="correct the key `file` next to `ngc`",
             )
-        download(
-            [f"{self._api}{address}/{quote(file)}"],
-            path,
-            checksum or _listed_checksum(files[file]),
-            size=files[file].get("sizeInBytes"),
-            auth=auth,
-            patience=self._patience,
-        )
+        return files[file]
 
-    def _pages(
-        self, model: Model, address: str, key: str, auth: Auth | None
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the entries under `key` in all pages of an answer."""
-        page, pages = 0, 1
-        while page < pages:
-            params = {"page-size": PAGE_SIZE, "page-number": page}
-            answer = self._get(model, f"{self._api}{address}", auth, params)
-            yield from answer.get(key) or []
-            pages = (answer.get("paginationInfo") or {}).get("totalPages", 1)
-            page += 1
+    @staticmethod
+    def _files_path(model: Model, auth: Auth | None) -> str:
+        return f"{model.versions_path(public=auth is None)}/{model.version}/files"
+
+    def _pages(self, model: Model, address: str, auth: Auth | None) -> Iterator[_Page]:
+        """Yield all pages of an answer."""
+        number, pages = 0, 1
+        url = f"{self._api}{address}"
+        while number < pages:
+            params = {"page-size": PAGE_SIZE, "page-number": number}
+            page = self._get(_Page, model, url, auth, params)
+            yield page
+            pages = page.paginationInfo.totalPages if page.paginationInfo else 1
+            if pages > MAX_PAGES:
+                raise _no_answer(model, url, f"{pages} pages, of which {MAX_PAGES} are read")
+            number += 1
 
     def _auth(self, model: Model) -> Auth | None:
         """Return what adds a token to a request, or None without a key.
 
-        It is no header of the session, since `download` must not send it to the storage that NGC
-        redirects to.
+        `download` does not send it to the storage that NGC redirects to.
         """
-        key = _key()
+        key = api_key()
         if key is None:
             return None
         token = key if key.startswith(SCOPED_KEY) else self._exchange(key, model)
@@ -274,32 +356,47 @@ class _Registry:
         host = os.environ.get("NGC_CLI_AUTH_URL", AUTHENTICATION).rstrip("/")
         scopes = ["/".join(model.owner[: depth + 1]) for depth in range(len(model.owner))]
         params = {"service": "ngc", "scope": [f"group/ngc:{scope}" for scope in scopes]}
-        answer = self._get(model, f"{host}/token", ("$oauthtoken", key), params)
-        return str(answer.get("token", ""))
+        return self._get(_Token, model, f"{host}/token", ("$oauthtoken", key), params).token
 
     def _get(
-        self, model: Model, url: str, auth: Auth | tuple[str, str] | None, params: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        timeout = (self._patience.connect, self._patience.read)
+        self,
+        kind: type[Read],
+        model: Model,
+        url: str,
+        auth: Auth | None,
+        params: Mapping[str, Any],
+    ) -> Read:
+        # Where an error holds a header, or an answer a token, its traceback must not show it.
         try:
-            response = self._session.get(url, params=params, auth=auth, timeout=timeout)
-            response.raise_for_status()
-            answer = response.json()
-            return answer if isinstance(answer, dict) else {}
+            body = http.read(url, self._patience, MAX_ANSWER, params=params, auth=auth)
         except requests.HTTPError as error:
-            raise _refused(error, model) from None  # its traceback might show the token
+            raise _refused(error, model) from None
         except requests.RequestException as error:
-            raise InputError(
-                "NGC does not answer.",
-                where=f"pretrained, ngc: {model}",
-                found=f"{url}: {reason(error)}",
-                fix="check the network; or get the file elsewhere and give it as {path: FILE}",
-            ) from None
+            raise _no_answer(model, url, http.reason(error)) from None
+        return self._read(kind, model, url, body)
+
+    @staticmethod
+    def _read(kind: type[Read], model: Model, url: str, body: bytes) -> Read:
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError as error:
+            fault = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(map(str, fault["loc"]))
+            raise _no_answer(model, url, f"{place}: {fault['msg'][:200]}") from None
+
+
+def _no_answer(model: Model, url: str, found: str) -> InputError:
+    return InputError(
+        "NGC does not answer, or not as expected.",
+        where=f"pretrained, ngc: {model}",
+        found=f"{http.shown(url)}: {found}",
+        fix="check the network; or get the file elsewhere and give it as {path: FILE}",
+    )
 
 
 def _refused(error: requests.HTTPError, model: Model) -> InputError:
     """Return the error that says what to do about NGC's refusal."""
-    status = error.response.status_code
+    status = error.response.status_code if error.response is not None else 0
     problem, fix = "NGC does not give the model.", "try again later"
     if status in (401, 403):
         problem = "NGC refuses the key in NGC_API_KEY for this model, or wants one."
@@ -310,13 +407,4 @@ def _refused(error: requests.HTTPError, model: Model) -> InputError:
     elif status == 412:
         problem = "NGC wants the model's terms accepted first."
         fix = f"accept them at {CATALOG}, where you search for {model.name}"
-    return InputError(problem, where=f"pretrained, ngc: {model}", found=reason(error), fix=fix)
-
-
-def _listed_checksum(entry: Mapping[str, Any]) -> str | None:
-    """Return the SHA-256 that NGC lists of a file, in hexadecimal digits, if it does."""
-    try:
-        digest = base64.b64decode(entry.get("sha256_base64") or "", validate=True)
-    except ValueError:
-        return None
-    return digest.hex() if len(digest) == 32 else None
+    return InputError(problem, where=f"pretrained, ngc: {model}", found=http.reason(error), fix=fix)

@@ -121,7 +121,7 @@ class DatasetConfig(Section):
 
     For `folder`: the folder that holds one folder for each class, with videos in any container
     (`.avi`, `.mp4`, `.m4v`, `.mov`, `.mkv`, `.webm`, `.mpg`, `.mpeg`, `.wmv`, `.asf`, `.flv`,
-    `.3gp`, `.ts`, `.mts`, `.m2ts`) and any codec that OpenCV's FFmpeg decodes (not AV1). For
+    `.3gp`, `.ts`, `.mts`, `.m2ts`) and [any codec that FFmpeg decodes](../docs/videos.md). For
     `table`: the list, or a list for each part: `{train: FILE, val: FILE, test: FILE}`. For `shad`:
     the folder of the `<Class>-train` folders.
     """

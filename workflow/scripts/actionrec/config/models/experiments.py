@@ -12,8 +12,19 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$"), Shown("64 hexadecimal d
 _NAME = "[A-Za-z0-9][A-Za-z0-9_.-]*"
 NGC_MODEL = rf"^({_NAME}/){{1,2}}{_NAME}:{_NAME}$"
 NGC_FILE = rf"^{_NAME}\.(tlt|pth)$"
+# PyTorch's own weights: r3d_18 was trained on Kinetics-400, the others on ImageNet. The eight
+# digits in a file's name are the first of its SHA-256.
+TORCHVISION = {
+    "r3d_18": "r3d_18-b3b3357e.pth",
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "resnet152": "resnet152-394f9c45.pth",
+}
 PRETRAINED_FORMS = (
     "null, {experiment: NAME}, {path: FILE}, {url: ADDRESS, sha256: SUM}, "
+    f"{{torchvision: {', '.join(TORCHVISION)}}}, "
     "{ngc: ORG/TEAM/MODEL:VERSION, file: NAME.tlt or NAME.pth}, "
     "or for a joint network {rgb: ..., of: ...} with one of these each"
 )
@@ -46,12 +57,19 @@ class FromNgc(Section):
     sha256: Sha256 | None = None
 
 
+class FromTorchvision(Section):
+    """A file of PyTorch's model site."""
+
+    torchvision: Annotated[str, Field(pattern=f"^({'|'.join(TORCHVISION)})$")]
+
+
 def _kind(source: Any) -> str:
     """Return the key that tells one source of weights from another."""
     if source is None:
         return "none"
     keys = source if isinstance(source, dict) else vars(source)
-    return next((kind for kind in ("experiment", "path", "url", "ngc") if kind in keys), "unknown")
+    kinds = ("experiment", "path", "url", "ngc", "torchvision")
+    return next((kind for kind in kinds if kind in keys), "unknown")
 
 
 WeightsSource = Annotated[
@@ -59,7 +77,8 @@ WeightsSource = Annotated[
     | Annotated[FromExperiment, Tag("experiment")]
     | Annotated[FromFile, Tag("path")]
     | Annotated[FromUrl, Tag("url")]
-    | Annotated[FromNgc, Tag("ngc")],
+    | Annotated[FromNgc, Tag("ngc")]
+    | Annotated[FromTorchvision, Tag("torchvision")],
     Discriminator(_kind),
 ]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorTrc, Interpolation, VideoReformatter
 
@@ -21,7 +22,7 @@ _WIDE = (
     ColorPrimaries.EBU3213,
 )
 
-_BICUBIC = Interpolation.BICUBIC
+_BICUBIC = int(Interpolation.BICUBIC)  # as a number and, below, an object: looked up once
 
 
 class Pixels:
@@ -35,10 +36,10 @@ class Pixels:
     """
 
     def __init__(self, form: str) -> None:
-        self._form = form
+        self._form: Any = VideoFormat(form)
         # One for the whole video: it keeps the tables that it makes for a pixel format.
         self._reformatter = VideoReformatter()
-        self.orientation = Orientation()
+        self.orientation, self._turned = Orientation(), False
         self._mapping: dict[str, int] = {}
         self._stale = True
 
@@ -61,11 +62,13 @@ class Pixels:
             form = f"{frame.format.name}, colour matrix {frame.colorspace}"
             reason = f"has colours that cannot be converted ({form}): {error.strerror}"
             raise BadVideo(reason) from error
-        return self.orientation.apply(_view(converted))
+        image = _view(converted)
+        return self.orientation.apply(image) if self._turned else image
 
     def _prepare(self, frame: VideoFrame) -> None:
         """Take note of what may change from one key frame to the next."""
         self.orientation, self._mapping, self._stale = orientation_of(frame), _mapped(frame), False
+        self._turned = self.orientation != Orientation()
         if self._mapping:
             self._reformatter = _mapper(frame.width, frame.height, frame.format.name)
 
@@ -86,7 +89,7 @@ def _view(frame: VideoFrame) -> np.ndarray:
     if plane.line_size != 3 * frame.width:  # padded, or from the bottom up
         return np.ascontiguousarray(frame.to_ndarray())
     memory: Any = plane
-    return np.frombuffer(memory, np.uint8).reshape(frame.height, frame.width, 3)
+    return np.ndarray((frame.height, frame.width, 3), np.uint8, memory)
 
 
 def _mapped(frame: VideoFrame) -> dict[str, int]:

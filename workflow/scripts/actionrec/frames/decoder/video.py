@@ -107,7 +107,7 @@ class Video:
         slack = min(max(0.1 / self.rate if self.rate else 0.0, 0.001), 0.005)
         first = start - slack if start > 0 else -math.inf
         last = end - slack
-        count = 0
+        count, shape = 0, (0, 0, 0)
         self._pixels.restart()
         for time, frame in self._from(first):
             if time >= last:
@@ -115,8 +115,9 @@ class Video:
             if time >= first:
                 count += 1
                 image = self._pixels.of(frame)
-                self.height = max(self.height, image.shape[0])
-                self.width = max(self.width, image.shape[1])
+                if image.shape != shape:
+                    shape = image.shape
+                    self.width, self.height = max(self.width, shape[1]), max(self.height, shape[0])
                 yield Frame(time, image)
         if not count:
             raise BadVideo(self._nothing(start, end))

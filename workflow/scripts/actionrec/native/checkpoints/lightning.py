@@ -18,12 +18,14 @@ from torch.overrides import TorchFunctionMode
 from actionrec.errors import InputError
 from actionrec.native import networks
 from actionrec.native.checkpoints import encrypted, integrity, validation
+from actionrec.native.checkpoints.families import family_of
 from actionrec.native.checkpoints.validation import CLASSIFIERS, UnusableCheckpoint
 from actionrec.utils.files import replacing, same_file_system_link
 from actionrec.utils.text import count
 
 LATEST = "ar_model_latest.pth"
 PREFIX = "model."  # of the network's tensors in Lightning's state_dict
+DATA_PARALLEL = "module."  # what PyTorch's DataParallel puts in front of names
 LIGHTNING_VERSION = "2.5.0"  # whose layout `loops_state` has
 
 
@@ -95,18 +97,21 @@ def network_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     A dict without the key `state_dict` is taken for a state dict itself.
     """
     state = checkpoint.get("state_dict", checkpoint)
-    return {name.removeprefix(PREFIX): value for name, value in state.items()}
+    return {
+        name.removeprefix(DATA_PARALLEL).removeprefix(PREFIX): value
+        for name, value in state.items()
+    }
 
 
 def num_classes_of(path: Path | str) -> int:
     """Return the number of classes of a checkpoint file's classifier.
 
-    It is 0 for ImageNet weights of torchvision, whose classifier is not used. Raises `InputError`
-    if there is no classifier.
+    It is 0 for weights of a public family, whose classifier is not used. Raises `InputError` if
+    there is no classifier.
     """
     state_dict = network_state_dict(read(path, str(path)))
     classes = count_classes(state_dict)
-    if classes is None and not is_imagenet(state_dict):
+    if classes is None and family_of(state_dict) is None:
         raise InputError("The checkpoint has no classifier.", where=path, allowed=CLASSIFIERS)
     return classes or 0
 
@@ -114,11 +119,6 @@ def num_classes_of(path: Path | str) -> int:
 def count_classes(state_dict: Mapping[str, Tensor]) -> int | None:
     """Return the number of classes of a state dict's classifier, or None if it has none."""
     return next((state_dict[name].shape[0] for name in CLASSIFIERS if name in state_dict), None)
-
-
-def is_imagenet(state_dict: Mapping[str, Tensor]) -> bool:
-    """Tell whether a state dict is that of a ResNet of torchvision."""
-    return "fc.weight" in state_dict and "conv1.weight" in state_dict
 
 
 def load_network(spec: DictConfig, path: str, where: str) -> nn.Module:

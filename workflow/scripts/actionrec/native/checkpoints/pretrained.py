@@ -1,22 +1,66 @@
-"""The weights that a training starts from: random ones, or a file's, adapted as TAO does (7.3)."""
+"""The weights that a training starts from: random ones, or a file's, fitted to the network."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from omegaconf import DictConfig
-from torch import Tensor, nn
+from torch import nn
 
 from actionrec.errors import InputError
 from actionrec.native import networks
-from actionrec.native.checkpoints import lightning
+from actionrec.native.checkpoints import families, lightning
 from actionrec.native.networks import StreamNetwork
 from actionrec.native.streams import stream_lengths
+from actionrec.utils.files import write_text
 from actionrec.utils.text import count
 
-FIRST_LAYER = "conv1.weight"  # of a ResNet
+RECORD = "pretrained.json"  # next to the checkpoints: where the initial weights come from
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The file that a network's weights come from, and which tensors were changed how."""
+
+    file: str
+    family: str  # "TAO", or whose public weights they are
+    changes: Mapping[str, list[str]]  # names of tensors, by the kind of change
+
+    def __str__(self) -> str:
+        changes = [f"{kind}: {_names(names)}" for kind, names in self.changes.items()]
+        return "; ".join([f"{self.file}, weights of {self.family}", *changes])
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names) if len(names) < 4 else f"{len(names)} tensors"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The network that a training starts from, and the origins of its weights by stream."""
+
+    network: nn.Module
+    origins: Mapping[str, Origin]
+
+    def record(self, folder: Path) -> None:
+        """Print the origins of the weights, and write them to `folder`."""
+        for stream, origin in self.origins.items():
+            print(f"Pretrained weights of {stream}: {origin}")
+        content = {stream: asdict(origin) for stream, origin in self.origins.items()}
+        if content:
+            write_text(folder / RECORD, json.dumps(content, indent=2) + "\n")
+        else:
+            (folder / RECORD).unlink(missing_ok=True)
 
 
 def initial_network(spec: DictConfig) -> nn.Module:
-    """Return the spec's network as a training starts it: random, or from pretrained weights.
+    """Return the spec's network as a training starts it; see `start`."""
+    return start(spec).network
+
+
+def start(spec: DictConfig) -> Start:
+    """Return the network that a training starts from: random, or with pretrained weights.
 
     As in TAO 7.3, *_pretrained_num_classes is the file's number of classes, and a random classifier
     replaces the file's. With 0 the file's classifier is kept; it must have as many classes as the
@@ -37,9 +81,11 @@ def initial_network(spec: DictConfig) -> nn.Module:
             fix="give torchvision's file in model.rgb_ or of_pretrained_model_path",
         )
     if "joint" in given:
-        return _load_joint(model, classes)
-    parts = [_initial_stream(model, stream, classes) for stream in stream_lengths(model)]
-    return networks.join_streams(model, parts, classes)
+        path = model[_path_key("joint")]
+        return Start(_load_joint(model, classes), {"joint": Origin(path, families.TAO, {})})
+    origins: dict[str, Origin] = {}
+    parts = [_initial_stream(model, stream, classes, origins) for stream in stream_lengths(model)]
+    return Start(networks.join_streams(model, parts, classes), origins)
 
 
 def _path_key(stream: str) -> str:
@@ -63,8 +109,10 @@ def _load_joint(model: DictConfig, classes: int) -> nn.Module:
     return network
 
 
-def _initial_stream(model: DictConfig, stream: str, classes: int) -> StreamNetwork:
-    """Return the network of one stream with the weights of its file, if there is one."""
+def _initial_stream(
+    model: DictConfig, stream: str, classes: int, origins: dict[str, Origin]
+) -> StreamNetwork:
+    """Return the network of one stream; if a file gives its weights, add it to `origins`."""
     key = f"model.{_path_key(stream)}"
     path = model[_path_key(stream)]
     if not path:
@@ -76,9 +124,12 @@ def _initial_stream(model: DictConfig, stream: str, classes: int) -> StreamNetwo
     if found is not None and found != (declared if new_classifier else classes):
         raise _wrong_classes(stream, path, found, declared, classes)
     network = networks.build_stream(model, stream, found or classes)
-    lightning.load_strict(network, _adapt(state_dict, network.state_dict()), path, key)
+    fitted = families.fit(state_dict, network.state_dict())
+    lightning.load_strict(network, fitted.state_dict, f"{path} ({fitted.family})", key)
     if new_classifier:
         network.replace_head(classes)
+        fitted.changes.setdefault("new", ["the classifier"])
+    origins[stream] = Origin(path, fitted.family, fitted.changes)
     return network
 
 
@@ -93,53 +144,3 @@ def _wrong_classes(stream: str, path: str, found: int, declared: int, classes: i
         found=f"{path} has {count(found, 'class')}; {setting}",
         fix=f"set model.{key} to {found}",
     )
-
-
-def _adapt(state_dict: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a file's tensors, adapted to the network whose state dict is `own`, if they can be.
-
-    Where this cannot make them fit, `lightning.load_strict` refuses them. TAO drops tensors that
-    have no place in a 2D network, and leaves the first layer of flow random for ImageNet weights.
-    """
-    state_dict = dict(state_dict)
-    # Old files lack the counters of batch normalisation, which training does not read.
-    for name, value in own.items():
-        if name.endswith("num_batches_tracked"):
-            state_dict.setdefault(name, value)
-    imagenet = lightning.is_imagenet(state_dict)
-    if imagenet:
-        # A classifier of torchvision's name and of 1,000 classes is replaced by a random one.
-        state_dict = {n: value for n, value in state_dict.items() if not n.startswith("fc.")}
-        state_dict |= {n: value for n, value in own.items() if n.startswith("fc_cls.")}
-    _adapt_channels(state_dict, own, imagenet)
-    if imagenet:
-        return {name: _inflate(value, own.get(name)) for name, value in state_dict.items()}
-    return state_dict
-
-
-def _adapt_channels(
-    state_dict: dict[str, Tensor], own: Mapping[str, Tensor], imagenet: bool
-) -> None:
-    """Give each input channel of a 2D first layer the mean over the file's channels.
-
-    This lets flow start from frames, and a clip of T stacked frames from single images. A 3D file
-    keeps its channels: 3D networks see the channels of one frame only.
-    """
-    kernel = state_dict.get(FIRST_LAYER)  # (out, in, H, W) in 2D
-    if kernel is None or FIRST_LAYER not in own or kernel.dim() != 4:
-        return
-    channels = own[FIRST_LAYER].shape[1]
-    if (imagenet or own[FIRST_LAYER].dim() == 4) and kernel.shape[1] != channels:
-        state_dict[FIRST_LAYER] = kernel.mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
-
-
-def _inflate(kernel: Tensor, own: Tensor | None) -> Tensor:
-    """Repeat a 2D kernel (O, C, H, W) through the time of a 3D one (O, C, T, H, W).
-
-    It is divided by T, so that a clip of equal frames has the image's activations (Carreira and
-    Zisserman, "Quo Vadis, Action Recognition?", 2017).
-    """
-    if own is None or own.dim() != 5 or kernel.dim() != 4:
-        return kernel
-    frames = own.shape[2]
-    return kernel.unsqueeze(2).repeat(1, 1, frames, 1, 1) / frames

@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from actionrec.errors import InputError
-from actionrec.native.data import frame_sampling, transforms
+from actionrec.native.data import crops, frame_sampling, transforms
 from actionrec.native.data.batch import ClipInfo
 from actionrec.native.data.dataloader import DataLoader
 from actionrec.native.data.frame_cache import FrameCache
@@ -123,8 +123,8 @@ class EvalDataset:
         # Counted in each worker on its own, which works because a video belongs to one of them.
         self._clips_left = Counter(index for index, _ in self._clips)
         size = (model.input_width, model.input_height)
-        crops = augmentation.val_center_crop
-        self._crop = transforms.centre_crop(size) if crops else transforms.no_crop
+        cropped = augmentation.val_center_crop
+        self._crop = crops.centre_crop(size) if cropped else crops.no_crop
         if model.backbone == "i3d":
             self._check_lengths()
 
@@ -179,8 +179,7 @@ def _prepared_sizes(
     videos: Sequence[Video], model: Any, augmentation: Any, *, training: bool
 ) -> list[tuple[int, int]]:
     return [
-        transforms.prepared_size(video.size, model, augmentation, training=training)
-        for video in videos
+        crops.prepared_size(video.size, model, augmentation, training=training) for video in videos
     ]
 
 
@@ -193,7 +192,7 @@ def _write_streams(
     caches: Mapping[str, FrameCache],
     video: int,
     ids: Sequence[np.ndarray],
-    crop: transforms.Crop,
+    crop: crops.Crop,
     streams: Mapping[str, np.ndarray],
 ) -> None:
     """Write the frames `ids` of each stream of a video, cropped, into the streams of a clip."""

@@ -3,7 +3,6 @@
 Frames stay uint8, (H, W, 3) for RGB and (H, W, 2) for flow, until a batch is on its device.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,31 +15,7 @@ from torch import Tensor
 from actionrec.errors import InputError
 from actionrec.native import precision
 from actionrec.native.data.batch import Batch
-
-
-def prepared_size(
-    size: tuple[int, int], model: Any, augmentation: Any, *, training: bool
-) -> tuple[int, int]:
-    """Return the (width, height) that a frame of `size` is resized to before any crop.
-
-    `model` and `augmentation` are sections of the spec. As in TAO, multi-scale crops of a joint
-    network are cut from the original frames.
-    """
-    cropped = augmentation.val_center_crop
-    if training:
-        cropped = augmentation.train_crop_type != "no_crop"
-        if model.model_type == "joint" and augmentation.train_crop_type == "multi_scale_crop":
-            return size
-    if not cropped:
-        return model.input_width, model.input_height
-    width, height = size
-    edge = augmentation.crop_smaller_edge
-    if width <= height:
-        return edge, int(edge * height / width)
-    return int(edge * width / height), edge
-
-
-Crop = Callable[[np.ndarray], np.ndarray]  # from one frame (H, W, channels) to another
+from actionrec.native.data.crops import Crop
 
 
 @dataclass(frozen=True)
@@ -73,26 +48,6 @@ def draw_augmentation(
     elif augmentation.train_crop_type == "multi_scale_crop":
         crop = _multi_scale_crop(size, input_size, augmentation.scales, rng)
     return crop, bool(rng.random() < augmentation.horizontal_flip_prob)
-
-
-def no_crop(frame: np.ndarray) -> np.ndarray:
-    """Return a frame as it is."""
-    return frame
-
-
-def centre_crop(size: tuple[int, int]) -> Crop:
-    """Return a crop of `size` (width, height) from the middle; smaller frames get black borders."""
-    width, height = size
-
-    def crop(frame: np.ndarray) -> np.ndarray:
-        missing = [max(0, height - frame.shape[0]), max(0, width - frame.shape[1])]
-        if any(missing):
-            frame = np.pad(frame, [*((m // 2, (m + 1) // 2) for m in missing), (0, 0)])
-        top = round((frame.shape[0] - height) / 2)
-        left = round((frame.shape[1] - width) / 2)
-        return frame[top : top + height, left : left + width]
-
-    return crop
 
 
 def _random_crop(

@@ -5,6 +5,7 @@ flow is next to rgb, as pairs of grey images in u (motion to the right) and v (d
 """
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,10 +155,19 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
             ],
             fix="make its flow first, or set model.model_type: rgb" if what == "flow" else None,
         )
-    names = sorted(entry.name for entry in files.iterdir())
+    with os.scandir(files) as entries:
+        is_file = {entry.name: entry.is_file() for entry in entries}  # no system call, mostly
+    names = sorted(is_file)
     if not names:
         raise InputError(f"A video has no {what}.", where=files)
     for name in names:
+        if not is_file[name]:
+            raise InputError(
+                f"Among the {what} is what is no file: a pipe, a folder or a broken link.",
+                where=files,
+                found=name,
+                fix="remove it, or make the frames again",
+            )
         if not name.lower().endswith(SUFFIXES):
             raise InputError(
                 f"There is a stray file among the {what}.",

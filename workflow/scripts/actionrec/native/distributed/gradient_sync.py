@@ -36,7 +36,7 @@ class GradientSync:
         if launch.world_size() == 1:
             return
         collectives.broadcast(network.state_dict().values())
-        parameters = list(network.parameters())
+        parameters = [p for p in network.parameters() if p.requires_grad]
         fast_links = _all_reduce_speed(parameters[0].device) >= FAST_LINK
         for bucket in gradient_buckets(parameters, fast_links=fast_links):
             self._reduce_when_complete(bucket)

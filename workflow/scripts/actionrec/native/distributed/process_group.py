@@ -60,12 +60,14 @@ def _is_first_failure(failures: dist.Store) -> bool:
 def select_device(gpu_ids: Sequence[int]) -> torch.device:
     """Set up and return the device of this process, one of `gpu_ids` by its local rank.
 
-    Without a GPU a single process computes on the CPU; several do so only if ACTIONREC_BACKEND is
-    gloo. Raises `InputError` for a GPU that does not exist.
+    Without a GPU a single process computes on the CPU, unless the spec names another GPU than the
+    first; several do so only if ACTIONREC_BACKEND is gloo. Raises `InputError` for a GPU that does
+    not exist.
     """
     several = launch.world_size() > 1
     on_cpus = several and os.environ.get(BACKEND) == "gloo"
-    if on_cpus or not (several or torch.cuda.is_available()):
+    any_device = not several and list(gpu_ids) == [0]
+    if on_cpus or (any_device and not torch.cuda.is_available()):
         malloc.keep_freed()
         return torch.device("cpu")
     number, count = gpu_ids[launch.local_rank(len(gpu_ids))], torch.cuda.device_count()

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from actionrec.errors import InputError
 from actionrec.native import precision
-from actionrec.native.checkpoints.pretrained import initial_network
+from actionrec.native.checkpoints import pretrained
 from actionrec.native.data import samplers
 from actionrec.native.data.dataloader import DataLoader
 from actionrec.native.data.datasets import (
@@ -30,7 +30,7 @@ from actionrec.native.data.videos import (
 from actionrec.native.distributed import launch, process_group
 from actionrec.native.distributed.gradient_sync import GradientSync
 from actionrec.native.status import StatusLog
-from actionrec.native.training import ema
+from actionrec.native.training import ema, layer_groups
 from actionrec.native.training.checkpointing import monitored_metric
 from actionrec.native.training.early_stopping import EarlyStopping
 from actionrec.native.training.lr_schedules import build_lr_scheduler
@@ -63,9 +63,13 @@ def build_train_state(
     _check_metrics(spec, val_videos)
     train_videos = _train_videos(spec, spec_path)
     device = _set_up_device(spec)
-    network = initial_network(spec).to(device)
+    start = pretrained.start(spec)
+    if launch.rank() == 0:
+        start.record(folder)
+    network = start.network.to(device)
     precision.apply_memory_format(network, spec, device)
-    optimizer = build_optimizer(network.parameters(), spec.train.optim)
+    layer_groups.freeze(network, spec)
+    optimizer = build_optimizer(layer_groups.parameter_groups(network, spec), spec.train.optim)
     loaders = _build_loaders(train_videos, val_videos, spec)
     state = TrainState(
         spec=spec,

@@ -5,7 +5,6 @@ from inspect import unwrap
 from typing import Any
 
 import torch
-from torch import Tensor
 
 # PyTorch wraps these methods to keep torch.compile away from them, and for that it imports all of
 # torch._dynamo: 1.7 s before the first step.
@@ -34,8 +33,10 @@ class SGD(torch.optim.SGD):
             group["fused"] = True
 
 
-def build_optimizer(parameters: Iterable[Tensor], optim: Any) -> SGD:
+def build_optimizer(parameters: Iterable[Any], optim: Any) -> SGD:
     """Return SGD with the learning rate, momentum and weight decay of the spec's `optim`.
+
+    `parameters` are tensors, or groups of them with rates of their own.
 
     The momentum starts as zeros, which gives the same steps as PyTorch's start with the first
     gradient. PyTorch 2.13's fused SGD uses uninitialised memory if fp16 skips the first step.
