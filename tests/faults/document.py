@@ -28,7 +28,12 @@ def tables(found: Mapping[str, Sequence[Fault]]) -> str:
     lines = [f"{total} faults are injected, in {len(found)} areas.", "", "| area | faults |"]
     lines += ["| --- | --- |", *(f"| {area} | {len(faults)} |" for area, faults in found.items())]
     for area, faults in found.items():
-        lines += ["", f"### {area.capitalize()}", "", "| fault | injected by | seen | kept |"]
+        lines += [
+            "",
+            f"### {area[0].upper()}{area[1:]}",
+            "",
+            "| fault | injected by | seen | kept |",
+        ]
         lines.append("| --- | --- | --- | --- |")
         for fault in faults:
             cells = (fault.fault, fault.how, "; ".join(fault.all_seen), fault.kept)

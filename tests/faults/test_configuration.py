@@ -190,7 +190,9 @@ SPECS = [
         NO_REFERENCE,
     ),
     of_spec("bomb", write(bomb("list").replace("\n    ", "\n      ")), NO_YAML, "expansion"),
-    of_spec("list that holds itself", write("wandb: {tags: &a [*a]}"), NO_YAML, "recursive"),
+    of_spec(
+        "list in a spec that holds itself", write("wandb: {tags: &a [*a]}"), NO_YAML, "recursive"
+    ),
     of_spec("deep nesting", write("wandb: " + "[" * 3000 + "]" * 3000), NO_YAML),
     of_spec("number of 6,000 digits", write("train: {seed: " + "9" * 6000 + "}"), NO_YAML),
     of_spec("quoted huge number", write(f"train: {{seed: '{10**30}'}}"), TOO_LARGE),
