@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make run` and `make test`. `make help` lists the others.
 
 CORES ?= 2
+ROUNDS ?= 5
 PIP_OPTIONS ?=
 SNAKEMAKE_OPTIONS ?=
 VENV := .venv
@@ -9,7 +10,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint docs env lock clean
+.PHONY: help run test faults lint docs env lock clean
 
 ifeq ($(filter oneshell,$(.FEATURES)),)
 $(error This is make $(MAKE_VERSION); GNU make 3.82 or newer is needed: apt install make)
@@ -30,6 +31,11 @@ test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing with container engines and Slurm"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest tests/integration $(PYTEST_OPTIONS)
 
+faults: env  ## inject every fault, with kills at moments from new seeds, ROUNDS times
+	@for round in $$(seq $(ROUNDS)); do \
+		ACTIONREC_FAULTS_SEED=$$RANDOM PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $(CORES) --dist loadfile \
+			tests/faults tests/integration/test_container_faults.py $(PYTEST_OPTIONS); done
+
 lint: env  ## check style, types, the order of the packages and the rules
 	@echo "==> Checking style, imports, types and rules: ruff, snakefmt, import-linter, mypy, snakemake --lint"
 	@$(VENV)/bin/ruff check .
@@ -39,8 +45,9 @@ lint: env  ## check style, types, the order of the packages and the rules
 	@$(VENV)/bin/mypy
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --lint
 
-docs: env  ## write the configuration's JSON schema and reference tables from its models
+docs: env  ## write the configuration's reference from its models, and the table of faults from the tests
 	@$(VENV)/bin/python -m actionrec.config.docs
+	@PYTHONPATH=tests:tests/integration $(VENV)/bin/python -m faults.document
 
 env: $(VENV)/.installed  ## make the environment: .venv, from the pinned envs/requirements.lock
 

@@ -69,6 +69,32 @@ def clone(target: Path) -> Path:
     return target
 
 
+def small_project(folder: Path) -> Path:
+    """Return a clone with a folder of tiny videos and a configuration that runs in seconds."""
+    clone(folder)
+    for cls in ("clap", "wave"):
+        for index in range(8):
+            write_video(folder / f"videos/{cls}/{cls} [{index}] & co.mp4", 8, fourcc="mp4v")
+    config = {
+        "dataset": {
+            "name": "small",
+            "source": "folder",
+            "path": "videos",
+            "classes": ["wave", "clap"],
+        },
+        "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
+        "export": {"etlt": "never"},
+        "spec": {
+            "model": {"input_height": 32, "input_width": 32},
+            "dataset": {"batch_size": 2, "workers": 0},
+            "train": {"num_epochs": 2, "optim": {"lr_steps": [1]}},
+        },
+        "experiments": {"rgb_2d": None},
+    }
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
 def snakemake(folder: Path, *options: str, check: bool = True) -> str:
     """Run Snakemake in `folder` and return all it says."""
     done = subprocess.run(

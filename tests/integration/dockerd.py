@@ -127,9 +127,15 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
-def containers() -> list[str]:
-    """Return the ids of all containers, running or not."""
-    return docker("ps", "--all", "--quiet").split()
+def containers(folder: Path) -> list[str]:
+    """Return the ids of the containers, running or not, that work on a test's own folder."""
+    return docker("ps", "--all", "--quiet", f"--filter=volume={folder}").split()
+
+
+def exist(ids: list[str]) -> list[str]:
+    """Return those of the containers that exist."""
+    there = docker("ps", "--all", "--quiet", "--no-trunc").split()
+    return [container for container in ids if container in there]
 
 
 def kill_watchdogs(wanted: str) -> None:

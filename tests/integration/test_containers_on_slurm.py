@@ -107,10 +107,10 @@ def test_docker_has_the_jobs_gpus_and_ends_with_the_job(engine, project):
     subprocess.run(["scancel", cancelled], check=True)
     wait_for(lambda: len(containers_by_job().keys() - first) == 2, 120)
     assert states(project, list(first)) == ["TIMEOUT", "CANCELLED"]
-    assert len(dockerd.containers()) == 2, "the second attempts"
+    assert len(dockerd.containers(project)) == 2, "the second attempts"
 
     interrupt(train)
-    wait_for(lambda: dockerd.containers() == [] and not queued(project))
+    wait_for(lambda: dockerd.containers(project) == [] and not queued(project))
     finish(project)
 
 

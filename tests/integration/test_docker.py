@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import dockerd
 import psutil
 import pytest
-from projects import SPLIT, train
+from projects import SPLIT
 
 from actionrec import runners
-from actionrec.errors import InputError
 from actionrec.runners import Container, TaskRequest, containers
-from helpers import snakemake, start_python, wait_for
+from helpers import snakemake, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +51,7 @@ class TestContainer:
         assert "out a b  {c}'$HOME" in output
         assert "err" in output
         assert (tmp_path / "log").read_text().endswith(output)
-        assert dockerd.containers() == []
+        assert dockerd.containers(tmp_path) == []
 
     def test_it_is_where_we_are_and_owned_by_us(self, shell, tmp_path):
         code, output = shell('pwd; touch mine "$HOME/its"; id -u; df -k /dev/shm; ulimit -c')
@@ -118,80 +116,6 @@ class TestContainer:
         assert "systemctl start docker" in runners.requirements_of("docker", Container("x"))[-1].fix
 
 
-JOB = """
-import os, sys
-from pathlib import Path
-from actionrec import runners
-folder = Path(sys.argv[1])
-os.chdir(folder)
-container = runners.Container(sys.argv[2], mounts=sys.argv[3].split(":"), ulimits={})
-spec = folder / "run/specs/train.yaml"
-runners.execute(
-    "docker",
-    runners.TaskRequest(
-        ["train", "-e", str(spec)], folder / "work", folder / "log", container=container
-    ),
-)
-"""
-
-
-class TestKilledJob:
-    @pytest.fixture
-    def job(self, engine, tmp_path):
-        """Start a job whose task sleeps in its container."""
-        (tmp_path / "misbehave").write_text("sleeps")
-        (tmp_path / "run").mkdir()
-
-        def start():
-            job = start_python(tmp_path, JOB, tmp_path, dockerd.IMAGE, ":".join(dockerd.MOUNTS))
-            log = tmp_path / "log"
-            wait_for(lambda: job.poll() is not None or "asleep" in log.read_text(), 60)
-            assert job.poll() is None, job.communicate()[1]
-            started.append(job)
-            return job
-
-        (tmp_path / "log").touch()
-        started = []
-        yield start
-        for job in started:
-            job.kill()
-
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-    def test_its_container_is_gone(self, job, number):
-        process = job()
-        assert len(dockerd.containers()) == 1
-        process.send_signal(number)
-        process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
-
-    def test_with_its_whole_tree(self, job):
-        process = job()
-        tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for member in tree:
-            member.kill()
-        process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
-
-    def test_with_its_watchdog(self, job, tmp_path):
-        """As by a scheduler that kills all processes of a job: the container is not among them."""
-        process = job()
-        label = containers.task_id(request_of(tmp_path))
-        dockerd.kill_watchdogs(f"label=actionrec.task={label}")
-        process.kill()
-        process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
-
-    def test_before_its_container_started_the_next_job_removes_that(self, job, tmp_path):
-        label = f"--label=actionrec.task={containers.task_id(request_of(tmp_path))}"
-        left = dockerd.docker("create", label, dockerd.IMAGE).strip()
-        process = job()
-        assert dockerd.containers() == [dockerd.docker("ps", "--quiet").strip()]
-        assert not left.startswith(dockerd.containers()[0])
-        process.terminate()
-        process.communicate()
-        wait_for(lambda: dockerd.containers() == [], 60)
-
-
 @pytest.fixture(scope="module")
 def done(engine, prepared):
     """Run the prepared project to its end."""
@@ -211,7 +135,7 @@ class TestWorkflow:
         log = (done / "logs/small/train_model/rgb_2d.split1.log").read_text()
         assert record["name"].replace("export", "train")[:20] in log
         assert f"uid {os.getuid()} GPUs 0" in log
-        assert dockerd.containers() == []
+        assert dockerd.containers(done) == []
 
     def test_a_second_run_does_nothing_and_a_new_image_trains_anew(self, done):
         assert "Nothing to be done" in snakemake(done, "--cores", "2")
@@ -228,53 +152,12 @@ class TestWorkflow:
         command = [sys.executable, "-m", "snakemake", "--cores", "1", "--forcerun", "train_model"]
         run = psutil.Popen(command, cwd=done, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait_for(dockerd.containers, 60)
+            wait_for(lambda: dockerd.containers(done), 60)
             tree = [run, *run.children(recursive=True)]
             for member in tree:
                 member.kill()
             run.wait()
-            wait_for(lambda: dockerd.containers() == [], 60)
+            wait_for(lambda: dockerd.containers(done) == [], 60)
         finally:
             (done / "misbehave").unlink()
             snakemake(done, "--unlock")
-
-
-@pytest.fixture
-def misbehaving(done, tmp_path, monkeypatch):
-    """Return a function that trains in a container that misbehaves in a given way."""
-    monkeypatch.chdir(done)
-
-    def misbehave(how: str | None) -> Path:
-        Path("misbehave").write_text(how or "")
-        return train(tmp_path, "docker")
-
-    yield misbehave
-    Path("misbehave").unlink()
-
-
-@pytest.mark.parametrize(
-    ("how", "said"),
-    [
-        ("exits_with_0", "RuntimeError: CUDA error"),
-        ("no_failure_line", "AssertionError"),
-    ],
-)
-def test_a_task_that_fails_as_tao_does_is_noticed(misbehaving, tmp_path, how, said):
-    with pytest.raises(InputError, match=said):
-        misbehaving(how)
-    assert not (tmp_path / "model.pth").exists()
-
-
-def test_a_killed_task_goes_on_where_it_was(misbehaving):
-    status = Path(SPLIT, "train/status.json")
-    with pytest.raises(InputError, match="exit code 137"):
-        misbehaving("killed")
-    assert misbehaving(None).stat().st_size > 0
-    assert "Resuming training" in status.read_text()
-
-
-def test_nothing_is_resumed_from_a_bogus_checkpoint(misbehaving):
-    with pytest.raises(InputError, match="exit code 1"):
-        misbehaving("bogus_checkpoint")
-    assert misbehaving(None).stat().st_size > 0
-    assert "Resuming training" not in Path(SPLIT, "train/status.json").read_text()

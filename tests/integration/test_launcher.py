@@ -58,7 +58,7 @@ def test_the_task_runs_as_told_and_its_code_comes_through(
     assert f"<{ODD}>\n{tmp_path}\n14\nGPUs 0 yes\n" in output
     assert " 49152 " in output
     assert (tmp_path / "mine").exists()
-    assert dockerd.containers() == []
+    assert dockerd.containers(tmp_path) == []
     assert "action_recognition" in (task.work_folder / "info.txt").read_text()
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert task.work_folder / "mounts.json" in written
@@ -101,7 +101,7 @@ def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, numb
     try:
         wait_for(lambda: job.poll() is not None or "asleep" in (tmp_path / "log").read_text(), 60)
         assert job.poll() is None, job.communicate()[1]
-        assert len(dockerd.containers()) == 1
+        assert len(dockerd.containers(tmp_path)) == 1
         if not watched:
             dockerd.kill_watchdogs(f"volume={launcher.folder_inside(request(tmp_path))}")
         job.send_signal(number)
@@ -109,7 +109,7 @@ def test_a_killed_job_leaves_no_container(engine_of_the_launcher, tmp_path, numb
     finally:
         job.kill()
         job.communicate()
-    wait_for(lambda: dockerd.containers() == [])
+    wait_for(lambda: dockerd.containers(tmp_path) == [])
 
 
 def test_a_training_is_judged_by_what_it_left(
@@ -124,4 +124,4 @@ def test_a_training_is_judged_by_what_it_left(
     mounts = json.loads(Path(SPLIT, "runner/train/mounts.json").read_text())
     assert {"source": str(prepared), "destination": str(prepared)} in mounts["Mounts"]
     assert mounts["DockerOptions"]["user"] == f"{os.getuid()}:{os.getgid()}"
-    assert dockerd.containers() == []
+    assert dockerd.containers(prepared) == []

@@ -4,19 +4,15 @@ import csv
 import json
 import re
 import shutil
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 import yaml
 
 from actionrec.config import sweeps
 from actionrec.experiments.status_json import Epoch, read_history, read_records
-from helpers import REPOSITORY, clone, edit, snakemake, write_video
+from helpers import REPOSITORY, clone, edit, small_project, snakemake, write_video
 
 CONFIGS = sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
 NOTHING = "Nothing to be done"
@@ -362,28 +358,7 @@ class TestDemo:
 @pytest.fixture
 def small(tmp_path):
     """Return a clone with a folder of tiny videos and a configuration that runs in seconds."""
-    folder = clone(tmp_path / "small")
-    for cls in ("clap", "wave"):
-        for index in range(8):
-            write_video(folder / f"videos/{cls}/{cls} [{index}] & co.mp4", 8, fourcc="mp4v")
-    config = {
-        "dataset": {
-            "name": "small",
-            "source": "folder",
-            "path": "videos",
-            "classes": ["wave", "clap"],
-        },
-        "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
-        "export": {"etlt": "never"},
-        "spec": {
-            "model": {"input_height": 32, "input_width": 32},
-            "dataset": {"batch_size": 2, "workers": 0},
-            "train": {"num_epochs": 2, "optim": {"lr_steps": [1]}},
-        },
-        "experiments": {"rgb_2d": None},
-    }
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    return folder
+    return small_project(tmp_path / "small")
 
 
 @pytest.mark.slow
@@ -494,98 +469,3 @@ def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
     assert jobs["make_split"] == 1
     snakemake(small, "--cores", "2", split)
     assert "dis medium fixed opencv" in (small / split).read_text()
-
-
-RULES = (
-    "link_class",
-    "extract_frames",
-    "make_split",
-    "link_split",
-    "render_spec",
-    "train_model",
-    "predict_videos",
-    "evaluate_model",
-    "export_model",
-    "summarise_experiments",
-    "write_report",
-)
-
-
-@pytest.mark.slow
-def test_a_job_killed_at_any_rule_is_done_again(small):
-    """kill -9 in each rule in turn: the run fails, the next one goes on, the last one is whole."""
-    for rule in RULES:
-        killed = kill_job(small, rule)
-        assert killed, f"no job of {rule} was seen"
-    snakemake(small, "--cores", "2")
-    assert (
-        json.loads((small / SMALL_RUNS / "rgb_2d/split1/metrics.json").read_text())["videos"] == 4
-    )
-    assert planned(small) == {}
-
-
-def kill_job(folder: Path, rule: str) -> bool:
-    """Run the workflow, kill the first job of `rule` with SIGKILL, and wait for the run to fail."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "--forcerun", rule],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    killed = False
-    while run.poll() is None:
-        for child in psutil.Process(run.pid).children(recursive=True) if not killed else []:
-            killed = killed or kill_if(child, f".{rule}.py")
-        time.sleep(0.02)
-    return killed and run.returncode != 0
-
-
-def kill_if(process: psutil.Process, script: str) -> bool:
-    """Kill a process if it is Python running this script."""
-    try:
-        command = process.cmdline()
-        if "python" in Path(command[0]).name and any(script in part for part in command[1:3]):
-            process.kill()
-            return True
-    except (psutil.NoSuchProcess, psutil.ZombieProcess, IndexError):
-        pass
-    return False
-
-
-@pytest.mark.slow
-def test_a_killed_training_goes_on_and_a_changed_one_starts_afresh(small):
-    """kill -9 of everything, Snakemake too; the next run resumes, unless the spec has changed."""
-    train = small / SMALL_RUNS / "rgb_2d/split1/train"
-    edit(small / "config/config.yaml", lambda c: c["spec"]["train"].update(num_epochs=400))
-    kill_training(small, lambda: len(list(train.glob("model_epoch_*.pth"))) >= 2)
-    assert "Resuming" not in (train / "status.json").read_text()
-
-    # A setting that changes no result reaches the training that goes on.
-    edit(small / "config/config.yaml", lambda c: c["spec"]["dataset"].update(workers=1))
-    kill_training(small, lambda: "Resuming training" in (train / "status.json").read_text())
-    assert yaml.safe_load((train / "spec.yaml").read_text())["dataset"]["workers"] == 1
-    assert "Train finished successfully." not in (train / "status.json").read_text()
-
-    edit(small / "config/config.yaml", lambda c: c["spec"]["train"].update(num_epochs=2))
-    snakemake(small, "--cores", "2", "train")
-    assert "Resuming" not in (train / "status.json").read_text()
-    assert (small / SMALL_RUNS / "rgb_2d/split1/model.pth").exists()
-
-
-def kill_training(folder: Path, reached) -> None:
-    """Run the workflow until `reached`, kill it with all its processes, and unlock the folder."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "train"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not reached():
-        assert run.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
-    for process in tree:
-        process.kill()
-    psutil.wait_procs(tree, timeout=30)
-    snakemake(folder, "--unlock")

@@ -63,7 +63,8 @@ class Class:
 
     def leftovers(self):
         work_folder = self.frames.with_name(f".{self.frames.name}")
-        return [path.name for path in work_folder.iterdir() if path.name != "done.tsv"]
+        kept = {"done.tsv", "lock"}
+        return [path.name for path in work_folder.iterdir() if path.name not in kept]
 
 
 @pytest.fixture

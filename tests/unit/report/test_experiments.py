@@ -112,7 +112,6 @@ def test_the_page_shows_names_as_they_are_and_is_reproducible(runs, tmp_path, re
     assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in pages[0]
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("labels", [["a$b$", "$$"], ["$\\frac$", "x"], ["=1", "caf\udce9"]])
 def test_classes_with_dollars_are_no_formulas(labels):
     assert plot_confusion([[1, 0], [0, 2]], labels).startswith("data:image/svg+xml")
@@ -126,7 +125,8 @@ def test_predictions_of_any_name_are_read_back(tmp_path):
     raw = (tmp_path / "predictions.csv").read_bytes().splitlines()
     assert raw[1] == b"'=1+1,'=x,walk,false,0.5"
     assert b"\n-_FREE_HUGS_-_goo_1," in (tmp_path / "predictions.csv").read_bytes()
-=======
+
+
 def test_the_page_shows_what_the_exported_models_do(runs, tmp_path, repository):
     summarise(runs, tmp_path / "summary.csv")
     counts = {LABELS[0]: {"videos": 4, "frames": 36, "bad": 1}}
@@ -160,4 +160,3 @@ def test_the_page_shows_what_the_exported_models_do(runs, tmp_path, repository):
     assert "0.125, 0.0625" in page
     assert "not calibrated" in page
     assert "Of 60 videos of other classes (run), 22 are called unknown." in page
->>>>>>> f8e6768 (Describe, verify, package and use exported models)

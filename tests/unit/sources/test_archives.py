@@ -53,6 +53,11 @@ class Target:
         self.videos, self.table = root / "videos" / cls, root / "results" / f"{cls}.tsv"
         self.archive.parent.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def lock(self) -> Path:
+        """Return the lock file, which stays, as all locks do."""
+        return self.videos.with_name(f".{self.videos.name}.lock")
+
     def unpack(self, archive: bytes | None = None, **options) -> None:
         if archive is not None:
             self.archive.write_bytes(archive)
@@ -64,7 +69,7 @@ class Target:
         with pytest.raises(InputError) as caught:
             self.unpack(archive, **options)
         assert self.state() == before
-        assert not [path for path in self.videos.parent.iterdir() if path != self.videos]
+        assert set(self.videos.parent.iterdir()) <= {self.videos, self.lock}
         return str(caught.value)
 
     def state(self) -> dict[str, bytes]:
@@ -468,7 +473,7 @@ def test_killed_while_unpacking_then_run_again(walk, repository):
     assert not walk.videos.exists() and not walk.table.exists()
     walk.unpack()
     assert walk.holds(members)
-    assert [path.name for path in walk.videos.parent.iterdir()] == ["walk"]
+    assert set(walk.videos.parent.iterdir()) == {walk.videos, walk.lock}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ MARKED = {
     "inference.batch_size": (1, 4),
     "export.gpu_id": (0, 1),
     "native.cuda_graphs": (True, False),
+    "native.loader_timeout": (600, 60),
     "wandb.project": ("TAO Toolkit", "mine"),
 }
 TASK_OF = {"evaluate": "evaluate", "inference": "inference", "export": "export"}

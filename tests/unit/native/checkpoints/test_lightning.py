@@ -1,5 +1,6 @@
 """Checkpoint files: whole or not at all, and files from unknown sources."""
 
+import hashlib
 import pickle
 
 import pytest
@@ -59,6 +60,9 @@ def test_saving_replaces_whole_files_and_the_link_is_relative(tmp_path):
     latest = tmp_path / "ar_model_latest.pth"
     assert str(latest.readlink()) == path.name
     with pytest.raises(AttributeError):  # functions cannot be pickled
-        lightning.save(path, {"state_dict": lambda: 0})
+        lightning.save(path, {"state_dict": {}, "callbacks": lambda: 0})
     assert lightning.read(latest, "key")["epoch"] == 3
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [latest.name, path.name]
+    names = sorted(entry.name for entry in tmp_path.iterdir())
+    assert names == [latest.name, path.name, f"{path.name}.sha256"]
+    digest = (tmp_path / names[2]).read_text().split()[0]
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()

@@ -13,6 +13,7 @@ from unicodedata import normalize
 from actionrec import runners
 from actionrec.errors import InputError, some
 from actionrec.experiments import frame_space
+from actionrec.runners.containers import OWNER, owner
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command
 from actionrec.weights import encryption
@@ -106,7 +107,15 @@ def _gpu_runtime(engine: str, image: str | None, row: Requirement) -> Check:
     """Return what starting a container proves: the daemon may have what is not seen from here."""
     if image is None or engine != "docker":
         return Check(row.name, row.state, row.fix, required=engine != "docker")
-    started, said = try_command(engine, "run", "--rm", "--gpus=all", "--entrypoint=true", image)
+    started, said = try_command(
+        engine,
+        "run",
+        "--rm",
+        f"--label={OWNER}={owner()}",
+        "--gpus=all",
+        "--entrypoint=true",
+        image,
+    )
     if started or not any(word in said.lower() for word in ("device driver", "nvidia")):
         return Check(row.name, "containers start with GPUs")
     return Check(row.name, said.splitlines()[-1], row.fix)

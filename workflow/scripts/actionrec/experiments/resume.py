@@ -13,10 +13,17 @@ from pathlib import Path
 
 import yaml
 
-from actionrec.experiments.checkpoints import choose, find_checkpoints, remove_failed_start
+from actionrec.experiments.checkpoints import (
+    choose,
+    drop_damaged,
+    find_checkpoints,
+    remove_failed_start,
+)
 from actionrec.experiments.status_json import NAME as STATUS
 from actionrec.experiments.task_outcome import TaskOutcome, read_outcome
+from actionrec.native.checkpoints import integrity
 from actionrec.spec import relevance, toolkits
+from actionrec.utils import checksums
 from actionrec.utils.files import same_file_system_link, sha256, write_text
 
 _FINGERPRINT = "fingerprint.txt"
@@ -44,6 +51,7 @@ def prepare(folder: Path, fingerprint: str, toolkit: str) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
                 previous.rename(folder)
             remove_failed_start(folder)
+            drop_damaged(folder)
             return
     # Only a complete training is worth its space while another one runs.
     if read_outcome("train", folder, toolkit).finished:
@@ -73,7 +81,10 @@ def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
         return
     # Links, not moves: the trial's folder stays as it is, for its own fingerprint and the ranking.
     for checkpoint in find_checkpoints(trial):
-        same_file_system_link(checkpoint.path, folder / checkpoint.path.name)
+        copy = folder / checkpoint.path.name
+        same_file_system_link(checkpoint.path, copy)
+        if digest := checksums.recorded(checkpoint.path):
+            checksums.record(copy, digest)
     *lines, _ = (trial / STATUS).read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(folder / STATUS, "".join(lines))  # all but the last, which reports success
     same_file_system_link(latest.resolve(), folder / latest.name)
@@ -83,15 +94,14 @@ def spec_to_train(spec: Path, folder: Path, toolkit: str) -> Path:
     """Return the spec to train with: TAO 5.0 to 5.3 need the checkpoint to resume from in theirs.
 
     Newer toolkits find it themselves. Older ones, of which that is not known, start from the
-    beginning. A checkpoint that a kill cut short is removed.
+    beginning. A checkpoint that a kill cut short or a disk has damaged is removed.
     """
     if toolkits.resumes(toolkit):
         return spec
     found = [checkpoint.path for checkpoint in find_checkpoints(folder)]
-    # PyTorch writes ZIP files, whose directory is at the end: a file that was cut short has none.
-    whole = [] if toolkits.is_old(toolkit) else [path for path in found if zipfile.is_zipfile(path)]
+    whole = [] if toolkits.is_old(toolkit) else [p for p in found if not _is_damaged(p)]
     for leftover in set(found) - set(whole):
-        leftover.unlink()
+        integrity.remove(leftover)
     if not whole:
         (folder / STATUS).unlink(missing_ok=True)
         return spec
@@ -100,6 +110,11 @@ def spec_to_train(spec: Path, folder: Path, toolkit: str) -> Path:
     resuming = folder / "resume.yaml"
     write_text(resuming, yaml.safe_dump(values, sort_keys=False))
     return resuming
+
+
+def _is_damaged(path: Path) -> bool:
+    # PyTorch writes ZIP files, whose directory is at the end: a file that was cut short has none.
+    return not zipfile.is_zipfile(path) or integrity.damage(path) is not None
 
 
 def clean_up(outcome: TaskOutcome) -> None:
@@ -112,5 +127,7 @@ def clean_up(outcome: TaskOutcome) -> None:
     kept = {choice.checkpoint.path for choice in choices}
     for checkpoint in outcome.checkpoints:
         if checkpoint.path not in kept:
-            checkpoint.path.unlink()
+            integrity.remove(checkpoint.path)
+    for damaged in outcome.folder.glob("*.damaged"):
+        damaged.unlink()
     shutil.rmtree(_previous(outcome.folder), ignore_errors=True)

@@ -78,6 +78,7 @@ def train(training: Training, engine: Engine) -> None:
     link_tree.verify_split(training.split, run_folder(training.spec) / "data")
     outcome = _train(training, engine)
     choice = checkpoints.choose(outcome.checkpoints, outcome.history, training.select)
+    checkpoints.require_sound(choice.checkpoint)
     tables.write_csv(training.history, HISTORY, map(asdict, outcome.history))
     checkpoints.write_choice(training.choice, choice, outcome.history, engine.version)
     same_file_system_link(choice.checkpoint.path, training.model)

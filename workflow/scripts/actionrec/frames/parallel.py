@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from actionrec.errors import InputError, in_lines
 from actionrec.frames.workers import Died, call_for_each
 from actionrec.utils.files import explained_disk_errors
+from actionrec.utils.locks import locked
 from actionrec.utils.tables import append_record, drop_partial_row, read_records, write_records
 from actionrec.utils.text import count
 
@@ -131,12 +132,14 @@ def _work_folder(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
     folder = frames.resolve()  # a link to a bigger disk: renames must stay on that disk
     work_folder = folder.with_name(f".{folder.name}")
     work_folder.mkdir(exist_ok=True)
-    for left_by_a_kill in work_folder.glob("part-*"):
-        shutil.rmtree(left_by_a_kill, ignore_errors=True)
-    with tempfile.TemporaryDirectory(
-        prefix="part-", dir=work_folder, ignore_cleanup_errors=True
-    ) as part:
-        yield folder, work_folder, Path(part)
+    # Another project that shares the folder, or a job that has outlived its Snakemake.
+    with locked(work_folder / "lock", f"Another job is making images in {folder}") as alone:
+        for left_by_a_kill in work_folder.glob("part-*") if alone else ():
+            shutil.rmtree(left_by_a_kill, ignore_errors=True)
+        with tempfile.TemporaryDirectory(
+            prefix="part-", dir=work_folder, ignore_cleanup_errors=True
+        ) as part:
+            yield folder, work_folder, Path(part)
 
 
 def _read_journal(journal: Path, kind: type[AnyRecord]) -> dict[str, AnyRecord]:

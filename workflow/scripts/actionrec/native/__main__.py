@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -26,7 +26,7 @@ from actionrec.native.status import StatusLog
 from actionrec.spec.load import load_spec, reconcile_gpus, require_key, results_dir
 from actionrec.spec.render import to_yaml
 from actionrec.spec.toolkits import KEY_REFERENCE, TASKS
-from actionrec.utils.files import write_text
+from actionrec.utils.files import explained_disk_errors, write_text
 from actionrec.weights import encryption
 
 # Of each task's module; not imported here, because that imports PyTorch.
@@ -62,13 +62,18 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     """Run a task in this process; report any error in `folder`/status.json."""
     spec.results_dir = spec[task].results_dir = str(folder)
     failures = StatusLog(folder / "status.json")
-    log = _begin(task, spec, folder, failures)
+    try:
+        with explained_disk_errors(folder / "status.json"):
+            log = _begin(task, spec, folder, failures)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
     # PyTorch is imported after this line, so that errors in the spec appear at once.
     startup.set_up_pytorch()
     if task != "export":
         startup.start_gpu(spec[task].gpu_ids)
     try:
-        with _process_group(spec, task):
+        with explained_disk_errors(folder / "status.json"), _process_group(spec, task):
             _check_supported(spec, task, spec_path)
             _export_key(spec)
             module = startup.fast_import(f"actionrec.native.{task}")
@@ -76,20 +81,19 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     except launch.ReportedByAnotherRank:
         return 1
     except InputError as error:
-        failures.write(f"Parameter validation error: {error}", status="FAILURE")
+        _report(failures, f"Parameter validation error: {error}")
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        message = f"User/System interruption: {task.capitalize()} was interrupted"
-        failures.write(message, status="FAILURE")
+        _report(failures, f"User/System interruption: {task.capitalize()} was interrupted")
         return 130
     except Exception as error:
         if _is_out_of_memory(error):
-            failures.write(f"Out of memory: {error}", status="FAILURE")
+            _report(failures, f"Out of memory: {error}")
             print(_memory_advice(task, spec_path, error), file=sys.stderr)
             return 1
         kind = "File system error" if isinstance(error, OSError) else type(error).__name__
-        failures.write(f"{kind}: {error}", status="FAILURE")
+        _report(failures, f"{kind}: {error}")
         traceback.print_exc()
         return 1
     log.write(f"{task.capitalize()} finished successfully.")
@@ -111,6 +115,12 @@ def _memory_advice(task: str, spec_path: Path, error: Exception) -> InputError:
         found=str(error).partition("\n")[0] or type(error).__name__,
         fix="lower dataset.batch_size, model.rgb_seq_length or the input size; or dataset.workers",
     )
+
+
+def _report(failures: StatusLog, message: str) -> None:
+    """Write why the task failed; on a full disk that is only printed."""
+    with suppress(OSError):
+        failures.write(message, status="FAILURE")
 
 
 def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> StatusLog:

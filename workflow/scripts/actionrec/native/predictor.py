@@ -107,7 +107,7 @@ class Predictor:
         Raises `CancelledError` when it is stopped.
         """
         batches = equal_length_batches(dataset.lengths, self.plan.batch_size)
-        loader = eval_dataloader(dataset, batches, num_workers)
+        loader = eval_dataloader(dataset, batches, num_workers, self.spec.native.loader_timeout)
         scores: defaultdict[int, list[Tensor]] = defaultdict(list)  # of clips, by video
         # A video's clips may come in several batches, but always in their order.
         for batch in prefetch_to_device(loader, self.device):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import socket
@@ -14,6 +15,12 @@ from actionrec.errors import InputError
 from actionrec.runners import watchdog
 from actionrec.runners.request import Container, TaskRequest
 from actionrec.utils.files import write_text
+from actionrec.utils.processes import start_time, try_command
+from actionrec.utils.text import count
+
+log = logging.getLogger(__name__)
+
+OWNER = "actionrec.owner"  # the label that says which process a container belongs to
 
 # Passed by name when they are set: what NVIDIA's containers read from their environment.
 SECRETS = ("TAO_KEY", "NGC_API_KEY", "WANDB_API_KEY")
@@ -51,12 +58,51 @@ def write_record(request: TaskRequest, **facts: Any) -> None:
     write_text(request.work_folder / "container.json", json.dumps(content, indent=2) + "\n")
 
 
+def owner() -> str:
+    """Return what identifies this process among all that use one engine."""
+    # Elsewhere the same number is another process; another user's may not be visible at all.
+    here = f"{socket.gethostname()}/{os.getuid()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    return f"{here}/{os.getpid()}/{start_time(os.getpid())}"
+
+
+def _is_abandoned(label: str) -> bool:
+    """Tell whether a container's owner is known to have died."""
+    here, _, process = label.rpartition("/")
+    here, _, pid = here.rpartition("/")
+    if here != owner().rsplit("/", 2)[0] or not pid.isdigit():
+        return False
+    return start_time(int(pid)) != process
+
+
+def remove_abandoned(engine: str) -> int:
+    """Remove the containers of jobs that have died; return how many there were.
+
+    A job that is killed with its watchdog may leave one that was created and never started, in
+    which nothing runs that could notice.
+    """
+    listing = ["ps", "--all", "--quiet", "--no-trunc", f"--filter=label={OWNER}"]
+    listed, ids = try_command(engine, *listing)
+    if not listed or not ids:
+        return 0
+    template = f'--format={{{{.Id}}}} {{{{index .Config.Labels "{OWNER}"}}}}'
+    # One that ends meanwhile makes this fail; the next task looks again.
+    _, lines = try_command(engine, "inspect", template, *ids.split())
+    pairs = [line.split(" ", 1) for line in lines.splitlines() if " " in line]
+    left = [name for name, label in pairs if _is_abandoned(label)]
+    if left:
+        try_command(engine, "rm", "--force", *left)
+        log.warning("Removed %s whose job has died.", count(len(left), "container"))
+    return len(left)
+
+
 @contextmanager
 def removed_with_job(container: Container, selector: str) -> Iterator[None]:
     """Remove the containers that the engine's filter `selector` finds, before and after.
 
-    Before: those that an earlier job left behind. After: also when this process is killed within.
+    Before: those that an earlier job left behind, and any whose job has died. After: also when this
+    process is killed within.
     """
+    remove_abandoned(container.engine)
     watchdog.remove_containers(container.engine, selector)
     with watchdog.watching("containers", container.engine, selector):
         try:

@@ -45,6 +45,7 @@ def command(
         "--interactive",
         f"--name={name}",
         f"--label={LABEL}={containers.task_id(request)}",
+        f"--label={containers.OWNER}={containers.owner()}",
         *_gpu_options(container.engine, gpus),
         *_user_options(container.engine, user),
         f"--shm-size={container.shm_size}",
@@ -109,6 +110,7 @@ def requirements(container: Container) -> list[Requirement]:
     if rows[-1].met:
         rows.append(_daemon(engine))
     if rows[-1].met:
+        containers.remove_abandoned(engine)
         rows += [gpu_driver(visible_ids()), _gpu_runtime(engine), *_image(container)]
     return rows
 

@@ -23,7 +23,8 @@ from actionrec.sources import archive_formats, solid_archives, split_files
 from actionrec.sources.archive_formats import Entry
 from actionrec.sources.file_names import normal
 from actionrec.sources.rar import DamagedArchive
-from actionrec.utils.files import explained_disk_errors
+from actionrec.utils.files import explained_disk_errors, hidden_name
+from actionrec.utils.locks import locked
 
 MAX_BYTES = 32 * 2**30
 MAX_MEMBERS = 100_000
@@ -325,14 +326,19 @@ def _crc32(path: Path) -> int:
 
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to `target`, and remove those that killed jobs left."""
-    prefix = f".{target.name}.unpack-"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for path in target.parent.iterdir():
-        if re.fullmatch(re.escape(prefix) + r"\w{8}", path.name):
-            shutil.rmtree(path, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
-        yield Path(folder)
+    """Yield a temporary folder next to `target`, and remove those that killed jobs left.
+
+    Waits for another job that unpacks to the same target.
+    """
+    parent = target.parent.resolve()
+    name = hidden_name(target.name)
+    parent.mkdir(parents=True, exist_ok=True)
+    with locked(parent / f"{name}.lock", f"Another job is unpacking to {target}") as alone:
+        for path in parent.iterdir() if alone else ():
+            if re.fullmatch(re.escape(f"{name}.unpack-") + r"\w{8}", path.name):
+                shutil.rmtree(path, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=f"{name}.unpack-", dir=parent) as folder:
+            yield Path(folder)
 
 
 def _publish(files: Iterable[Path], target: Path) -> None:

@@ -16,7 +16,8 @@ STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 METRICS = ("train_loss", "train_acc_1", "val_loss", "val_acc_1")
 TEST_KEYS = ("test_segments",)  # what evaluation and inference depend on; the rest is training's
 # What may differ between a training and the one that resumes it.
-CHANGEABLE_ON_RESUME = (*TEST_KEYS, "cuda_graphs", "stop_after")
+EVERY_TASK = ("loader_timeout",)
+CHANGEABLE_ON_RESUME = (*TEST_KEYS, *EVERY_TASK, "cuda_graphs", "stop_after")
 
 
 @dataclass
@@ -147,6 +148,15 @@ class NativeConfig:
         "the cost; usual values are 3 to 25.",
         low=0,
     )
+    loader_timeout: int = key(
+        600,
+        "Seconds without a new file after which a task gives up a process that reads frames; 0: "
+        "never.\n\n"
+        "A warning names the file after a minute. A dead network drive would otherwise stop a "
+        "training without a word.",
+        low=0,
+        changes_results=False,
+    )
 
 
 def epochs(spec: Any) -> int:
@@ -159,7 +169,7 @@ def keys_of_task(native: Mapping[str, Any], task: str) -> dict[str, Any]:
     if task == "train":
         return {key: value for key, value in native.items() if key not in TEST_KEYS}
     if task in ("evaluate", "inference"):
-        return {key: value for key, value in native.items() if key in TEST_KEYS}
+        return {key: value for key, value in native.items() if key in (*TEST_KEYS, *EVERY_TASK)}
     return {}
 
 

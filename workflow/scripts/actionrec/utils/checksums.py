@@ -39,6 +39,11 @@ def record(path: Path, digest: str) -> None:
     write_text(_record_file(path), f"{digest}  {path.name}\n# {_state(path)}\n")
 
 
+def forget(path: Path) -> None:
+    """Remove what is recorded of the file at `path`, if anything is."""
+    _record_file(path).unlink(missing_ok=True)
+
+
 def recorded(path: Path) -> str | None:
     """Return the SHA-256 that the file at `path` had when it was last read, there or not."""
     lines = _lines(path)

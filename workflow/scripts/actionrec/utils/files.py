@@ -5,11 +5,15 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from actionrec.errors import InputError
+
+MAX_NAME_BYTES = 255  # of a file or folder, on every common file system
+_SHORT = 150  # characters of one byte each that leave space for what a temporary name adds
 
 
 @contextmanager
@@ -98,13 +102,13 @@ def _explained_place(
 def replacing(target: Path | str) -> Iterator[Path]:
     """Yield a path next to `target` that takes its place at the end, or is removed on an error.
 
-    What is written there may be a file or a folder; a folder only replaces nothing or a folder.
+    What is written there may be a file or a folder; a folder only replaces nothing or a folder. A
+    file is on the disk before it takes its place; of a folder's many files that is not awaited.
     """
     target = Path(target)
-    start = os.fsencode(target.name)[:80].decode("utf-8", "ignore")
     with explained_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{start}.", dir=target.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{hidden_name(target.name)}.", dir=target.parent))
     part = scratch / target.name
     try:
         with explained_disk_errors(target):
@@ -118,7 +122,35 @@ def _publish(part: Path, target: Path, aside: Path) -> None:
     # Only an empty folder can be replaced by a rename: a full one is moved out of the way first.
     if part.is_dir() and target.is_dir() and not target.is_symlink():
         target.rename(aside)
+    if part.is_file() and not part.is_symlink():
+        # Else a power loss soon after may leave the new name with nothing behind it.
+        _wait_for_disk(part)
     part.replace(target)
+    _wait_for_disk(target.parent)
+
+
+def _wait_for_disk(path: Path) -> None:
+    """Return when the content of a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Network and FUSE file systems that have no such call, mostly for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def hidden_name(name: str) -> str:
+    """Return a name that starts with a dot, to which some 90 characters can be added.
+
+    A long name is cut, and told from others that begin alike by a checksum.
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) <= _SHORT:
+        return f".{name}"
+    return f".{name[:30]}-{zlib.crc32(encoded):08x}"  # at most four bytes a character
 
 
 def write_text(target: Path | str, text: str) -> None:

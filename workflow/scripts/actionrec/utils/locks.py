@@ -4,24 +4,32 @@ The lock files stay: whoever removes one would take it from those who wait for i
 """
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
+def locked(path: Path, busy: str | None = None) -> Iterator[bool]:
     """Hold the lock file `path` alone, waiting for it; yield False where no lock can be had.
 
-    That is so on a file system without locks, and in a folder that cannot be written to.
+    That is so on a file system without locks, and in a folder that cannot be written to. `busy`
+    says what another process is doing if this one has to wait; it is logged.
     """
-    from filelock import FileLock  # 0.1 s, which a plan must not pay for
+    from filelock import FileLock, Timeout  # 0.1 s, which a plan must not pay for
 
     # Its fallback, a file that marks the lock as taken, would outlive a killed process.
     lock = FileLock(path, fallback_to_soft=False)
     try:
-        lock.acquire()
+        try:
+            lock.acquire(blocking=busy is None)
+        except Timeout:
+            log.warning("%s: waiting for it to end.", busy)
+            lock.acquire()
     except OSError:
         yield False
         return

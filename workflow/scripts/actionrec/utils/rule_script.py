@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.errors import InputError, printable
+from actionrec.utils.processes import ending_with
 
 # Set for the jobs of a run whose Snakemake prints the log of a job that fails.
 LOGS_ARE_PRINTED = "ACTIONREC_LOGS_ARE_PRINTED"
@@ -49,7 +50,12 @@ def rule_script(snakemake: Any) -> Iterator[None]:
         to_terminal.addFilter(lambda record: record.levelno < logging.ERROR)
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
     try:
-        yield
+        # Else a training would go on unseen for days after a kill -9 of Snakemake alone.
+        with ending_with("snakemake"):
+            yield
+    except KeyboardInterrupt:
+        logging.getLogger(__name__).error("Interrupted, or Snakemake has ended: this job ends too.")
+        sys.exit(1)
     except InputError as error:
         logging.getLogger(__name__).error("%s", error)
         sys.exit(1)

@@ -4,7 +4,6 @@ A checkpoint made here loads in NVIDIA's code with `load_from_checkpoint` (stric
 there loads here. Only tensors and plain values are unpickled (`weights_only`).
 """
 
-import pickle
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,15 +17,15 @@ from torch.overrides import TorchFunctionMode
 
 from actionrec.errors import InputError
 from actionrec.native import networks
-from actionrec.native.checkpoints import encrypted
+from actionrec.native.checkpoints import encrypted, integrity, validation
 from actionrec.native.checkpoints.families import family_of
+from actionrec.native.checkpoints.validation import CLASSIFIERS, UnusableCheckpoint
 from actionrec.utils.files import replacing, same_file_system_link
 from actionrec.utils.text import count
 
 LATEST = "ar_model_latest.pth"
 PREFIX = "model."  # of the network's tensors in Lightning's state_dict
 DATA_PARALLEL = "module."  # what PyTorch's DataParallel puts in front of names
-CLASSIFIERS = ("fc_cls.weight", "fc2.weight", "logits.conv3d.weight")  # ResNet, joint, I3D
 LIGHTNING_VERSION = "2.5.0"  # whose layout `loops_state` has
 
 
@@ -36,11 +35,14 @@ def checkpoint_name(epoch: int, global_step: int) -> str:
 
 
 def save(path: Path, checkpoint: Mapping[str, Any], *, encrypt: bool = False) -> None:
-    """Write a checkpoint, whole or not at all; `encrypt` it with the key in TAO_KEY."""
-    if encrypt:
-        checkpoint = encrypted.encrypt(checkpoint)
-    with replacing(path) as part:
-        torch.save(dict(checkpoint), part)
+    """Write a checkpoint, whole or not at all; `encrypt` it with the key in TAO_KEY.
+
+    Its digest is kept next to it. Raises `InputError` if the disk is full, or if the weights are
+    not finite: nobody could use them.
+    """
+    validation.check_state_dict(checkpoint["state_dict"], path, "the training")
+    content = dict(encrypted.encrypt(checkpoint) if encrypt else checkpoint)
+    integrity.write(path, lambda file: torch.save(content, file))
 
 
 def link_latest(path: Path) -> None:
@@ -62,27 +64,30 @@ def remove_partial_files(folder: Path) -> None:
 def read(path: Path | str, where: str) -> dict[str, Any]:
     """Return a checkpoint's dict, decrypted, on the CPU; `where` is the spec's key for `path`.
 
-    Raises `InputError` if the file is missing, damaged, encrypted with another key than that in
-    TAO_KEY, or holds anything but tensors and plain values.
+    Raises `UnusableCheckpoint` if the file is damaged, or holds anything but tensors and plain
+    values, or weights that are not finite; another `InputError` if it is missing, or encrypted with
+    another key than that in TAO_KEY.
     """
-    path = Path(path)
+    path, where = Path(path), f"spec: {where}"
     if not path.is_file():
-        raise InputError("The checkpoint does not exist.", where=f"spec: {where}", found=path)
+        raise InputError("The checkpoint does not exist.", where=where, found=path)
     try:
-        # Mapped, a checkpoint is not read into memory as a whole; only zip files can be.
-        checkpoint = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(
-            "The file is damaged, or no checkpoint of tensors and plain values.",
-            where=f"spec: {where}",
-            found=f"{path}: {str(error).splitlines()[0]}",
-        ) from error
+        fault = integrity.damage(path)
+        if fault is None:
+            # Mapped, a checkpoint is not read into memory as a whole; only zip files can be.
+            checkpoint = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+            )
+    except Exception as error:  # PyTorch's unpickler fails on foreign bytes in any way
+        fault = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnusableCheckpoint(path, where, fault) from error
+    if fault is not None:
+        raise UnusableCheckpoint(path, where, fault)
     if not isinstance(checkpoint, dict):
-        raise InputError("The file holds no state_dict.", where=f"spec: {where}", found=path)
+        raise UnusableCheckpoint(path, where, "no state_dict", "The file holds no state_dict.")
     if encrypted.is_encrypted(checkpoint):
-        return encrypted.decrypt(checkpoint, path, where)
+        checkpoint = encrypted.decrypt(checkpoint, path, where.removeprefix("spec: "))
+    validation.check_state_dict(checkpoint.get("state_dict", checkpoint), path, where)
     return checkpoint
 
 
@@ -158,31 +163,8 @@ class _SkipInitialisation(TorchFunctionMode):
 
 def load_strict(network: nn.Module, state_dict: Mapping[str, Any], path: str, where: str) -> None:
     """Load a state dict; raise `InputError` unless names and shapes are the network's."""
-    _check_tensors(network, state_dict, path, where)
+    validation.check_tensors(network, state_dict, path, where)
     network.load_state_dict(state_dict)
-
-
-def _check_tensors(
-    network: nn.Module, state_dict: Mapping[str, Any], path: str, where: str
-) -> None:
-    """Raise `InputError` unless names and shapes are exactly the network's."""
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(getattr(value, "shape", ())) for name, value in state_dict.items()}
-    if found == expected:
-        return
-    differences = [
-        f"{name}: {found.get(name, 'missing')} instead of {expected.get(name, 'nothing')}"
-        for name in [*expected, *(name for name in found if name not in expected)]
-        if found.get(name) != expected.get(name)
-    ]
-    # Of a wrong backbone nearly all tensors differ; three tell enough.
-    shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
-    raise InputError(
-        "The weights are of another network than the spec's model section names.",
-        where=f"spec: {where}",
-        found=f"{path}: {count(len(differences), 'tensor differs', 'tensors differ')}: {shown}",
-        fix="make model_type, backbone, input_type and the seq_lengths those of the weights",
-    )
 
 
 def check_resumable(
@@ -196,7 +178,7 @@ def check_resumable(
                 where=f"spec: {where}",
                 found=f"{path} has no {key}",
             )
-    _check_tensors(network, network_state_dict(checkpoint), path, where)
+    validation.check_tensors(network, network_state_dict(checkpoint), path, where)
 
 
 def loops_state(epoch: int, global_step: int, batch_idx: int, num_batches: int) -> dict[str, Any]:

@@ -44,8 +44,9 @@ class DataLoader:
 
     A batch's memory stays valid while the next `HELD` batches are taken. `largest_batch` is a list
     of keys whose batch needs as much memory as any. With `num_workers` 0 this process makes each
-    batch when it is due. An error with a clip is raised when its batch is due. The workers live
-    as long as the loader, and serve one iteration after another.
+    batch when it is due. An error with a clip is raised when its batch is due, and so is a worker
+    that reads nothing new for `timeout` seconds; 0 waits for ever. The workers live as long as the
+    loader, and serve one iteration after another.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class DataLoader:
         batch_sampler: Iterable[Sequence[Any]],
         largest_batch: Sequence[Any],
         num_workers: int,
+        timeout: float = 0.0,
     ) -> None:
         self.dataset, self.batch_sampler = dataset, batch_sampler
         self._largest_batch, self._num_workers = largest_batch, num_workers
+        self._timeout = timeout
         self._buffers: list[BatchBuffer] = []
         self._workers: list[Worker] = []
 
@@ -85,7 +88,9 @@ class DataLoader:
         max_clips = len(self._largest_batch)
         max_bytes = max_clips * sum(map(math.prod, shapes.values()))
         self._buffers = [BatchBuffer(max_clips, max_bytes) for _ in range(NUM_BUFFERS)]
-        self._workers = [Worker(self.dataset, self._buffers) for _ in range(self._num_workers)]
+        self._workers = [
+            Worker(self.dataset, self._buffers, self._timeout) for _ in range(self._num_workers)
+        ]
         if torch.cuda.is_available():
             for buffer in self._buffers:
                 buffer.pin()

@@ -213,16 +213,16 @@ def num_workers(spec: Any) -> int:
 
 
 def train_dataloader(
-    dataset: TrainDataset, sampler: TrainBatchSampler, num_workers: int
+    dataset: TrainDataset, sampler: TrainBatchSampler, num_workers: int, timeout: float = 0.0
 ) -> DataLoader:
     """Return the loader of the batches that a sampler draws, one epoch in each pass."""
-    return DataLoader(dataset, sampler, sampler.largest_batch, num_workers)
+    return DataLoader(dataset, sampler, sampler.largest_batch, num_workers, timeout)
 
 
 def eval_dataloader(
-    dataset: EvalDataset, batches: Sequence[Sequence[int]], num_workers: int
+    dataset: EvalDataset, batches: Sequence[Sequence[int]], num_workers: int, timeout: float = 0.0
 ) -> DataLoader:
     """Return the loader of the given batches, each a list of clips of one length."""
     lengths = dataset.lengths
     largest = max(batches, key=lambda keys: len(keys) * lengths[keys[0]], default=[])
-    return DataLoader(dataset, batches, largest, num_workers)
+    return DataLoader(dataset, batches, largest, num_workers, timeout)

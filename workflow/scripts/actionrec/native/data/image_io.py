@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from actionrec.errors import InputError
+from actionrec.native.data import reading
 
 CV2_FLAGS = {"RGB": cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, "L": cv2.IMREAD_GRAYSCALE}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -31,6 +32,7 @@ def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarr
     The shape is (H, W, 3) for `mode` "RGB" and (H, W) for "L" (grey). Raises `InputError` with the
     file's name if it is damaged or of another mode.
     """
+    reading.note(path)
     try:
         data = path.read_bytes()
         if data.startswith(PNG_SIGNATURE) and data[24:26] == PNG_TYPES[mode]:

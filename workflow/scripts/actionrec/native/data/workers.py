@@ -1,5 +1,6 @@
 """Worker processes that write clips into the buffers of batches."""
 
+import logging
 import multiprocessing
 import signal
 import traceback
@@ -12,7 +13,14 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from actionrec.errors import InputError
+from actionrec.native.data import reading
 from actionrec.native.data.batch import BatchBuffer, ClipInfo, Shapes
+from actionrec.native.data.reading import ReadingSlot
+
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_TO_WARNING = 60.0  # without a new file
+
+log = logging.getLogger(__name__)
 
 Places = Sequence[tuple[int, Any]]  # positions in a batch, with the keys of the clips for them
 
@@ -37,12 +45,19 @@ class ClipDataset(Protocol):
 class Worker:
     """A process that writes clips into buffers; it ends when this one does, however that ends."""
 
-    def __init__(self, dataset: ClipDataset, buffers: Sequence[BatchBuffer]) -> None:
+    def __init__(
+        self, dataset: ClipDataset, buffers: Sequence[BatchBuffer], timeout: float
+    ) -> None:
+        self._timeout = timeout
+        self._slot = ReadingSlot()
+        self._hung: InputError | None = None
         # A forked process has dataset and buffers without pickling, and starts in milliseconds.
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(
-            target=_worker_loop, args=(theirs, self._pipe, dataset, buffers), daemon=True
+            target=_worker_loop,
+            args=(theirs, self._pipe, self._slot, dataset, buffers),
+            daemon=True,
         )
         with warnings.catch_warnings():
             # Python warns that other threads may hold locks. The worker takes none of them: it
@@ -64,11 +79,47 @@ class Worker:
             self._raise_ended()
 
     def wait(self) -> Exception | None:
-        """Wait for the oldest open request; return the error that it ended with, if any."""
+        """Wait for the oldest open request; return the error that it ended with, if any.
+
+        Raises `InputError` if the worker has ended, or read nothing new for the timeout.
+        """
         try:
+            self._wait_for_answer()
             return self._pipe.recv()
         except (EOFError, OSError):
             self._raise_ended()
+
+    def _wait_for_answer(self) -> None:
+        """Return when there is an answer; warn, and in the end give up, if nothing moves."""
+        waited, count = 0.0, self._slot.count
+        # Counted in steps, not by the clock: a process that was stopped has waited for nothing.
+        while self._hung is None and not self._pipe.poll(SECONDS_BETWEEN_LOOKS):
+            if self._slot.count != count:
+                waited, count = 0.0, self._slot.count
+                continue
+            waited += SECONDS_BETWEEN_LOOKS
+            if waited == SECONDS_TO_WARNING:
+                log.warning("%s", self._hang_message(waited))
+            if 0 < self._timeout <= waited:
+                self._hung = self._give_up(waited)
+        if self._hung is not None:  # also for the requests behind this one
+            raise self._hung
+
+    def _hang_message(self, seconds: float) -> str:
+        return (
+            f"A process that reads frames has read nothing new for {seconds:.0f} s. It is "
+            f"{'on ' + self._slot.path if self._slot.path else 'before its first file'}."
+        )
+
+    def _give_up(self, seconds: float) -> InputError:
+        self._process.kill()  # a stopped process heeds no other signal, and exit waits for it
+        return InputError(
+            self._hang_message(seconds),
+            where="spec: native.loader_timeout",
+            found=self._timeout,
+            fix="look whether the disk or network drive still answers, and run the same again; "
+            "for a slow one raise native.loader_timeout",
+        )
 
     def _raise_ended(self) -> NoReturn:
         self._process.join(1)
@@ -82,9 +133,14 @@ class Worker:
 
 
 def _worker_loop(
-    pipe: Connection, other_end: Connection, dataset: ClipDataset, buffers: Sequence[BatchBuffer]
+    pipe: Connection,
+    other_end: Connection,
+    slot: ReadingSlot,
+    dataset: ClipDataset,
+    buffers: Sequence[BatchBuffer],
 ) -> None:
     """Serve requests until the loader's end of the pipe is closed."""
+    reading.note_in(slot)
     other_end.close()  # an inherited copy would keep the pipe open when the loader has gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the loader, and that the worker
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

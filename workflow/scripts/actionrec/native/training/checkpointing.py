@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from actionrec.errors import InputError
-from actionrec.native.checkpoints import lightning
+from actionrec.native.checkpoints import integrity, lightning
 from actionrec.native.distributed import collectives, launch
 from actionrec.native.training.state import TrainState
 
@@ -66,7 +66,7 @@ def _save_if_among_best(state: TrainState, metrics: Mapping[str, float]) -> None
     for _, name in drop:
         # A name without the epoch is the new checkpoint's, too, which has replaced the file.
         if name != entry[1] and launch.rank() == 0:
-            (folder / name).unlink(missing_ok=True)
+            integrity.remove(folder / name)
 
 
 def _best_name(state: TrainState, metrics: Mapping[str, float]) -> str:

@@ -152,7 +152,7 @@ def _check_metrics(spec: DictConfig, val_videos: list[Video]) -> None:
 
 
 def _build_loaders(train_videos: list[Video], val_videos: list[Video], spec: DictConfig) -> Loaders:
-    workers = num_workers(spec)
+    workers, timeout = num_workers(spec), spec.native.loader_timeout
     # Each worker keeps frames in memory of its own. The memory is divided between training and
     # validation by their numbers of videos, and then among the workers of all ranks.
     caches = max(1, workers)  # without workers this process keeps the frames
@@ -165,13 +165,14 @@ def _build_loaders(train_videos: list[Video], val_videos: list[Video], spec: Dic
     sampler = TrainBatchSampler(len(dataset), spec.dataset.batch_size, spec.train.seed, order)
     print(f"Train dataset samples: {len(dataset)}")
     print(f"Validation dataset samples: {len(val_videos)}")
-    train_loader = train_dataloader(dataset, sampler, workers)
+    train_loader = train_dataloader(dataset, sampler, workers, timeout)
     if not val_videos:
         return Loaders(sampler, train_loader, None)
     val_memory = memory_for_frames((1 - train_share) / processes)
     val_dataset = EvalDataset(launch.shard(val_videos), spec, val_memory)
     batches = samplers.equal_length_batches(val_dataset.lengths, lambda _: spec.dataset.batch_size)
-    return Loaders(sampler, train_loader, eval_dataloader(val_dataset, batches, workers))
+    val_loader = eval_dataloader(val_dataset, batches, workers, timeout)
+    return Loaders(sampler, train_loader, val_loader)
 
 
 def _epoch_order(videos: list[Video], num_clips: int, spec: DictConfig) -> EpochOrder:
