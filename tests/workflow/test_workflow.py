@@ -181,6 +181,8 @@ ARTIFACTS = (
     "predictions.csv",
     "export/model.onnx",
     "export/labels.txt",
+    "export/model.json",
+    "export/verification.json",
 )
 
 
@@ -224,6 +226,41 @@ class TestDemo:
         page = (demo / "results/demo/report.html").read_text()
         assert page.count("data:image/svg+xml") == 4
         assert "http" not in page.replace("http://www.w3.org", "")
+
+    def test_the_export_does_what_was_measured(self, demo):
+        run = demo / DEMO_RUNS / "rgb_3d_ptm/split1"
+        found = json.loads((run / "export/verification.json").read_text())
+        metrics = json.loads((run / "metrics.json").read_text())
+        assert found["fp32"]["agreement"] == 100
+        assert found["fp32"]["accuracy"] == pytest.approx(metrics["accuracy"], abs=0.001)
+        assert found["fp32"]["largest_score_difference"] < 1e-5
+        # A class that was left out of training is unknown more often than one that was not.
+        strange, known = found["left_out"], found["fp32"]
+        assert strange["classes"] == ["walk", "run", "push"]
+        assert strange["unknown"] / strange["videos"] > known["unknown"] / known["videos"]
+
+    def test_new_videos_are_predicted_and_each_once(self, demo, tmp_path):
+        source = sorted((demo / "resources/demo/videos/ride_bike").glob("*.avi"))
+        new = tmp_path / "new"
+        new.mkdir()
+        shutil.copy(source[0], new / "first.avi")
+        mine = tmp_path / "mine.yaml"
+        predict = {"videos": str(new), "experiments": ["rgb_3d_ptm"]}
+        mine.write_text(yaml.safe_dump({"predict": predict}))
+        options = ("predict", "--cores", "2", "--configfile", "config/config.yaml", str(mine))
+        snakemake(demo, *options)
+        table = demo / DEMO_RUNS / "rgb_3d_ptm/split1/predicted/predictions.csv"
+        (first,) = csv.DictReader(table.open())
+        assert first["label"] in ("ride_bike", "unknown")
+        assert NOTHING in snakemake(demo, *options)
+        shutil.copy(source[1], new / "second.avi")
+        said = snakemake(demo, *options)
+        assert "predict_new" in said
+        rows = list(csv.DictReader(table.open()))
+        assert [Path(row["video"]).name for row in rows] == ["first.avi", "second.avi"]
+        assert rows[0] == first
+        log = next((demo / "logs/demo/predict_new").glob("*.log")).read_text()
+        assert "1 of 2 videos are predicted already" in log
 
     def test_a_second_run_does_nothing(self, demo):
         assert NOTHING in snakemake(demo, "--cores", "2")

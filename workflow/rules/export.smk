@@ -1,5 +1,10 @@
+def ask_spec(question):
+    """Return a function that asks the spec of {exp} a question about its classes."""
+    return lambda wildcards: question(specs[wildcards.exp], queries.classes(config, wildcards.exp))
+
+
 rule export_model:
-    """Export the model as ONNX, or with an old toolkit as .etlt, with its labels."""
+    """Export the model as ONNX that says how it is used, or with an old toolkit as .etlt."""
     input:
         spec="<run>/specs/export.yaml",
         model=f"<run>/{MODEL}",
@@ -21,6 +26,8 @@ rule export_model:
         toolkit=TOOLKIT,
         engine=ENGINE,
         labels=ask(queries.classes, "exp"),
+        description=ask_spec(from_spec.description),
+        softmax=lookup("export/softmax", within=config),
     script:
         "../scripts/export_model.py"
 
@@ -40,11 +47,3 @@ if EXPORTED == "model.onnx":
             "../../envs/data.yaml"
         script:
             "../scripts/encrypt_onnx.py"
-
-
-rule export:
-    """Target: every model in its deployable forms."""
-    input:
-        of_every_run(f"export/{EXPORTED}"),
-        of_every_run("export/model.etlt") if encryption.wanted(config["export"]["etlt"]) else [],
-        RECORDS,

@@ -28,6 +28,7 @@ rule write_report:
         metrics=of_every_run("metrics.json"),
         histories=of_every_run("history.csv"),
         predictions=of_every_run("predictions.csv"),
+        verifications=paths.verifications(config),
     output:
         report(
             "<results>/<dataset>/report.html", caption="../report/report.rst", category="Summary"

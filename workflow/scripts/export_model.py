@@ -1,5 +1,6 @@
 """Export a model in its deployable form."""
 
+from actionrec.deploy.describe import finish_export
 from actionrec.experiments.tasks import Engine, export
 from actionrec.utils.rule_script import rule_script
 
@@ -11,3 +12,4 @@ with rule_script(snakemake):
         snakemake.params.labels,
         Engine.of_rule(snakemake),
     )
+    finish_export(snakemake.output.exported, snakemake.params.description, snakemake.params.softmax)

@@ -55,7 +55,23 @@ def test_every_key_has_a_value():
         "checkpoint": "best",
         "encrypt": False,
     }
-    assert config["export"] == {"etlt": "auto"}
+    assert config["export"] == {
+        "etlt": "auto",
+        "softmax": False,
+        "precision": "fp32",
+        "keep": 0.95,
+        "verify": True,
+        "margin": 0.001,
+        "deepstream": None,
+        "triton": None,
+        "tensorrt": None,
+    }
+    assert config["predict"] == {
+        "videos": None,
+        "experiments": None,
+        "annotate": False,
+        "chunk": 100,
+    }
     assert config["experiments"] == {
         "x": {"classes": ["a", "b"], "pretrained": None, "spec": {}, "native": {}}
     }

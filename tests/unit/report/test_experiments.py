@@ -125,3 +125,38 @@ def test_predictions_of_any_name_are_read_back(tmp_path):
     raw = (tmp_path / "predictions.csv").read_bytes().splitlines()
     assert raw[1] == b"'=1+1,'=x,walk,false,0.5"
     assert b"\n-_FREE_HUGS_-_goo_1," in (tmp_path / "predictions.csv").read_bytes()
+
+
+def test_the_page_shows_what_the_exported_models_do(runs, tmp_path, repository):
+    summarise(runs, tmp_path / "summary.csv")
+    counts = {LABELS[0]: {"videos": 4, "frames": 36, "bad": 1}}
+    (tmp_path / "dataset.json").write_text(json.dumps({"classes": counts}))
+    check = {
+        "provider": "CPUExecutionProvider",
+        "agreement": 99.5,
+        "accuracy": 87.5,
+        "videos_per_second": 12.25,
+        "latency_ms": 3.75,
+        "calibration_error": {"before": 0.125, "after": 0.0625},
+        "unknown": 3,
+    }
+    left_out = {"videos": 60, "classes": ["run"], "unknown": 22}
+    (tmp_path / "v.json").write_text(json.dumps({"fp32": check, "left_out": left_out}))
+    uncalibrated = {"fp32": {**check, "calibration_error": None}, "left_out": None}
+    (tmp_path / "w.json").write_text(json.dumps(uncalibrated))
+    experiments.write_report(
+        [("exp", 1), ("exp", 2)],
+        template=str(repository / "workflow/report/report.html.jinja"),
+        summary=str(tmp_path / "summary.csv"),
+        dataset=str(tmp_path / "dataset.json"),
+        metrics=runs["metrics"],
+        histories=runs["histories"],
+        predictions=runs["predictions"],
+        verifications=[str(tmp_path / "v.json"), str(tmp_path / "w.json")],
+        output=tmp_path / "page.html",
+    )
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("fp32, CPUExecutionProvider") == 2
+    assert "0.125, 0.0625" in page
+    assert "not calibrated" in page
+    assert "Of 60 videos of other classes (run), 22 are called unknown." in page

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from actionrec.config import json_schema
 from actionrec.config.models.dataset import Archive, DatasetConfig
 from actionrec.config.models.experiments import BudgetConfig, ExperimentConfig
-from actionrec.config.models.export import ExportConfig
+from actionrec.config.models.export import ExportConfig, PredictConfig, TensorRtConfig
 from actionrec.config.models.flow import FlowConfig
 from actionrec.config.models.frames import FramesConfig
 from actionrec.config.models.section import Section, Shown
@@ -72,7 +72,7 @@ def generated() -> dict[Path, str]:
 def _blocks() -> Iterator[tuple[str, str]]:
     """Yield the name and the Markdown of each generated part of the manuals."""
     models = (DatasetConfig, FramesConfig, FlowConfig, SplitsConfig, TaoConfig, ExportConfig)
-    for model in (*models, Archive, ExperimentConfig, BudgetConfig):
+    for model in (*models, PredictConfig, TensorRtConfig, Archive, ExperimentConfig, BudgetConfig):
         yield model.__name__, _table(_rows_of_model(model))
     for name in ("model", "dataset", "train", "evaluate", "inference", "export", "wandb"):
         yield f"spec.{name}", _section_of_spec(name)

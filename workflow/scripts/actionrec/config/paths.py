@@ -48,6 +48,41 @@ def flow_tables(config: Config, experiment: str) -> list[str]:
     return [f"<tables>/flow/{cls}.tsv" for cls in queries.classes(config, experiment)]
 
 
+def verified_classes(config: Config, experiment: str) -> list[str]:
+    """Return the classes whose videos verify an export: its own, then those it leaves out."""
+    own = queries.classes(config, experiment)
+    return [*own, *queries.other_classes(config, experiment)]
+
+
+def video_tables(config: Config, experiment: str) -> list[str]:
+    """Return the tables of the videos that verify an export, as `verified_classes` has them."""
+    return [f"<tables>/videos/{cls}.tsv" for cls in verified_classes(config, experiment)]
+
+
+def crops_tables(config: Config, experiment: str) -> list[str]:
+    """Return the tables of the crops of these classes, if their clips are cropped out of videos."""
+    classes = verified_classes(config, experiment)
+    return [table for cls in classes for table in crops_table(config, cls)]
+
+
+def verifications(config: Config) -> list[str]:
+    """Return the verification of each exported model, if they are verified."""
+    verified = "verification.json" in queries.export_forms(config)
+    return of_every_run(config, "export/verification.json") if verified else []
+
+
+def new_predictions(config: Config) -> list[str]:
+    """Return the predictions of new videos by each experiment and split that is to make them."""
+    if not config["predict"]["videos"]:
+        return []
+    wanted = queries.predicting(config)
+    return [
+        f"{run(experiment, split)}/predicted/predictions.csv"
+        for experiment, split in queries.runs(config)
+        if experiment in wanted
+    ]
+
+
 def split_files(config: Config, experiment: str, split: int | str) -> list[str]:
     """Return the official split files of an experiment's classes, if they decide."""
     return _split_files(config, queries.classes(config, experiment), [split])

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from actionrec.spec import toolkits
 from actionrec.spec.schema import default_of
 
 Config = Mapping[str, Any]
@@ -66,6 +67,45 @@ def frame_size(config: Config) -> tuple[int, int] | None:
 def classes(config: Config, experiment: str) -> tuple[str, ...]:
     """Return an experiment's classes; their order gives the label ids."""
     return tuple(config["experiments"][experiment]["classes"])
+
+
+def other_classes(config: Config, experiment: str) -> list[str]:
+    """Return the dataset's classes that an experiment leaves out."""
+    own = classes(config, experiment)
+    return [cls for cls in config["dataset"]["classes"] if cls not in own]
+
+
+def predicting(config: Config) -> list[str]:
+    """Return the experiments that predict new videos."""
+    wanted = config["predict"]["experiments"]
+    return [name for name in config["experiments"] if wanted is None or name in wanted]
+
+
+def export_forms(config: Config) -> list[str]:
+    """Return what is in the folder export/ besides the model; old toolkits make no ONNX of it."""
+    if toolkits.exported_file(config["tao"]["toolkit"]) != "model.onnx":
+        return []
+    export = config["export"]
+    wanted = {
+        "model.json": True,
+        "verification.json": export["verify"],
+        "deepstream": export["deepstream"],
+        "triton": export["triton"],
+        "tensorrt": export["tensorrt"],
+    }
+    return [form for form, is_wanted in wanted.items() if is_wanted]
+
+
+def annotated_folder(config: Config, run: str) -> str | None:
+    """Return the folder of a run for new videos with their predictions drawn on, if wanted."""
+    return f"{run}/predicted/annotated" if config["predict"]["annotate"] else None
+
+
+def flow(config: Config, experiment: str) -> dict[str, str] | None:
+    """Return how an experiment's optical flow is made, if its network sees any."""
+    if not needs_flow(config, experiment):
+        return None
+    return {key: config["flow"][key] for key in ("method", "preset", "mapping")}
 
 
 def pretrained(config: Config, experiment: str) -> dict[str, Mapping[str, str]]:

@@ -124,12 +124,17 @@ def write_report(
     histories: Iterable[str],
     predictions: Iterable[str],
     output: str | Path,
+    verifications: Sequence[str] = (),
 ) -> None:
-    """Write report.html: one page that holds all it shows and opens from disk."""
+    """Write report.html: one page that holds all it shows and opens from disk.
+
+    `verifications` are those of the exported models, where they were verified.
+    """
+    verified = [_read_json(file) for file in verifications] or [{}] * len(runs)
     sections = [
-        _section(run, _read_json(metric), read_csv(history), prediction)
-        for run, metric, history, prediction in zip(
-            runs, metrics, histories, predictions, strict=True
+        _section(run, _read_json(metric), read_csv(history), prediction) | {"verified": checked}
+        for run, metric, history, prediction, checked in zip(
+            runs, metrics, histories, predictions, verified, strict=True
         )
     ]
     write_page(

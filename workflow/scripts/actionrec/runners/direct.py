@@ -19,9 +19,10 @@ def command(request: TaskRequest) -> list[str]:
 
 def run(request: TaskRequest, gpus: Sequence[str] | None) -> tuple[int, str]:
     """Run the command from PATH; raise `InputError` where there is none."""
-    if shutil.which(PROGRAM) is None:
+    program_name = request.command[0]
+    if shutil.which(program_name) is None:
         raise InputError(
-            f"The runner `direct` finds no `{PROGRAM}` on PATH.",
+            f"The runner `direct` finds no `{program_name}` on PATH.",
             where="configuration, tao.runner",
             found="direct",
             fix=FIX,

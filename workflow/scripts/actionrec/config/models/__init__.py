@@ -10,7 +10,7 @@ from pydantic import Field
 
 from actionrec.config.models.dataset import DatasetConfig
 from actionrec.config.models.experiments import ExperimentConfig, ExperimentName
-from actionrec.config.models.export import ExportConfig
+from actionrec.config.models.export import ExportConfig, PredictConfig
 from actionrec.config.models.flow import FlowConfig
 from actionrec.config.models.frames import FramesConfig
 from actionrec.config.models.section import Keys, Section
@@ -27,6 +27,7 @@ class Config(Section):
     splits: SplitsConfig = Field(default_factory=SplitsConfig)
     tao: TaoConfig = Field(default_factory=TaoConfig)
     export: ExportConfig = Field(default_factory=ExportConfig)
+    predict: PredictConfig = Field(default_factory=PredictConfig)
     spec: Keys = Field(default_factory=dict)
     """Keys of TAO's spec that all experiments share.
 

@@ -1,0 +1,91 @@
+"""TensorRT engines, with a stand-in for `trtexec` that computes with ONNX Runtime."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from actionrec.deploy.tensorrt import Builder, build_engine
+from actionrec.errors import InputError
+
+STAND_IN = """#!{python}
+import json, os, sys
+import numpy as np, onnxruntime
+options = dict(option[2:].partition("=")[::2] for option in sys.argv[1:])
+print("&&&& RUNNING TensorRT.trtexec")
+if os.environ.get("FAULT") == "fails":
+    print("[E] Error[1]: no CUDA-capable device is detected"); sys.exit(1)
+if os.environ.get("FAULT") == "nothing":
+    sys.exit(0)
+inputs = {{}}
+for part, shape in zip(options["loadInputs"].split(","), options["shapes"].split(",")):
+    name, _, file = part.partition(":")
+    dims = list(map(int, shape.partition(":")[2].split("x")))
+    inputs[name] = np.fromfile(file, "f4").reshape(dims)
+session = onnxruntime.InferenceSession(options["onnx"])
+logits = session.run(["fc_pred"], inputs)[0]
+if os.environ.get("FAULT") == "wrong":
+    logits = logits[:, ::-1]
+open(options["saveEngine"], "wb").write(b"engine")
+content = [{{"name": "fc_pred", "dimensions": "x", "values": logits.ravel().tolist()}}]
+json.dump(content, open(options["exportOutput"], "w"))
+print("[I] Throughput: 1234.5 qps")
+print("[I] Latency: min = 0.8 ms, max = 1.2 ms, mean = 0.95 ms, median = 0.93 ms")
+print("&&&& PASSED TensorRT.trtexec")
+"""
+
+
+@pytest.fixture
+def builder(tmp_path, monkeypatch):
+    """Return a builder whose trtexec is the stand-in."""
+    import sys
+
+    program = tmp_path / "bin/trtexec"
+    program.parent.mkdir()
+    program.write_text(STAND_IN.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return Builder("native", tmp_path / "log.txt")
+
+
+def build(export: Path, target: Path, builder: Builder) -> None:
+    build_engine(export, target, builder, precision="fp16", batch=[1, 4, 16])
+
+
+def test_an_engine_with_its_timing_and_comparison(export, tmp_path, builder):
+    build(export, tmp_path / "trt", builder)
+    report = json.loads((tmp_path / "trt/report.json").read_text())
+    assert report["latency_ms"] == 0.93
+    assert report["batches_per_second"] == 1234.5
+    assert report["difference"] < 1e-6
+    files = {path.name for path in (tmp_path / "trt").iterdir()} - {"runner"}
+    assert files == {"model.plan", "report.json", "trtexec.log"}
+    said = builder.log.read_text()
+    assert "PASSED" in said
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("fails", "no CUDA-capable device"),
+        ("nothing", "trtexec failed"),
+        ("wrong", "does not compute what the ONNX file does"),
+    ],
+)
+def test_a_failure_is_told_and_leaves_the_old_engine(
+    export, tmp_path, builder, monkeypatch, fault, said
+):
+    (tmp_path / "trt").mkdir()
+    (tmp_path / "trt/model.plan").write_bytes(b"old")
+    monkeypatch.setenv("FAULT", fault)
+    with pytest.raises(InputError, match=said):
+        build(export, tmp_path / "trt", builder)
+    assert (tmp_path / "trt/model.plan").read_bytes() == b"old"
+
+
+def test_without_trtexec_the_error_says_what_is_missing(export, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match="finds no `trtexec`"):
+        build(export, tmp_path / "trt", Builder("native", tmp_path / "log.txt"))

@@ -1,0 +1,52 @@
+"""Predict the user's new videos, some in each job, with the exported models."""
+
+NEW_VIDEOS = config["predict"]["videos"]
+CHUNKS = {}
+
+if NEW_VIDEOS:
+    found = explained(sources.find_videos, [NEW_VIDEOS])
+    CHUNKS = chunks.divide(found, config["predict"]["chunk"])
+
+    rule predict_new:
+        """Predict a chunk of the new videos; those that are predicted already are kept."""
+        input:
+            card="<run>/export/model.json",
+            onnx="<run>/export/model.onnx",
+        output:
+            "<run>/predicted/chunks/{chunk}.csv",
+        log:
+            "<logs>/predict_new/{exp}.split{k}.{chunk}.log",
+        wildcard_constraints:
+            chunk="[0-9]+of[0-9]+",
+        conda:
+            "../../envs/engine.yaml"
+        threads: 4
+        resources:
+            mem_mb=growing(4000),
+            runtime=growing(120),
+        params:
+            states=lambda wildcards: CHUNKS[wildcards.chunk],
+            earlier=f"{EXPERIMENTS}/{{exp}}/split{{k}}/predicted/predictions.csv",
+            annotated=queries.annotated_folder(config, f"{EXPERIMENTS}/{{exp}}/split{{k}}"),
+        script:
+            "../scripts/predict_new.py"
+
+    rule gather_new:
+        """Put the predictions of all new videos into one table."""
+        input:
+            expand("<run>/predicted/chunks/{chunk}.csv", chunk=CHUNKS, allow_missing=True),
+        output:
+            "<run>/predicted/predictions.csv",
+        log:
+            "<logs>/gather_new/{exp}.split{k}.log",
+        localrule: True
+        conda:
+            "../../envs/engine.yaml"
+        script:
+            "../scripts/gather_new.py"
+
+
+rule predict:
+    """Target: the predictions of new videos, by each experiment that is to make them."""
+    input:
+        paths.new_predictions(config),
