@@ -37,7 +37,7 @@ def scripts_of(env: Path) -> set[str]:
     """Return the scripts of the rules that name an environment."""
     found = set()
     for rules in (REPOSITORY / "workflow" / "rules").rglob("*.smk"):
-        for rule in re.split(r"^(?:rule|checkpoint) ", rules.read_text(), flags=re.MULTILINE):
+        for rule in re.split(r"^ *(?:rule|checkpoint) ", rules.read_text(), flags=re.MULTILINE):
             if f"envs/{env.name}" in rule:
                 found.update(re.findall(r"scripts/(\w+)\.py", rule))
     return found
