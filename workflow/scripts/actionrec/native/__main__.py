@@ -100,12 +100,6 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     return 0
 
 
-def _report(failures: StatusLog, message: str) -> None:
-    """Write why the task failed; on a full disk that is only printed."""
-    with suppress(OSError):
-        failures.write(message, status="FAILURE")
-
-
 def _is_out_of_memory(error: Exception) -> bool:
     """Tell whether an allocation failed; PyTorch and NumPy each say it their way."""
     said = ("allocate memory", "not enough memory", "calculation overflow", "out of memory")
@@ -121,6 +115,12 @@ def _memory_advice(task: str, spec_path: Path, error: Exception) -> InputError:
         found=str(error).partition("\n")[0] or type(error).__name__,
         fix="lower dataset.batch_size, model.rgb_seq_length or the input size; or dataset.workers",
     )
+
+
+def _report(failures: StatusLog, message: str) -> None:
+    """Write why the task failed; on a full disk that is only printed."""
+    with suppress(OSError):
+        failures.write(message, status="FAILURE")
 
 
 def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> StatusLog:
