@@ -1,4 +1,4 @@
-"""Check the configuration; what the rules share: names, and functions that ask the disk."""
+"""Check the configuration, and name what the rules share."""
 
 from functools import cache, partial
 from pathlib import Path
@@ -81,84 +81,14 @@ def ask(question, *names, **known):
     return lambda wildcards: question(config, *map(wildcards.get, names), **known)
 
 
+def ask_spec(question):
+    """Return a function that asks the spec of {exp} a question about its classes."""
+    return lambda wildcards: question(specs[wildcards.exp], queries.classes(config, wildcards.exp))
+
+
 def growing(amount):
     """Return a resources function: so much at the first attempt, twice as much at the second."""
     return lambda wildcards, attempt: amount * attempt
-
-
-def container_images(wildcards):
-    """Return the image files that the runner needs; one that was pulled again changes no result."""
-    return [ancient(file) for file in runners.images(config["tao"])]
-
-
-def data_for(output):
-    """Return an input function: the split as TAO reads it, which is no reason to remake `output`.
-
-    Only an output that is there is told so: when an ancient input is remade, Snakemake 9.27 forgets
-    all other reasons to run a job, that its output is missing among them.
-    """
-
-    def get(wildcards):
-        made = (EXPERIMENTS / wildcards.exp / f"split{wildcards.k}" / output).exists()
-        return ancient("<run>/data") if made else "<run>/data"
-
-    return get
-
-
-def page_before_split(wildcards):
-    """Return the page of the dataset, which shows bad videos before a split is refused for them.
-
-    The page is only to come first; it is no reason to divide videos again. So the page is what a
-    split waits for while the split is not there, and is taken as it is afterwards.
-    """
-    page, split = "<results>/<dataset>/dataset.html", f"split{wildcards.k}/split.tsv"
-    made = Path(internals.expand(workflow, page)).exists()
-    if made and (EXPERIMENTS / wildcards.exp / split).exists():
-        return before_update(ancient(page))
-    return page
-
-
-@cache
-def remake(output, why):
-    """Let the plan at hand remake an output; a dry run shows it, and nothing on disk records it."""
-    logger.info(f"{output} is to be remade: {why}")
-    internals.remake(workflow, output)
-
-
-def videos_table(wildcards):
-    """Return the table of a class's videos; remake what disagrees with the trees on disk.
-
-    Snakemake sees the small tables, not the trees they describe.
-    """
-    videos, frames = (RESOURCES / kind / wildcards.cls for kind in ("videos", "frames"))
-    table, manifest = (TABLES / kind / f"{wildcards.cls}.tsv" for kind in ("videos", "frames"))
-    stale = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
-    for output, why in stale(table, frames, manifest).items():
-        remake(output, why)
-    return f"<tables>/videos/{wildcards.cls}.tsv"
-
-
-def frames_of_flow(wildcards):
-    """Return the table of a class's frames; remake its flow if that was changed on disk."""
-    flow = TABLES / "flow" / f"{wildcards.cls}.tsv"
-    if why := staleness.stale_flow(RESOURCES / "frames" / wildcards.cls, flow):
-        remake(flow, why)
-    return f"<tables>/frames/{wildcards.cls}.tsv"
-
-
-def nameable(question):
-    """Return a question for files of the user's without those that Snakemake cannot name."""
-    return lambda wildcards: list(filter(internals.can_name, question(wildcards)))
-
-
-def contents_of_others(question):
-    """Return a params function: digests of the files that `nameable` leaves out, to see changes."""
-
-    def get(wildcards):
-        others = [file for file in question(wildcards) if not internals.can_name(file)]
-        return user_files.digests(others)
-
-    return get
 
 
 def as_written(value):
@@ -166,91 +96,8 @@ def as_written(value):
     return lambda wildcards: value
 
 
-def own_archive(wildcards):
-    """Return no file; refuse an archive of the user's that is not there and not yet unpacked."""
-    role = ARCHIVE_ROLES[wildcards.archive]
-    user_files.require_archive(config["dataset"], role, TABLES / "videos", RESOURCES / "splits")
-    return []
-
-
-def class_folder(wildcards):
-    """Return no file, so that videos are compared by content; refuse a class without a folder."""
-    folder.require_class(Path(config["dataset"]["path"], wildcards.cls))
-    return []
-
-
-def video_lists(wildcards):
-    """Return the user's lists of videos; refuse one that is not there."""
-    labels, videos = config["dataset"]["labels"], config["dataset"]["videos"]
-    files = [*queries.lists(config).values(), *([labels] if labels else [])]
-    table.require_inputs(map(Path, files), Path(videos) if videos else None)
-    return files
-
-
-def weights_source(wildcards):
-    """Return the file that {stream} takes weights from; refuse a user's that is not there."""
-    exp, k, stream = wildcards.exp, wildcards.k, wildcards.stream
-    source, fetched = queries.pretrained(config, exp)[stream], f"{exp}.split{k}.{stream}{WEIGHTS}"
-    user_files.require_weights(source, f"experiments.{exp}.pretrained", PRETRAINED / fetched)
-    if internals.can_name(source.get("path", "")):
-        return paths.weights_source(config, exp, k, stream)
-    return []
-
-
-def unnamed_weights(wildcards):
-    """Return the user's file that {stream} takes weights from, if Snakemake cannot name it."""
-    file = queries.pretrained(config, wildcards.exp)[wildcards.stream].get("path", "")
-    return [] if internals.can_name(file) else [file]
-
-
-def splits_folder(wildcards):
-    """Return the user's folder of the official split files, if they are in no archive."""
-    folder = ARCHIVES.get("splits", {}).get("folder")
-    return [folder] if folder else []
-
-
-def splits_source(wildcards):
-    """Return the archive or the folder of the official split files."""
-    return (
-        nameable(splits_folder)(wildcards)
-        if splits_folder(wildcards)
-        else [paths.archive(config, "splits")]
-    )
-
-
-def noticed_changes(wildcards):
-    """Return no file; let the plan say which settings have changed, and remake an edited spec."""
-    experiment_settings(wildcards.exp)
-    specs, name = EXPERIMENTS / wildcards.exp / f"split{wildcards.k}/specs", wildcards.get("task")
-    spec = specs / f"{name or 'trial'}.yaml"
-    if spec.exists() and render.is_edited(spec):
-        remake(spec, "it was edited by hand; settings belong into the configuration")
-    return []
-
-
 @cache
-def experiment_settings(exp):
-    """Return what the results of an experiment depend on; let the plan say what has changed."""
-    settings = provenance.settings(config, exp, SPEC_SETTINGS[exp])
-    record = EXPERIMENTS / exp / "settings.yaml"
-    if changes := provenance.changes(record, settings):
-        logger.info("\n  ".join([f"The settings of {exp} are not those of {record}:", *changes]))
-    return settings
-
-
-def trial_outcome(wildcards):
-    """Return the trial of {exp} and its rank among the trials of its sweep, if that has a budget.
-
-    An experiment that is surely stopped need not be published again when its sweep grows.
-    """
-    exp, split = wildcards.exp, f"split{wildcards.k}"
-    if exp not in BUDGETS:
-        return {}
-    run, ranking = f"<experiments>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
-    trials = {name: EXPERIMENTS / name / split / "trial.json" for name in BUDGETS[exp].members}
-    surely = budgets.stays_stopped(exp, BUDGETS[exp], EXPERIMENTS / ranking, trials)
-    return {
-        "trial": [f"{run}/trial{suffix}" for suffix in (WEIGHTS, ".json", ".csv")],
-        "trial_spec": f"{run}/specs/trial.yaml",
-        "ranking": ancient(f"<experiments>/{ranking}") if surely else f"<experiments>/{ranking}",
-    }
+def remake(output, why):
+    """Let the plan at hand remake an output; a dry run shows it, and nothing on disk records it."""
+    logger.info(f"{output} is to be remade: {why}")
+    internals.remake(workflow, output)

@@ -1,8 +1,3 @@
-def ask_spec(question):
-    """Return a function that asks the spec of {exp} a question about its classes."""
-    return lambda wildcards: question(specs[wildcards.exp], queries.classes(config, wildcards.exp))
-
-
 rule export_model:
     """Export the model as ONNX that says how it is used, or with an old toolkit as .etlt."""
     input:

@@ -6,25 +6,24 @@ from actionrec.dataset.splits import ClassFiles, SplitSettings, make_split
 from actionrec.utils.rule_script import as_paths, optional, rule_script
 
 with rule_script(snakemake):
-    given, params = snakemake.input, snakemake.params
     files = ClassFiles.of_classes(
-        params.classes,
-        given.manifests,
-        given.flows,
-        given.official,
-        given.given,
-        as_paths(given.groups),
+        snakemake.params.classes,
+        snakemake.input.manifests,
+        snakemake.input.flows,
+        snakemake.input.official,
+        snakemake.input.given,
+        as_paths(snakemake.input.groups),
     )
-    # No params: they change no split, so they must not make one again.
+    # Read from the configuration, not from params: they change no split, so they remake none.
     require_tolerated(
         files.manifests,
         snakemake.config["frames"]["tolerate"],
         videos_folder(snakemake.config),
-        optional(given.page),
+        optional(snakemake.input.page),
     )
     make_split(
         snakemake.output[0],
         files,
-        SplitSettings(**params.draw, source_video=params.source_video),
+        SplitSettings(**snakemake.params.draw, source_video=snakemake.params.source_video),
         int(snakemake.wildcards.k),
     )

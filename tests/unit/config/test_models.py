@@ -25,6 +25,7 @@ def test_every_key_has_a_value():
         "size": "source",
         "encoder": "fpng",
         "quality": 95,
+        "interlaced": "deinterlace",
         "tolerate": 0,
     }
     assert config["flow"] == {
@@ -39,6 +40,7 @@ def test_every_key_has_a_value():
         "test_fraction": 0.3,
         "validation": 0.2,
         "seed": 1234,
+        "by": None,
         "links": "symlink",
     }
     assert config["tao"] == {
