@@ -27,7 +27,7 @@ Record = Mapping[str, Any]
 class Epoch:
     """How one epoch of a training went: losses, accuracies in percent, duration in seconds.
 
-    `epoch` counts from 0. What the toolkit does not tell is None.
+    `epoch` counts from 0, `lr` is its learning rate. What the toolkit does not tell is None.
     """
 
     epoch: int
@@ -36,6 +36,7 @@ class Epoch:
     val_loss: float | None = None
     val_acc: float | None = None
     seconds: float | None = None
+    lr: float | None = None
 
     @property
     def validated(self) -> bool:
@@ -80,7 +81,8 @@ def read_history(records: Iterable[Record]) -> list[Epoch]:
             # TAO 5.0 to 5.3, whose lines tell no step, count epochs from 1.
             epoch = int(record["epoch"]) - ("step" not in record)
             rows[epoch] = {**_figures("val", kpi), **_figures("train", kpi)}
-            rows[epoch]["seconds"] = _seconds(record.get("time_per_epoch"))
+            rows[epoch]["seconds"] = seconds(record.get("time_per_epoch"))
+            rows[epoch]["lr"] = record.get("lr")
         elif record.get("message") == "Train metrics generated." and epoch is not None:
             # Since 5.5 the figures of the training follow in a line of their own.
             rows[epoch] |= _figures("train", kpi)
@@ -94,13 +96,19 @@ def _figures(part: str, kpi: Mapping[str, float]) -> dict[str, float | None]:
     return {f"{part}_loss": kpi.get(f"{part}_loss"), f"{part}_acc": percent}
 
 
-def _seconds(duration: str | None) -> float | None:
-    """Convert TAO's `[D day, ]H:MM:SS.ffffff` to seconds."""
+def seconds(duration: str | None) -> float | None:
+    """Convert TAO's `[D day, ]H:MM:SS.ffffff` to seconds; None if it is nothing like it."""
     match = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+(?:\.\d+)?)", duration or "")
     if match is None:
         return None
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return round(86400 * days + 3600 * hours + 60 * minutes + seconds, 3)
+    days, hours, minutes, rest = (float(part or 0) for part in match.groups())
+    return round(86400 * days + 3600 * hours + 60 * minutes + rest, 3)
+
+
+def device(records: Iterable[Record]) -> str | None:
+    """Return what a training of the native engine last ran on, "cuda" or "cpu", if it tells."""
+    found = [record["device"] for record in records if "device" in record]
+    return found[-1] if found else None
 
 
 def write_finished_training(folder: Path, history: Sequence[Epoch]) -> None:

@@ -76,8 +76,7 @@ def _train_epochs(state: TrainState) -> None:
             start = time.monotonic()
             bar.set_description(f"epoch {state.epoch + 1}/{epochs}", refresh=False)
             _train_epoch(state, bar)
-            metrics = {"lr": state.optimizer.param_groups[0]["lr"]}
-            metrics |= _end_epoch(state, start)
+            metrics = _end_epoch(state, start)
             _print_metrics(bar, state, metrics, time.monotonic() - start)
             # After the checkpoint of this epoch, which says that it has ended.
             state.epoch, state.batch_idx = state.epoch + 1, 0
@@ -127,7 +126,7 @@ def _check_finite(state: TrainState, loss: float) -> None:
 def _end_epoch(state: TrainState, start: float) -> dict[str, float]:
     """Validate, log, step the schedule, and save; return the epoch's metrics."""
     loss, accuracy = _checked_averages(state, collectives.all_reduce(state.totals))
-    metrics = {"train_loss": loss, "train_acc_1": accuracy}
+    metrics = {"lr": state.learning_rate, "train_loss": loss, "train_acc_1": accuracy}
     # The lines of status.json come in TAO's order: validation, progress, training.
     metrics |= _validate_if_due(state)
     _log_progress(state, time.monotonic() - start)
@@ -164,6 +163,9 @@ def _log_progress(state: TrainState, seconds: float) -> None:
             "time_per_epoch": str(timedelta(seconds=seconds)),
             "time_per_step": str(timedelta(seconds=mean(state.step_seconds or [0.0]))),
             "eta": str(timedelta(seconds=seconds * (epochs - 1 - state.epoch))),
+            # Beyond TAO's:
+            "lr": state.learning_rate,
+            "device": state.device.type,
         },
     )
 
