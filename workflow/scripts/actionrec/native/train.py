@@ -26,6 +26,7 @@ from actionrec.native.training.resume import resume
 from actionrec.native.training.setup import build_train_state
 from actionrec.native.training.state import TrainState
 from actionrec.native.training.steps import train_step
+from actionrec.native.training.tracking import Tracking, start_tracking
 from actionrec.native.training.validation import validate
 from actionrec.spec import native_keys
 
@@ -41,7 +42,9 @@ def train(spec: DictConfig, spec_path: Path, status: StatusLog, folder: Path) ->
         state = build_train_state(spec, spec_path, status, folder)
         resume(state)
         status.write("Starting Training Loop.", status="STARTED")
-        _train_epochs(state)
+        tracking = start_tracking(state)
+        _train_epochs(state, tracking)
+        tracking.close()
         status.write("Training loop complete.")
 
 
@@ -64,7 +67,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _train_epochs(state: TrainState) -> None:
+def _train_epochs(state: TrainState, tracking: Tracking) -> None:
     """Train from the present epoch and batch to the last epoch."""
     epochs, clips = native_keys.epochs(state.spec), state.train_sampler.num_clips
     # Clips of all ranks; the last batch of an epoch may be smaller, hence the minimum below.
@@ -75,8 +78,8 @@ def _train_epochs(state: TrainState) -> None:
         while state.epoch < epochs and not stopping.should_stop:
             start = time.monotonic()
             bar.set_description(f"epoch {state.epoch + 1}/{epochs}", refresh=False)
-            _train_epoch(state, bar)
-            metrics = _end_epoch(state, start)
+            _train_epoch(state, bar, tracking)
+            metrics = _end_epoch(state, start, tracking)
             _print_metrics(bar, state, metrics, time.monotonic() - start)
             # After the checkpoint of this epoch, which says that it has ended.
             state.epoch, state.batch_idx = state.epoch + 1, 0
@@ -87,7 +90,7 @@ def _train_epochs(state: TrainState) -> None:
         print(f"{stopped}: {stopping.monitor} was best {stopping.best:.4g}")
 
 
-def _train_epoch(state: TrainState, bar: tqdm) -> None:
+def _train_epoch(state: TrainState, bar: tqdm, tracking: Tracking) -> None:
     """Train on the batches of the epoch that are left."""
     state.train_sampler.set_epoch(state.epoch, first_batch=state.batch_idx)
     layer_groups.set_train_mode(state.network, state.spec)
@@ -103,6 +106,7 @@ def _train_epoch(state: TrainState, bar: tqdm) -> None:
             loss, accuracy = _checked_averages(state, state.totals)
             bar.set_postfix(loss=f"{loss:.4f}", acc=f"{accuracy:.3f}", refresh=False)
         bar.update(len(batch) * launch.world_size())
+        tracking.after_step(state)
         save_after_step(state)
 
 
@@ -123,7 +127,7 @@ def _check_finite(state: TrainState, loss: float) -> None:
         )
 
 
-def _end_epoch(state: TrainState, start: float) -> dict[str, float]:
+def _end_epoch(state: TrainState, start: float, tracking: Tracking) -> dict[str, float]:
     """Validate, log, step the schedule, and save; return the epoch's metrics."""
     loss, accuracy = _checked_averages(state, collectives.all_reduce(state.totals))
     metrics = {"lr": state.learning_rate, "train_loss": loss, "train_acc_1": accuracy}
@@ -131,6 +135,7 @@ def _end_epoch(state: TrainState, start: float) -> dict[str, float]:
     metrics |= _validate_if_due(state)
     _log_progress(state, time.monotonic() - start)
     state.status.write("Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy})
+    tracking.after_epoch(state, metrics)
     # Everything that a resumed training needs is up to date before the checkpoint is saved.
     lr_monitor = state.spec.train.optim.lr_monitor
     lr_schedules.step_after_epoch(state.lr_scheduler, metrics, lr_monitor)
