@@ -87,9 +87,34 @@ rule write_report:
         "../scripts/write_report.py"
 
 
+if config["tracking"]["mlflow"]:
+
+    rule record_run:
+        """Record a run with MLflow: settings, figures, and where its files are."""
+        input:
+            metrics="<run>/metrics.json",
+            history="<run>/history.csv",
+            predictions="<run>/predictions.csv",
+            report="<run>/report.json",
+            settings="<experiments>/{exp}/settings.yaml",
+        output:
+            "<run>/mlflow.json",
+        log:
+            "<logs>/record_run/{exp}.split{k}.log",
+        localrule: True
+        conda:
+            None
+        params:
+            dataset=config["dataset"]["name"],
+            store=config["tracking"]["mlflow"],
+        script:
+            "../scripts/record_run.py"
+
+
 rule summary:
     """Target: the summary table and the report page."""
     input:
         rules.summarise_experiments.output,
         rules.write_report.output,
+        of_every_run("mlflow.json") if config["tracking"]["mlflow"] else [],
         RECORDS,

@@ -121,3 +121,17 @@ def test_a_filmstrip_shows_the_crop_of_the_very_frames(tmp_path, stream):
     assert image.size == (72, 72)
     if stream == "rgb":  # the borders of the frame are outside of the crop
         assert image.getpixel((0, 36)) == image.getpixel((71, 36)) == (170, 0, 0)
+
+
+def test_the_page_says_how_an_exported_model_was_verified(tmp_path):
+    results = make_results(tmp_path / "set", {"one": 0.5}, ["walk", "run"])
+    assert "No model has been exported" in write_all(results).read_text()
+    export = results / "experiments/one/split1/export"
+    export.mkdir()
+    (export / "model.onnx").write_bytes(b"x" * 200_000)
+    assert "It was not verified" in write_all(results).read_text()
+    check = {"videos": 20, "agreement": 95.0, "accuracy": 50.0, "calibration_error": None}
+    (export / "verification.json").write_text(json.dumps({"fp32": check, "left_out": None}))
+    text = write_all(results).read_text()
+    assert "In fp32 it gives the same answer as the trained model for 95.0 %" in text
+    assert "(0.2 MB)" in text

@@ -130,8 +130,8 @@ def print_status(folder: Path | str = "results") -> int:
             fix="name results, results/<dataset>, or the folder of one experiment",
         )
     found = progress_below(folder)
-    for progress in found or [f"No training has begun in {folder}."]:
-        print(progress)
+    lines = [str(progress) for progress in found] or [f"No training has begun in {folder}."]
+    print(*lines, sep="\n")
     return 0
 
 
