@@ -2,7 +2,7 @@
 
 import pytest
 
-from actionrec.dataset.mirrored_classes import mirrored_pairs
+from actionrec.dataset.mirrored_classes import mirrored_pairs, warning
 from actionrec.experiments.predictions import Prediction, with_ranking
 from actionrec.report import charts, confusions, notes, settings
 from actionrec.report.calibration import calibration
@@ -89,6 +89,19 @@ def test_settings_that_differ_and_experiments_that_differ_in_the_seed_alone():
 )
 def test_classes_that_a_mirror_exchanges(classes, pairs):
     assert mirrored_pairs(classes) == pairs
+
+
+@pytest.mark.parametrize("section", ["dataset", "dataset_config"])
+def test_a_training_that_mirrors_such_classes_begins_with_a_warning(section):
+    labels = {"swipe_left": 0, "swipe_right": 1}
+
+    def of(**augmentation):
+        return warning({section: {"label_map": labels, "augmentation_config": augmentation}})
+
+    assert "swipe_left and swipe_right" in of()
+    assert "horizontal_flip_prob: 0" in of(horizontal_flip_prob=1.0)
+    assert of(horizontal_flip_prob=0.0) is None
+    assert warning({section: {"label_map": {"walk": 0, "run": 1}}}) is None
 
 
 def test_notes_on_the_data_the_worst_first():

@@ -4,11 +4,13 @@ A training that mirrors clips at random teaches the opposite label of such class
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _SIDES = (("left", "right"), ("leftward", "rightward"), ("leftwards", "rightwards"), ("l", "r"))
 _TURNS = (("clockwise", "counterclockwise"), ("clockwise", "anticlockwise"), ("cw", "ccw"))
-FLIP_KEY = "dataset.augmentation_config.horizontal_flip_prob"
+_FLIP = "horizontal_flip_prob"
+_TAOS_FLIP = 0.5  # where a spec does not say
 
 
 def mirrored_pairs(classes: Iterable[str]) -> list[tuple[str, str]]:
@@ -24,6 +26,24 @@ def mirrored_pairs(classes: Iterable[str]) -> list[tuple[str, str]]:
                 if name < other and mirror == theirs and mirror != own
             ]
     return sorted(set(found))
+
+
+def warning(spec: Mapping[str, Any]) -> str | None:
+    """Return what to say before a training with a spec, of any toolkit, that mirrors such classes.
+
+    None if its classes have no such pair, or if clips are not mirrored.
+    """
+    dataset = spec.get("dataset") or spec.get("dataset_config") or {}
+    pairs = mirrored_pairs(dataset.get("label_map") or {})
+    flips = (dataset.get("augmentation_config") or {}).get(_FLIP, _TAOS_FLIP)
+    if not pairs or not flips:
+        return None
+    names = ", ".join(f"{one} and {other}" for one, other in pairs)
+    return (
+        f"{names}: a mirror exchanges these classes, and {flips:.0%} of the training clips are "
+        f"mirrored, which teaches the opposite label. Set spec: dataset.augmentation_config.{_FLIP}"
+        ": 0."
+    )
 
 
 def _words(name: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from actionrec.dataset import link_tree
+from actionrec.dataset import link_tree, mirrored_classes
 from actionrec.experiments import checkpoints, resume, scratch
 from actionrec.experiments.engine import Engine, execute, run_folder
 from actionrec.experiments.predictions import (
@@ -81,6 +81,8 @@ def train(training: Training, engine: Engine) -> None:
         publish_trial(training.trial, training.model, training.choice, training.history)
         return
     link_tree.verify_split(training.split, run_folder(training.spec) / "data")
+    if warning := mirrored_classes.warning(_read(training.spec)):
+        log.warning("%s", warning)
     outcome = _train(training, engine)
     choice = checkpoints.choose(outcome.checkpoints, outcome.history, training.select)
     checkpoints.require_sound(choice.checkpoint)
