@@ -17,6 +17,7 @@ from actionrec.experiments import status_json
 SILENT = 600.0  # seconds without news, five epochs' at least, after which a training seems to hang
 POLL = 2.0  # seconds between two looks
 BETWEEN = 10.0  # seconds between two lines of a training
+CLEAR_LINE = "\r\x1b[K"  # on which the progress bar of a job may stand
 # Where trainings lie below results/, results/<dataset>, an experiment's folder, and a run's.
 _PATTERNS = ("*/experiments/*/split*", "experiments/*/split*", "split*", ".")
 _TASKS = ("trial", "train")
@@ -142,6 +143,7 @@ class Watcher:
     folder: Path
     stream: TextIO
     since: float  # older news is of an earlier run
+    prefix: str = ""
 
     def __post_init__(self) -> None:
         self._printed: dict[str, tuple[int, str, float]] = {}
@@ -149,7 +151,7 @@ class Watcher:
     def look(self, now: float) -> None:
         """Print what is new; of one training not more often than every `BETWEEN` seconds."""
         for progress in self._news(progress_below(self.folder), now):
-            print(progress, file=self.stream, flush=True)
+            print(f"{self.prefix}{progress}", file=self.stream, flush=True)
 
     def _news(self, found: Iterable[Progress], now: float) -> Iterator[Progress]:
         for progress in found:
@@ -168,7 +170,7 @@ def watch(folder: Path) -> None:
     """
     if not sys.stderr.isatty():
         return
-    watcher = Watcher(folder, sys.stderr, time.time())
+    watcher = Watcher(folder, sys.stderr, time.time(), CLEAR_LINE)
     threading.Thread(target=_watch, args=(watcher,), daemon=True).start()
 
 
