@@ -55,7 +55,7 @@ def test_time_is_that_of_the_jobs_or_of_all_epochs_if_longer(tmp_path, tables):
     assert (rows[0]["hours"], rows[0]["gpu_hours"]) == ("2.0", "4.0")
     train = tmp_path / "experiments/exp/split1/train"
     train.mkdir()
-    (train / "status.json").write_text(json.dumps({"device": "cpu"}) + "\n")
+    (train / "epochs.jsonl").write_text(json.dumps({"epoch": 0, "device": "cpu"}) + "\n")
     rows, _ = tables(["exp"], [1])
     assert (rows[0]["hours"], rows[0]["gpu_hours"]) == ("2.0", "")
 

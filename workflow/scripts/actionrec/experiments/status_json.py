@@ -7,9 +7,11 @@ in the same form, so that a later run knows that it finished.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from actionrec.native.status import EPOCHS
 
 NAME = "status.json"
 EPOCH_ENDED = "Training loop in progress"
@@ -46,7 +48,10 @@ class Epoch:
 
 def read_records(folder: Path) -> list[Record]:
     """Return the lines of a task's status.json; lines that a kill cut short are left out."""
-    path = folder / NAME
+    return _read_lines(folder / NAME)
+
+
+def _read_lines(path: Path) -> list[Record]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     records: list[Record] = []
     for line in lines:
@@ -82,7 +87,6 @@ def read_history(records: Iterable[Record]) -> list[Epoch]:
             epoch = int(record["epoch"]) - ("step" not in record)
             rows[epoch] = {**_figures("val", kpi), **_figures("train", kpi)}
             rows[epoch]["seconds"] = seconds(record.get("time_per_epoch"))
-            rows[epoch]["lr"] = record.get("lr")
         elif record.get("message") == "Train metrics generated." and epoch is not None:
             # Since 5.5 the figures of the training follow in a line of their own.
             rows[epoch] |= _figures("train", kpi)
@@ -105,10 +109,15 @@ def seconds(duration: str | None) -> float | None:
     return round(86400 * days + 3600 * hours + 60 * minutes + rest, 3)
 
 
-def device(records: Iterable[Record]) -> str | None:
-    """Return what a training of the native engine last ran on, "cuda" or "cpu", if it tells."""
-    found = [record["device"] for record in records if "device" in record]
-    return found[-1] if found else None
+def read_epochs(folder: Path) -> list[Record]:
+    """Return what the native engine tells of each epoch beyond TAO: learning rate and device."""
+    return _read_lines(folder / EPOCHS)
+
+
+def with_learning_rates(history: Iterable[Epoch], folder: Path) -> list[Epoch]:
+    """Return the epochs of a training with their learning rates, where the engine tells them."""
+    rates = {record.get("epoch"): record.get("lr") for record in read_epochs(folder)}
+    return [replace(epoch, lr=rates.get(epoch.epoch)) for epoch in history]
 
 
 def write_finished_training(folder: Path, history: Sequence[Epoch]) -> None:

@@ -108,7 +108,9 @@ def read_outcome(
     if task == "train":
         checkpoints = find_checkpoints(folder)
         outcome = replace(
-            outcome, checkpoints=checkpoints, history=_read_history(records, checkpoints)
+            outcome,
+            checkpoints=checkpoints,
+            history=status_json.with_learning_rates(_read_history(records, checkpoints), folder),
         )
     elif task == "inference":
         outcome = replace(outcome, predictions=_read_predictions(folder, output))

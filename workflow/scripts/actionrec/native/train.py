@@ -1,6 +1,7 @@
 """The train task: a seeded PyTorch training that resumes after a kill at any time."""
 
 import fcntl
+import json
 import math
 import sys
 import time
@@ -19,7 +20,7 @@ from actionrec.native import progress
 from actionrec.native.checkpoints import lightning
 from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.distributed import collectives, launch
-from actionrec.native.status import StatusLog
+from actionrec.native.status import EPOCHS, StatusLog
 from actionrec.native.training import layer_groups, lr_schedules, totals
 from actionrec.native.training.checkpointing import save_after_epoch, save_after_step
 from actionrec.native.training.resume import resume
@@ -134,6 +135,7 @@ def _end_epoch(state: TrainState, start: float, tracking: Tracking) -> dict[str,
     # The lines of status.json come in TAO's order: validation, progress, training.
     metrics |= _validate_if_due(state)
     _log_progress(state, time.monotonic() - start)
+    _log_beyond_tao(state)
     state.status.write("Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy})
     tracking.after_epoch(state, metrics)
     # Everything that a resumed training needs is up to date before the checkpoint is saved.
@@ -168,11 +170,16 @@ def _log_progress(state: TrainState, seconds: float) -> None:
             "time_per_epoch": str(timedelta(seconds=seconds)),
             "time_per_step": str(timedelta(seconds=mean(state.step_seconds or [0.0]))),
             "eta": str(timedelta(seconds=seconds * (epochs - 1 - state.epoch))),
-            # Beyond TAO's:
-            "lr": state.learning_rate,
-            "device": state.device.type,
         },
     )
+
+
+def _log_beyond_tao(state: TrainState) -> None:
+    """Append what TAO's status.json has no place for to a file of the engine's own."""
+    if launch.rank() == 0:
+        line = {"epoch": state.epoch, "lr": state.learning_rate, "device": state.device.type}
+        with (state.folder / EPOCHS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def _print_metrics(bar: tqdm, state: TrainState, metrics: dict[str, float], seconds: float) -> None:

@@ -26,5 +26,5 @@ def cost(benchmarks: Sequence[Path], history: Path, train: Path, gpus: int) -> C
     jobs = sum(float(row["s"]) for file in benchmarks if file.exists() for row in read_tsv(file))
     epochs = sum(float(row["seconds"] or 0) for row in read_csv(history))
     hours = max(jobs, epochs) / 3600
-    on_cpu = status_json.device(status_json.read_records(train)) == "cpu"
-    return Cost(round(hours, 4), None if on_cpu else round(hours * gpus, 4))
+    devices = {epoch.get("device") for epoch in status_json.read_epochs(train)}
+    return Cost(round(hours, 4), None if devices == {"cpu"} else round(hours * gpus, 4))
