@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from actionrec.experiments.predictions import Prediction, read_predictions, write_predictions
 from actionrec.report import filmstrips, page
 from actionrec.report.summary import Run
 from actionrec.utils.tables import read_csv
@@ -135,3 +136,29 @@ def test_the_page_says_how_an_exported_model_was_verified(tmp_path):
     text = write_all(results).read_text()
     assert "In fp32 it gives the same answer as the trained model for 95.0 %" in text
     assert "(0.2 MB)" in text
+
+
+@pytest.mark.parametrize("labels", [["a$b$", "$$"], ["$\\frac$", "x"], ["=1", "caf\udce9"]])
+def test_classes_of_any_name_are_shown(tmp_path, labels):
+    results = make_results(tmp_path / "set", {"one": 0.5}, labels)
+    text = write_all(results).read_text(encoding="utf-8")
+    assert f">{labels[0]}<" in text
+
+
+def test_figures_of_clips_are_told_next_to_those_of_videos(tmp_path):
+    results = make_results(tmp_path / "set", {"one": 0.5}, ["walk", "run"])
+    metrics = results / "experiments/one/split1/metrics.json"
+    figures = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
+    metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "evaluate": figures}))
+    text = write_all(results).read_text()
+    assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in text
+
+
+def test_predictions_of_any_name_are_read_back(tmp_path):
+    names = ["=1+1", "-2+3|x", "a\nb", "caf\udce9", "-_FREE_HUGS_-_goo_1", "'=x"]
+    written = [Prediction(name, "=x", "walk", 0.5) for name in names]
+    write_predictions(tmp_path / "predictions.csv", written)
+    assert read_predictions(tmp_path / "predictions.csv") == written
+    raw = (tmp_path / "predictions.csv").read_bytes().splitlines()
+    assert raw[1] == b"'=1+1,'=x,walk,false,0.5,,,,,"
+    assert b"\n-_FREE_HUGS_-_goo_1," in (tmp_path / "predictions.csv").read_bytes()
