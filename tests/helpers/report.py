@@ -1,10 +1,16 @@
 """The report of made-up results, written as the rules write it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from actionrec.report.page import Inputs, write_report
 from actionrec.report.run import describe_run
-from actionrec.report.summary import Run, runs_in, summarise
+from actionrec.report.summary import Run, summarise
+
+
+def runs_in(experiments: Path, names: Iterable[tuple[str, int]]) -> list[Run]:
+    """Return the runs (experiment, split) whose folders are in that of the experiments."""
+    return [Run(exp, split, experiments / exp / f"split{split}") for exp, split in names]
 
 
 def write_all(folder: Path, flips: float = 0.5) -> Path:

@@ -4,11 +4,11 @@ TEMPLATES = assets.templates_digest()
 rule summarise_experiments:
     """Put all experiments and splits side by side, and test which of them differ."""
     input:
-        of_every_run("metrics.json"),
         of_every_run("model.json"),
         of_every_run("history.csv"),
         of_every_run("predictions.csv"),
         of_every_run("split.tsv"),
+        metrics=of_every_run("metrics.json"),
     output:
         summary=report(
             "<results>/<dataset>/summary.csv", caption="../report/summary.rst", category="Summary"
@@ -25,7 +25,6 @@ rule summarise_experiments:
         "../../envs/report.yaml"
     params:
         runs=list(queries.runs(config)),
-        experiments=str(EXPERIMENTS),
         benchmarks=str(BENCHMARKS),
         gpus={exp: queries.gpus(config, exp, task="train") for exp in config["experiments"]},
     script:
@@ -79,7 +78,6 @@ rule write_report:
     params:
         name=config["dataset"]["name"],
         runs=list(queries.runs(config)),
-        experiments=str(EXPERIMENTS),
         sources=queries.source_experiments(config),
         flips=queries.flips(config),
         templates=TEMPLATES,

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from actionrec.report.summary import runs_in, summarise
+from actionrec.report.summary import summarise
 from actionrec.utils.tables import read_csv
+from helpers.report import runs_in
 from helpers.results import make_results
 
 LABELS = ["walk", "run"]

@@ -10,7 +10,7 @@ from typing import Any
 from actionrec.report import notes, reproduce, settings
 from actionrec.report.assets import TEMPLATES
 from actionrec.report.deployment import Deployment, deployment
-from actionrec.report.summary import Run, accuracy_of, runs_in
+from actionrec.report.summary import Run, accuracy_of, runs_of
 from actionrec.utils.files import write_text
 from actionrec.utils.pages import write_page
 from actionrec.utils.tables import read_csv
@@ -35,10 +35,11 @@ class Inputs:
     def of_rule(cls, snakemake: Any) -> "Inputs":
         """Return what a rule's inputs and params describe."""
         given, params = snakemake.input, snakemake.params
+        runs = runs_of(given.reports, params.runs)
         return cls(
             name=params.name,
-            runs=runs_in(params.experiments, params.runs),
-            experiments=Path(params.experiments),
+            runs=runs,
+            experiments=runs[0].folder.parents[1],
             summary=Path(given.summary),
             comparisons=Path(given.comparisons),
             dataset=Path(given.dataset),

@@ -62,9 +62,10 @@ class Run:
         return read_predictions(self.folder / "predictions.csv")
 
 
-def runs_in(experiments: Path | str, names: Iterable[tuple[str, int]]) -> list[Run]:
-    """Return the runs (experiment, split) whose folders are in that of the experiments."""
-    return [Run(exp, split, Path(experiments, exp, f"split{split}")) for exp, split in names]
+def runs_of(files: Iterable[str], names: Iterable[tuple[str, int]]) -> list[Run]:
+    """Return the runs (experiment, split) in whose folders these files are, in their order."""
+    pairs = zip(files, names, strict=True)
+    return [Run(exp, split, Path(file).parent) for file, (exp, split) in pairs]
 
 
 def summarise(
