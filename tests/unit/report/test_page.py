@@ -151,6 +151,7 @@ def test_figures_of_clips_are_told_next_to_those_of_videos(tmp_path):
     figures = {"clip_accuracy": 12.5, "clip_m_accuracy": 37.5}
     metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "evaluate": figures}))
     text = write_all(results).read_text()
+    assert "splits.numbers: [1, 2, 3, 4, 5]" in text
     assert "Counted clip by clip, as TAO does: 12.5 %, 37.5 %." in text
 
 

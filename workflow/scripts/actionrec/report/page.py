@@ -10,6 +10,7 @@ from typing import Any
 from actionrec.report import notes, reproduce, settings
 from actionrec.report.assets import TEMPLATES
 from actionrec.report.deployment import Deployment, deployment
+from actionrec.report.statistics import FEW_VIDEOS
 from actionrec.report.summary import Run, accuracy_of, runs_of
 from actionrec.utils.files import write_text
 from actionrec.utils.pages import write_page
@@ -107,6 +108,7 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
         output,
         **content | {"notes": notes.data_notes(dataset, splits, inputs.flips)},
         best_experiment=best,
+        few=best.accuracy["videos"] < FEW_VIDEOS,
         all_experiments=experiments,
         several=len([e for e in experiments if e.labels == best.labels]) > 1,
         engines=sorted({row["engine"] for row in rows if row["engine"]}),

@@ -11,6 +11,7 @@ from math import comb, sqrt
 from actionrec.experiments.predictions import Prediction
 
 Z95 = 1.959963984540054  # the normal distribution has 95 % of its mass within so many deviations
+FEW_VIDEOS = 100  # below, an interval is more than 20 points wide in the middle
 ALPHA = 0.05  # a difference with a smaller p-value counts as shown
 ONE_CLASS = 0.8  # share of all answers, and of the other classes' videos, that is a warning
 
