@@ -469,4 +469,3 @@ def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
     assert jobs["make_split"] == 1
     snakemake(small, "--cores", "2", split)
     assert "dis medium fixed opencv" in (small / split).read_text()
-    "explain_predictions",
