@@ -113,7 +113,7 @@ def _clips(explained: Explained, chosen: Sequence[Chosen]) -> _Clips:
 
 def _described(clips: _Clips, chosen: Sequence[Chosen]) -> list[dict[str, Any]]:
     """Return of each video what was predicted, and which frames the network saw of it."""
-    from actionrec.native.data.transforms import prepared_size
+    from actionrec.native.data.crops import prepared_size
 
     model, augmentation = clips.spec.model, clips.spec.dataset.augmentation_config
     return [
