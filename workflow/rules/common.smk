@@ -13,6 +13,7 @@ from actionrec.errors import InputError
 from actionrec.experiments import successive_halving as budgets
 from actionrec.experiments.spec_checks import check_specs
 from actionrec.frames import staleness
+from actionrec.report import assets
 from actionrec.sources import user_files
 from actionrec.spec import relevance, render, schema, toolkits
 from actionrec.weights import encryption
@@ -46,9 +47,15 @@ pathvars:
     benchmarks="<logs>/benchmarks",
 
 
-RESOURCES, TABLES, EXPERIMENTS, PRETRAINED = (
+RESOURCES, TABLES, EXPERIMENTS, PRETRAINED, BENCHMARKS = (
     Path(internals.expand(workflow, path))
-    for path in ("<resources>/<dataset>", "<tables>", "<experiments>", "<pretrained>")
+    for path in (
+        "<resources>/<dataset>",
+        "<tables>",
+        "<experiments>",
+        "<pretrained>",
+        "<benchmarks>",
+    )
 )
 CLASSES = config["dataset"]["classes"]
 SOURCE = config["dataset"]["source"]

@@ -63,6 +63,34 @@ rule evaluate_model:
         "../scripts/evaluate_model.py"
 
 
+rule explain_predictions:
+    """Say what the model saw in its surest mistakes; the native engine also says where it looked."""
+    input:
+        predictions="<run>/predictions.csv",
+        split="<run>/split.tsv",
+        data=data_for("explanations.json"),
+        model=f"<run>/{MODEL}" if config["tao"]["runner"] == "native" else [],
+    output:
+        "<run>/explanations.json",
+    log:
+        "<logs>/explain_predictions/{exp}.split{k}.log",
+    benchmark:
+        "<benchmarks>/explain_predictions/{exp}.split{k}.tsv"
+    conda:
+        "../../envs/engine.yaml"
+    threads: 8
+    resources:
+        gpu=1 if config["tao"]["runner"] == "native" else 0,
+        mem_mb=growing(8000),
+        runtime=growing(120),
+    params:
+        spec=lambda wildcards: SPEC_SETTINGS[wildcards.exp],
+        labels=ask(queries.classes, "exp"),
+        engine=ENGINE,
+    script:
+        "../scripts/explain_predictions.py"
+
+
 rule evaluate:
     """Target: every experiment scored on every split."""
     input:

@@ -10,7 +10,7 @@ if internals.prints_failed_logs(workflow):
 
 
 onstart:
-    from actionrec.experiments import preflight
+    from actionrec.experiments import preflight, training_progress
 
     warning = explained(
         preflight.before_the_first_job,
@@ -21,6 +21,7 @@ onstart:
     )
     if warning:
         logger.warning(warning)
+    training_progress.watch(EXPERIMENTS.parent)
 
 
 onsuccess:

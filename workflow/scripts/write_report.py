@@ -1,7 +1,7 @@
 """Write the report page."""
 
-from actionrec.report.experiments import write_report
+from actionrec.report.page import Inputs, write_report
 from actionrec.utils.rule_script import rule_script
 
 with rule_script(snakemake):
-    write_report(snakemake.params.runs, output=snakemake.output[0], **dict(snakemake.input.items()))
+    write_report(Inputs.of_rule(snakemake), snakemake.output.page, snakemake.output.data)

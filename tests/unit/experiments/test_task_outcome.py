@@ -157,7 +157,8 @@ def test_the_native_engines_predictions_bring_their_probability(tmp_path):
     (tmp_path / "predictions.csv").write_text("video,prediction,ride,walk\nv (1),ride,0.75,0.25\n")
     (tmp_path / "status.json").write_bytes((GOLDEN / "status/inference.json").read_bytes())
     outcome = read_outcome("inference", tmp_path, "7.3.0", Ended(0, "/d/v (1) : ['walk']\n"))
-    assert outcome.predictions == {"v (1)": Predicted("ride", 0.75)}
+    scores = {"ride": 0.75, "walk": 0.25}
+    assert outcome.predictions == {"v (1)": Predicted("ride", 0.75, scores)}
 
 
 def test_several_clips_of_a_video_are_decided_by_the_majority():

@@ -25,6 +25,7 @@ from actionrec.config.models.frames import FramesConfig
 from actionrec.config.models.section import Section, Shown
 from actionrec.config.models.splits import SplitsConfig
 from actionrec.config.models.tao import TaoConfig
+from actionrec.config.models.tracking import TrackingConfig
 from actionrec.spec import schema as spec_schema
 from actionrec.spec import toolkits
 from actionrec.spec.load import TYPE_NAMES, range_text
@@ -71,7 +72,15 @@ def generated() -> dict[Path, str]:
 
 def _blocks() -> Iterator[tuple[str, str]]:
     """Yield the name and the Markdown of each generated part of the manuals."""
-    models = (DatasetConfig, FramesConfig, FlowConfig, SplitsConfig, TaoConfig, ExportConfig)
+    models = (
+        DatasetConfig,
+        FramesConfig,
+        FlowConfig,
+        SplitsConfig,
+        TaoConfig,
+        ExportConfig,
+        TrackingConfig,
+    )
     for model in (*models, PredictConfig, TensorRtConfig, Archive, ExperimentConfig, BudgetConfig):
         yield model.__name__, _table(_rows_of_model(model))
     for name in ("model", "dataset", "train", "evaluate", "inference", "export", "wandb"):

@@ -136,6 +136,20 @@ def base_experiments(config: Config, experiment: str) -> dict[str, str]:
     return {stream: s["experiment"] for stream, s in sources.items() if "experiment" in s}
 
 
+def source_experiments(config: Config) -> list[str]:
+    """Return the experiments whose models others start from."""
+    found = {
+        base for exp in config["experiments"] for base in base_experiments(config, exp).values()
+    }
+    return sorted(found)
+
+
+def flips(config: Config) -> dict[str, float]:
+    """Return how probable it is that each experiment mirrors a training clip."""
+    key = "dataset.augmentation_config.horizontal_flip_prob"
+    return {exp: spec_value(config, exp, key) for exp in config["experiments"]}
+
+
 def pretrained_classes(config: Config, experiment: str) -> dict[str, int | None]:
     """Return how many classes each stream's initial weights tell apart, or None if unknown."""
     bases = base_experiments(config, experiment)

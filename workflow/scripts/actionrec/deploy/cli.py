@@ -20,6 +20,7 @@ from actionrec.deploy.session import Model
 from actionrec.deploy.sources import find_videos, is_live
 from actionrec.deploy.timeline import Segment, Windows
 from actionrec.errors import InputError
+from actionrec.experiments.training_progress import print_status
 from actionrec.utils.files import replacing
 from actionrec.utils.locks import try_lock
 
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
+        if options.command == "status":
+            return print_status(options.results)
         return _predict(options)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -45,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="actionrec", description=__doc__)
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    status = commands.add_parser("status", help="say how far trainings are")
+    status.add_argument("results", nargs="?", type=Path, default=Path("results"))
     predict = commands.add_parser("predict", help="say what happens in videos")
     add = predict.add_argument
     add("export", type=Path, help="the folder export/ of an experiment")

@@ -22,6 +22,7 @@ from actionrec.experiments.checkpoints import (
 from actionrec.experiments.status_json import NAME as STATUS
 from actionrec.experiments.task_outcome import TaskOutcome, read_outcome
 from actionrec.native.checkpoints import integrity
+from actionrec.native.status import EPOCHS
 from actionrec.spec import relevance, toolkits
 from actionrec.utils import checksums
 from actionrec.utils.files import same_file_system_link, sha256, write_text
@@ -87,6 +88,8 @@ def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
             checksums.record(copy, digest)
     *lines, _ = (trial / STATUS).read_text(encoding="utf-8").splitlines(keepends=True)
     write_text(folder / STATUS, "".join(lines))  # all but the last, which reports success
+    if (trial / EPOCHS).exists():
+        shutil.copyfile(trial / EPOCHS, folder / EPOCHS)
     same_file_system_link(latest.resolve(), folder / latest.name)
 
 

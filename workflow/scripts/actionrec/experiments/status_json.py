@@ -7,9 +7,11 @@ in the same form, so that a later run knows that it finished.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from actionrec.native.status import EPOCHS
 
 NAME = "status.json"
 EPOCH_ENDED = "Training loop in progress"
@@ -27,7 +29,7 @@ Record = Mapping[str, Any]
 class Epoch:
     """How one epoch of a training went: losses, accuracies in percent, duration in seconds.
 
-    `epoch` counts from 0. What the toolkit does not tell is None.
+    `epoch` counts from 0, `lr` is its learning rate. What the toolkit does not tell is None.
     """
 
     epoch: int
@@ -36,6 +38,7 @@ class Epoch:
     val_loss: float | None = None
     val_acc: float | None = None
     seconds: float | None = None
+    lr: float | None = None
 
     @property
     def validated(self) -> bool:
@@ -45,7 +48,10 @@ class Epoch:
 
 def read_records(folder: Path) -> list[Record]:
     """Return the lines of a task's status.json; lines that a kill cut short are left out."""
-    path = folder / NAME
+    return _read_lines(folder / NAME)
+
+
+def _read_lines(path: Path) -> list[Record]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
     records: list[Record] = []
     for line in lines:
@@ -80,7 +86,7 @@ def read_history(records: Iterable[Record]) -> list[Epoch]:
             # TAO 5.0 to 5.3, whose lines tell no step, count epochs from 1.
             epoch = int(record["epoch"]) - ("step" not in record)
             rows[epoch] = {**_figures("val", kpi), **_figures("train", kpi)}
-            rows[epoch]["seconds"] = _seconds(record.get("time_per_epoch"))
+            rows[epoch]["seconds"] = seconds(record.get("time_per_epoch"))
         elif record.get("message") == "Train metrics generated." and epoch is not None:
             # Since 5.5 the figures of the training follow in a line of their own.
             rows[epoch] |= _figures("train", kpi)
@@ -94,13 +100,24 @@ def _figures(part: str, kpi: Mapping[str, float]) -> dict[str, float | None]:
     return {f"{part}_loss": kpi.get(f"{part}_loss"), f"{part}_acc": percent}
 
 
-def _seconds(duration: str | None) -> float | None:
-    """Convert TAO's `[D day, ]H:MM:SS.ffffff` to seconds."""
+def seconds(duration: str | None) -> float | None:
+    """Convert TAO's `[D day, ]H:MM:SS.ffffff` to seconds; None if it is nothing like it."""
     match = re.fullmatch(r"(?:(\d+) days?, )?(\d+):(\d+):(\d+(?:\.\d+)?)", duration or "")
     if match is None:
         return None
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return round(86400 * days + 3600 * hours + 60 * minutes + seconds, 3)
+    days, hours, minutes, rest = (float(part or 0) for part in match.groups())
+    return round(86400 * days + 3600 * hours + 60 * minutes + rest, 3)
+
+
+def read_epochs(folder: Path) -> list[Record]:
+    """Return what the native engine tells of each epoch beyond TAO: learning rate and device."""
+    return _read_lines(folder / EPOCHS)
+
+
+def with_learning_rates(history: Iterable[Epoch], folder: Path) -> list[Epoch]:
+    """Return the epochs of a training with their learning rates, where the engine tells them."""
+    rates = {record.get("epoch"): record.get("lr") for record in read_epochs(folder)}
+    return [replace(epoch, lr=rates.get(epoch.epoch)) for epoch in history]
 
 
 def write_finished_training(folder: Path, history: Sequence[Epoch]) -> None:

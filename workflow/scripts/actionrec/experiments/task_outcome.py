@@ -49,10 +49,14 @@ class Expected:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The label that a task predicts for a video, and its probability where that is known."""
+    """The label that a task predicts for a video, and its probability where that is known.
+
+    `scores` are the probabilities of all labels; empty where they are not known.
+    """
 
     label: str
     score: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,9 @@ def read_outcome(
     if task == "train":
         checkpoints = find_checkpoints(folder)
         outcome = replace(
-            outcome, checkpoints=checkpoints, history=_read_history(records, checkpoints)
+            outcome,
+            checkpoints=checkpoints,
+            history=status_json.with_learning_rates(_read_history(records, checkpoints), folder),
         )
     elif task == "inference":
         outcome = replace(outcome, predictions=_read_predictions(folder, output))
@@ -145,11 +151,14 @@ def _read_predictions(folder: Path, output: str) -> dict[str, Predicted]:
     """Return what the native engine wrote, or else what TAO printed."""
     table = folder / PREDICTIONS
     if table.exists():
-        return {
-            row["video"]: Predicted(row["prediction"], float(row[row["prediction"]]))
-            for row in read_csv(table)
-        }
+        return {row["video"]: _predicted(row) for row in read_csv(table)}
     return {video: Predicted(label) for video, label in transcript.read_predictions(output).items()}
+
+
+def _predicted(row: Mapping[str, str]) -> Predicted:
+    """Return the prediction in a row of the engine's table: video, prediction, a column a label."""
+    scores = {label: float(row[label]) for label in list(row)[2:]}
+    return Predicted(row["prediction"], scores[row["prediction"]], scores)
 
 
 def _read_metrics(

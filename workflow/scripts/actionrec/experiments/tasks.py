@@ -10,10 +10,15 @@ from typing import Any
 
 import yaml
 
-from actionrec.dataset import link_tree
+from actionrec.dataset import link_tree, mirrored_classes
 from actionrec.experiments import checkpoints, resume, scratch
 from actionrec.experiments.engine import Engine, execute, run_folder
-from actionrec.experiments.predictions import Prediction, read_predictions, write_predictions
+from actionrec.experiments.predictions import (
+    Prediction,
+    read_predictions,
+    with_ranking,
+    write_predictions,
+)
 from actionrec.experiments.status_json import Epoch
 from actionrec.experiments.successive_halving import Trial, is_stopped, publish_trial
 from actionrec.experiments.task_outcome import Expected, TaskOutcome, read_outcome
@@ -76,6 +81,8 @@ def train(training: Training, engine: Engine) -> None:
         publish_trial(training.trial, training.model, training.choice, training.history)
         return
     link_tree.verify_split(training.split, run_folder(training.spec) / "data")
+    if warning := mirrored_classes.warning(_read(training.spec)):
+        log.warning("%s", warning)
     outcome = _train(training, engine)
     choice = checkpoints.choose(outcome.checkpoints, outcome.history, training.select)
     checkpoints.require_sound(choice.checkpoint)
@@ -124,7 +131,9 @@ def predict(spec: Path | str, split: Path | str, predictions: Path | str, engine
     videos = link_tree.inference_names(split)
     found = execute("inference", spec, engine, Expected(videos=videos)).predictions
     rows = (
-        Prediction(video, label, found[name].label, found[name].score)
+        with_ranking(
+            Prediction(video, label, found[name].label, found[name].score), found[name].scores
+        )
         for name, (label, video) in videos.items()
     )
     write_predictions(predictions, rows)

@@ -38,6 +38,11 @@ def clip_selection(spec: DictConfig, mode: str, section: DictConfig) -> ClipSele
     return ClipSelection(mode, section.video_num_segments)
 
 
+def probabilities(logits: Tensor) -> Tensor:
+    """Map logits (N, classes) to class probabilities."""
+    return logits.softmax(dim=1)
+
+
 def score_videos(
     network: nn.Module,
     videos: list[Video],
@@ -46,8 +51,11 @@ def score_videos(
     *,
     gpu_ids: Sequence[int],
     min_batch_size: int = 1,
+    activation: Callable[[Tensor], Tensor] = probabilities,
 ) -> list[Tensor]:
     """Return the class probabilities of each video's clips, (clips, classes), on the CPU.
+
+    Another `activation` of the network's output, (N, values), gives other values in their place.
 
     The ranks divide the videos among them, and each returns the scores of all. The batches are as
     large as memory allows, whatever TAO's key batch_size says, because results do not depend on
@@ -77,7 +85,7 @@ def score_videos(
         processes=processes,
     )
     with progress.progress_bar(len(dataset), "clips") as bar:
-        predictor = Predictor(network, device, spec, plan, bar)
+        predictor = Predictor(network, device, spec, plan, bar, activation)
         if device.type == "cpu":
             # Parts of about one batch each, as many for each core: they end at the same time.
             clips_per_part = plan.batch_size(longest_clip)
@@ -98,6 +106,7 @@ class Predictor:
     spec: DictConfig
     plan: BatchPlan
     bar: tqdm
+    activation: Callable[[Tensor], Tensor] = probabilities
     stopped: Event = field(default_factory=Event)  # ends all threads before their next batch
 
     @torch.inference_mode()
@@ -111,9 +120,9 @@ class Predictor:
         scores: defaultdict[int, list[Tensor]] = defaultdict(list)  # of clips, by video
         # A video's clips may come in several batches, but always in their order.
         for batch in prefetch_to_device(loader, self.device):
-            logits = self.network(transforms.normalise(batch, self.spec))
-            probabilities = logits.softmax(dim=1).cpu()
-            for video, row in zip(batch.videos.tolist(), probabilities, strict=True):
+            output = self.network(transforms.normalise(batch, self.spec))
+            rows = self.activation(output).cpu()
+            for video, row in zip(batch.videos.tolist(), rows, strict=True):
                 scores[video].append(row)
             self.bar.update(len(batch))
             if self.stopped.is_set():

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+EPOCHS = "epochs.jsonl"  # next to status.json: learning rate and device of each epoch
+
 
 class StatusLog:
     """Append lines to a status.json as NVIDIA's status logger does (TAO 7.3).

@@ -1,6 +1,7 @@
 """The train task: a seeded PyTorch training that resumes after a kill at any time."""
 
 import fcntl
+import json
 import math
 import sys
 import time
@@ -19,13 +20,14 @@ from actionrec.native import progress
 from actionrec.native.checkpoints import lightning
 from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.distributed import collectives, launch
-from actionrec.native.status import StatusLog
+from actionrec.native.status import EPOCHS, StatusLog
 from actionrec.native.training import layer_groups, lr_schedules, totals
 from actionrec.native.training.checkpointing import save_after_epoch, save_after_step
 from actionrec.native.training.resume import resume
 from actionrec.native.training.setup import build_train_state
 from actionrec.native.training.state import TrainState
 from actionrec.native.training.steps import train_step
+from actionrec.native.training.tracking import Tracking, start_tracking
 from actionrec.native.training.validation import validate
 from actionrec.spec import native_keys
 
@@ -41,7 +43,9 @@ def train(spec: DictConfig, spec_path: Path, status: StatusLog, folder: Path) ->
         state = build_train_state(spec, spec_path, status, folder)
         resume(state)
         status.write("Starting Training Loop.", status="STARTED")
-        _train_epochs(state)
+        tracking = start_tracking(state)
+        _train_epochs(state, tracking)
+        tracking.close()
         status.write("Training loop complete.")
 
 
@@ -64,7 +68,7 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _train_epochs(state: TrainState) -> None:
+def _train_epochs(state: TrainState, tracking: Tracking) -> None:
     """Train from the present epoch and batch to the last epoch."""
     epochs, clips = native_keys.epochs(state.spec), state.train_sampler.num_clips
     # Clips of all ranks; the last batch of an epoch may be smaller, hence the minimum below.
@@ -75,9 +79,8 @@ def _train_epochs(state: TrainState) -> None:
         while state.epoch < epochs and not stopping.should_stop:
             start = time.monotonic()
             bar.set_description(f"epoch {state.epoch + 1}/{epochs}", refresh=False)
-            _train_epoch(state, bar)
-            metrics = {"lr": state.optimizer.param_groups[0]["lr"]}
-            metrics |= _end_epoch(state, start)
+            _train_epoch(state, bar, tracking)
+            metrics = _end_epoch(state, start, tracking)
             _print_metrics(bar, state, metrics, time.monotonic() - start)
             # After the checkpoint of this epoch, which says that it has ended.
             state.epoch, state.batch_idx = state.epoch + 1, 0
@@ -88,7 +91,7 @@ def _train_epochs(state: TrainState) -> None:
         print(f"{stopped}: {stopping.monitor} was best {stopping.best:.4g}")
 
 
-def _train_epoch(state: TrainState, bar: tqdm) -> None:
+def _train_epoch(state: TrainState, bar: tqdm, tracking: Tracking) -> None:
     """Train on the batches of the epoch that are left."""
     state.train_sampler.set_epoch(state.epoch, first_batch=state.batch_idx)
     layer_groups.set_train_mode(state.network, state.spec)
@@ -104,6 +107,7 @@ def _train_epoch(state: TrainState, bar: tqdm) -> None:
             loss, accuracy = _checked_averages(state, state.totals)
             bar.set_postfix(loss=f"{loss:.4f}", acc=f"{accuracy:.3f}", refresh=False)
         bar.update(len(batch) * launch.world_size())
+        tracking.after_step(state)
         save_after_step(state)
 
 
@@ -124,14 +128,16 @@ def _check_finite(state: TrainState, loss: float) -> None:
         )
 
 
-def _end_epoch(state: TrainState, start: float) -> dict[str, float]:
+def _end_epoch(state: TrainState, start: float, tracking: Tracking) -> dict[str, float]:
     """Validate, log, step the schedule, and save; return the epoch's metrics."""
     loss, accuracy = _checked_averages(state, collectives.all_reduce(state.totals))
-    metrics = {"train_loss": loss, "train_acc_1": accuracy}
+    metrics = {"lr": state.learning_rate, "train_loss": loss, "train_acc_1": accuracy}
     # The lines of status.json come in TAO's order: validation, progress, training.
     metrics |= _validate_if_due(state)
     _log_progress(state, time.monotonic() - start)
+    _log_beyond_tao(state)
     state.status.write("Train metrics generated.", kpi={"train_loss": loss, "train_acc": accuracy})
+    tracking.after_epoch(state, metrics)
     # Everything that a resumed training needs is up to date before the checkpoint is saved.
     lr_monitor = state.spec.train.optim.lr_monitor
     lr_schedules.step_after_epoch(state.lr_scheduler, metrics, lr_monitor)
@@ -166,6 +172,14 @@ def _log_progress(state: TrainState, seconds: float) -> None:
             "eta": str(timedelta(seconds=seconds * (epochs - 1 - state.epoch))),
         },
     )
+
+
+def _log_beyond_tao(state: TrainState) -> None:
+    """Append what TAO's status.json has no place for to a file of the engine's own."""
+    if launch.rank() == 0:
+        line = {"epoch": state.epoch, "lr": state.learning_rate, "device": state.device.type}
+        with (state.folder / EPOCHS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def _print_metrics(bar: tqdm, state: TrainState, metrics: dict[str, float], seconds: float) -> None:

@@ -1,1 +1,1 @@
-"""Compare experiments: a table, plots and a page."""
+"""Compare experiments and explain results: tables for programs, and a page for people."""

@@ -18,9 +18,10 @@ STREAMS = ("rgb", "of", "joint")  # what weights are for: frames, flow, or both 
 
 @dataclass
 class WandbConfig:
-    """Weights & Biases, to which TAO reports a training where WANDB_API_KEY is set.
+    """Weights & Biases, to which a training is reported where WANDB_API_KEY is set.
 
-    The native engine reads these keys and reports nothing.
+    The native engine does so with the package `wandb`, which is not installed by default; with
+    WANDB_MODE=offline it writes to the results folder.
     """
 
     enable: bool = key(True, "Report the training to Weights & Biases.")

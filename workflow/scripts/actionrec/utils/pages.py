@@ -14,20 +14,30 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def write_page(template: Path | str, output: Path | str, **content: Any) -> None:
-    """Render a Jinja template to one file; a name that it uses and `content` lacks is an error.
+def render(template: Path | str, **content: Any) -> str:
+    """Render a Jinja template; a name that it uses and `content` lacks is an error.
 
-    Text is escaped, so that a video's name never becomes markup; what cannot be shown of a name is
-    shown as in messages.
+    It may include others that lie next to it. Text is escaped, so that a video's name never becomes
+    markup; what cannot be shown of a name is shown as in messages.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    template = Path(template)
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+        loader=FileSystemLoader(template.parent),
     )
     environment.filters["count"] = count
-    text = Path(template).read_text(encoding="utf-8")
-    write_text(output, environment.from_string(text).render(**content))
+    return environment.get_template(template.name).render(**content)
+
+
+def write_page(template: Path | str, output: Path | str, **content: Any) -> None:
+    """Write what `render` returns."""
+    write_text(output, render(template, **content))
 
 
 def _shown(value: Any) -> Any:

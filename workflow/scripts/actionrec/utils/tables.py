@@ -182,3 +182,9 @@ def _as_text_cell(cell: Any) -> Any:
 
 def _as_written_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell.lstrip("'")) else cell
+
+
+def read_tsv(path: Path | str) -> list[dict[str, str]]:
+    """Read a table of another program's, with tabs and a header, into one mapping a row."""
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, dialect="excel-tab"))

@@ -16,6 +16,7 @@ from actionrec.config.models.frames import FramesConfig
 from actionrec.config.models.section import Keys, Section
 from actionrec.config.models.splits import SplitsConfig
 from actionrec.config.models.tao import TaoConfig
+from actionrec.config.models.tracking import TrackingConfig
 
 
 class Config(Section):
@@ -28,6 +29,7 @@ class Config(Section):
     tao: TaoConfig = Field(default_factory=TaoConfig)
     export: ExportConfig = Field(default_factory=ExportConfig)
     predict: PredictConfig = Field(default_factory=PredictConfig)
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)
     spec: Keys = Field(default_factory=dict)
     """Keys of TAO's spec that all experiments share.
 

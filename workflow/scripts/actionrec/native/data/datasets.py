@@ -149,6 +149,15 @@ class EvalDataset:
         """The number of frames of each clip, in its first stream."""
         return [len(ids[0]) for _, ids in self._clips]
 
+    def clips_of(self, video: int) -> list[int]:
+        """Return the keys of the clips of a video, by its index."""
+        return [key for key, (index, _) in enumerate(self._clips) if index == video]
+
+    def frame_ids(self, key: int) -> dict[str, list[int]]:
+        """Return which frames a clip consists of in each stream, counted from 0."""
+        ids = self._clips[key][1]
+        return {name: of.tolist() for name, of in zip(self._caches, ids, strict=True)}
+
     def shapes(self, key: int) -> Mapping[str, tuple[int, ...]]:
         """Return the shape of each stream of a clip, (T, H, W, channels)."""
         lengths = map(len, self._clips[key][1])

@@ -129,6 +129,14 @@ class InceptionI3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map clips (N, C, T, H, W) to logits (N, classes)."""
+        return self.classify(self.feature_maps(x))
+
+    def feature_maps(self, x: Tensor) -> Tensor:
+        """Map clips to what the last block sees in them, (N, 1024, t, h, w)."""
         for name in self._order:
             x = getattr(self, name)(x)
-        return self.logits(self.dropout(self.avg_pool(x))).mean(dim=(2, 3, 4))
+        return x
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Map feature maps to logits (N, classes)."""
+        return self.logits(self.dropout(self.avg_pool(maps))).mean(dim=(2, 3, 4))

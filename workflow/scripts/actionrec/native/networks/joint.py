@@ -4,6 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from actionrec.native.networks.i3d import InceptionI3d
+from actionrec.native.networks.resnet import ResNet
+
+Stream = ResNet | InceptionI3d
+
 
 class JointModel(nn.Module):
     """A two-stream network: the logits of both streams, joined by two linear layers.
@@ -12,7 +17,7 @@ class JointModel(nn.Module):
     2014, average the scores of the streams; the layers here are TAO's (7.3).
     """
 
-    def __init__(self, rgb: nn.Module, of: nn.Module, num_classes: int, num_fc: int) -> None:
+    def __init__(self, rgb: Stream, of: Stream, num_classes: int, num_fc: int) -> None:
         super().__init__()
         self.model_rgb = rgb
         self.model_of = of
@@ -21,6 +26,15 @@ class JointModel(nn.Module):
 
     def forward(self, clips: tuple[Tensor, Tensor]) -> Tensor:
         """Map (frames, flow), each in the shape that its network takes, to logits (N, classes)."""
+        return self.classify(self.feature_maps(clips))
+
+    def feature_maps(self, clips: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Map (frames, flow) to the feature maps of both networks."""
         rgb, of = clips
-        x = torch.cat((self.model_rgb(rgb), self.model_of(of)), dim=1)
+        return self.model_rgb.feature_maps(rgb), self.model_of.feature_maps(of)
+
+    def classify(self, maps: tuple[Tensor, Tensor]) -> Tensor:
+        """Map the feature maps of both networks to logits (N, classes)."""
+        rgb, of = maps
+        x = torch.cat((self.model_rgb.classify(rgb), self.model_of.classify(of)), dim=1)
         return self.fc2(F.relu(self.fc1(x)))

@@ -154,9 +154,16 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map clips (N, C, T, H, W), or (N, C * T, H, W) in 2D, to logits (N, classes)."""
+        return self.classify(self.feature_maps(x))
+
+    def feature_maps(self, x: Tensor) -> Tensor:
+        """Map clips to what the last convolution sees in them, (N, width, t, h, w) or in 2D 4-D."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.fc_cls(self.dropout(self.avg_pool(x).flatten(1)))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Map feature maps to logits (N, classes)."""
+        return self.fc_cls(self.dropout(self.avg_pool(maps).flatten(1)))
 
 
 def _shortcut(layers: Layers, channels: int, width: int, stride: int) -> nn.Sequential | None:

@@ -50,6 +50,11 @@ class TrainState:
     step_seconds: list[float] = field(default_factory=list)  # of this process
     best_checkpoints: list[tuple[float, str]] = field(default_factory=list)  # metric, file; ranked
 
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the present step."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def state_dict(self, totals: Tensor) -> dict[str, Any]:
         """Return a Lightning checkpoint, with what TAO's do not hold under "actionrec".
 

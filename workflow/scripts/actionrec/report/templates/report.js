@@ -1,0 +1,85 @@
+// Sort tables, show values under the pointer, walk through confusion matrices with the arrow keys.
+"use strict";
+
+const value = (row, column) => {
+  const cell = row.cells[column];
+  const text = cell.dataset.value ?? cell.textContent.trim();
+  const number = parseFloat(text);
+  return Number.isNaN(number) ? text : number;
+};
+
+const compare = (a, b) => {
+  const numbers = typeof a === "number" && typeof b === "number";
+  return numbers ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
+};
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") !== "descending";
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const body = table.tBodies[0];
+      const rows = [...body.rows].sort((a, b) => compare(value(a, column), value(b, column)));
+      body.append(...(down ? rows.reverse() : rows));
+    });
+  });
+}
+
+const tip = document.getElementById("tip");
+const showTip = (target) => {
+  tip.textContent = target.dataset.tip;
+  tip.hidden = false;
+  const box = target.getBoundingClientRect();
+  const left = Math.min(box.left, document.documentElement.clientWidth - tip.offsetWidth - 8);
+  tip.style.left = `${Math.max(8, left) + scrollX}px`;
+  tip.style.top = `${box.top + scrollY - tip.offsetHeight - 6}px`;
+};
+document.addEventListener("pointerover", (event) => {
+  const target = event.target.closest("[data-tip]");
+  if (target) showTip(target);
+  else tip.hidden = true;
+});
+
+for (const matrix of document.querySelectorAll("svg.matrix")) {
+  const labels = JSON.parse(matrix.dataset.labels);
+  const readout = document.getElementById(matrix.getAttribute("aria-describedby"));
+  const cells = new Map([...matrix.querySelectorAll("rect.c")].map((cell) => [cell.dataset.at, cell]));
+  let [y, x] = [0, 0];
+  const select = () => {
+    for (const cell of cells.values()) cell.classList.remove("at");
+    const cell = cells.get(`${y},${x}`);
+    cell?.classList.add("at");
+    const count = cell?.dataset.count ?? "0";
+    const share = cell ? ` (${Math.round(100 * cell.dataset.share)} % of the class)` : "";
+    readout.textContent = `${labels[y]}, recognised as ${labels[x]}: ${count}${share}`;
+  };
+  matrix.addEventListener("pointermove", (event) => {
+    const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(
+      matrix.querySelector("g.cells").getScreenCTM().inverse());
+    const [row, column] = [point.y, point.x].map((at) => Math.floor(at / matrix.dataset.cell));
+    if (row < 0 || column < 0 || row >= labels.length || column >= labels.length) return;
+    [y, x] = [row, column];
+    select();
+  });
+  matrix.addEventListener("keydown", (event) => {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    y = Math.min(labels.length - 1, Math.max(0, y + step[0]));
+    x = Math.min(labels.length - 1, Math.max(0, x + step[1]));
+    select();
+  });
+}
+
+// A link into a closed run opens it.
+const open = () => {
+  const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let node = target; node; node = node.parentElement) if (node.tagName === "DETAILS") node.open = true;
+  if (target) target.scrollIntoView();
+};
+addEventListener("hashchange", open);
+open();
