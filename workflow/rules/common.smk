@@ -70,15 +70,6 @@ WEIGHTS = Path(MODEL).suffix
 EXPORTED = toolkits.exported_file(TOOLKIT)
 
 
-wildcard_constraints:
-    archive=queries.alternatives(list(ARCHIVE_ROLES) or ["none"]),
-    cls=queries.alternatives(CLASSES),
-    exp=queries.alternatives(config["experiments"]),
-    k="|".join(str(number) for number in SPLITS["numbers"]),
-    task="|".join(toolkits.TASKS),
-    stream="|".join(schema.STREAMS),
-
-
 of_every_run = partial(paths.of_every_run, config)
 RECORDS = paths.settings_records(config)
 
