@@ -282,6 +282,7 @@ def test_a_wrong_override_names_the_configs_key(tmp_path):
 def test_the_native_engines_own_settings_reach_only_the_tasks_that_depend_on_them(tmp_path):
     native = {"ema_decay": 0.99, "test_segments": 3}
     defaults = {"precision": "tao", "lr_schedule": "tao", "cuda_graphs": True}
+    defaults["loader_timeout"] = 600
     defaults["early_stopping"] = {"patience": None, "monitor": "val_loss"}
     defaults["lr_factors"] = asdict(RateFactors())
     for task in TASKS:
