@@ -220,7 +220,7 @@ class TestDemo:
 
     def test_the_report_stands_alone(self, demo):
         page = (demo / "results/demo/report.html").read_text()
-        assert page.count("data:image/svg+xml") == 4
+        assert page.count("<svg") >= 4
         assert "http" not in page.replace("http://www.w3.org", "")
 
     def test_the_export_does_what_was_measured(self, demo):
@@ -307,7 +307,7 @@ class TestDemo:
         spec = demo / DEMO_RUNS / "rgb_3d_ptm/split1/specs/export.yaml"
         before = spec.read_text()
         assert "generated" in before.splitlines()[0].lower()
-        spec.write_text(before.replace("seed: 1234", "seed: 5"))
+        spec.write_text(before.replace("crop_smaller_edge: 256", "crop_smaller_edge: 200"))
         said = snakemake(demo, "-n")
         assert f"{spec.relative_to(demo)} is to be remade: it was edited by hand" in said
         snakemake(demo, "--cores", "2", str(spec.relative_to(demo)))

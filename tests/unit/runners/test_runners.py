@@ -153,6 +153,7 @@ def docker_line(tmp_path, container=None, gpu_ids=("1",), **more) -> list[str]:
 def test_the_command_line_of_docker(tmp_path):
     line = docker_line(tmp_path)
     label = next(word for word in line if word.startswith("--label=actionrec.task="))
+    owner = next(word for word in line if word.startswith("--label=actionrec.owner="))
     assert line == [
         "docker",
         "run",
@@ -161,6 +162,7 @@ def test_the_command_line_of_docker(tmp_path):
         "--interactive",
         "--name=actionrec-it",
         label,
+        owner,
         "--gpus=device=1",
         "--user=1000:1001",
         "--tmpfs=/home/tao:rw,exec,mode=1777",
