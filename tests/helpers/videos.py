@@ -4,8 +4,10 @@ Each frame bears its number as a row of black and white squares, so that a test 
 frames it was given, however much a codec changed them.
 """
 
+import os
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,20 @@ def number_of(frame: np.ndarray) -> int:
     return sum(1 << index for index, bit in enumerate(bits) if bit)
 
 
+@contextmanager
+def scheduled_as_before() -> Iterator[None]:
+    """Undo that SVT-AV1, run by root, gives the process real-time priority.
+
+    All that the process starts later would inherit it, and two busy trainings would stop the
+    machine.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def encode(
     path: Path,
     codec: str = "mpeg4",
@@ -69,7 +85,8 @@ def encode(
     """
     images = (draw(i, width, height) for i in range(frames)) if isinstance(frames, int) else frames
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w", container_options=dict(container or {})) as output:
+    made = av.open(str(path), "w", container_options=dict(container or {}))
+    with scheduled_as_before(), made as output:
         settings = {**FAST.get(codec, {}), **(options or {})}
         stream = output.add_stream(codec, rate=rate, options=settings)
         stream.width, stream.height = width, height
