@@ -48,6 +48,7 @@ TARGETS = {
     "summarise_experiments": "results/small/summary.csv",
     "write_report": "results/small/report.html",
 }
+OFTEN = {"extract_frames", "train_model"}  # what runs longest, so is killed most; each time
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ WHO = {
 }
 
 
-def killed(rule: str, who: str) -> Fault:
+def killed(rule: str, who: str, thorough: bool = False) -> Fault:
     scene = type(f"Killed_{rule}", (Killed,), {"rule": rule})
     return Fault(
         f"{who} is killed in {rule}" if "all" not in who else f"{who} are killed in {rule}",
@@ -155,6 +156,7 @@ def killed(rule: str, who: str) -> Fault:
         lambda scene: scene.kill(WHO[who]),
         EQUAL,
         "weights, metrics, tables, frames, predictions",
+        thorough,
     )
 
 
@@ -195,11 +197,11 @@ class ChangedAfterKill(Killed):
 
 
 FAULTS = [
-    *(killed(rule, "the job") for rule in TARGETS),
+    *(killed(rule, "the job", thorough=rule not in OFTEN) for rule in TARGETS),
     killed("train_model", "Snakemake alone"),
     killed("train_model", "Snakemake with all its processes"),
-    killed("extract_frames", "Snakemake alone"),
-    killed("export_model", "all processes of the job"),
+    killed("extract_frames", "Snakemake alone", thorough=True),
+    killed("export_model", "all processes of the job", thorough=True),
     Fault(
         "a killed training, then a setting that changes no result, then one that does",
         "kill -9 of everything after two epochs",
