@@ -117,7 +117,8 @@ def check(fault: Fault, folder: Path, request: pytest.FixtureRequest) -> None:
     lost = [name for name, content in before.items() if after.get(name) != content]
     assert not lost, f"lost or changed, though it must be kept: {lost}"
     wait_for(lambda: not processes_of(scene.folder))
-    assert [str(path) for path in temporary_files(scene.folder)] == []
+    left = [str(path) for path in temporary_files(scene.folder)]
+    assert not left, f"temporary files are left: {left}"
 
 
 def files_of(folder: Path) -> Iterator[tuple[str, str]]:

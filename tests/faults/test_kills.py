@@ -23,7 +23,7 @@ from faults import table
 from faults.table import Fault, Scene
 from helpers import edit, small_project, snakemake, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 AREA = "kills"
 SEED = int(os.environ.get("ACTIONREC_FAULTS_SEED", "1"))
@@ -48,7 +48,6 @@ TARGETS = {
     "summarise_experiments": "results/small/summary.csv",
     "write_report": "results/small/report.html",
 }
-OFTEN = {"extract_frames", "train_model"}  # what runs longest, so is killed most; each time
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +146,7 @@ WHO = {
 }
 
 
-def killed(rule: str, who: str, thorough: bool = False) -> Fault:
+def killed(rule: str, who: str) -> Fault:
     scene = type(f"Killed_{rule}", (Killed,), {"rule": rule})
     return Fault(
         f"{who} is killed in {rule}" if "all" not in who else f"{who} are killed in {rule}",
@@ -156,7 +155,6 @@ def killed(rule: str, who: str, thorough: bool = False) -> Fault:
         lambda scene: scene.kill(WHO[who]),
         EQUAL,
         "weights, metrics, tables, frames, predictions",
-        thorough,
     )
 
 
@@ -197,11 +195,11 @@ class ChangedAfterKill(Killed):
 
 
 FAULTS = [
-    *(killed(rule, "the job", thorough=rule not in OFTEN) for rule in TARGETS),
+    *(killed(rule, "the job") for rule in TARGETS),
     killed("train_model", "Snakemake alone"),
     killed("train_model", "Snakemake with all its processes"),
-    killed("extract_frames", "Snakemake alone", thorough=True),
-    killed("export_model", "all processes of the job", thorough=True),
+    killed("extract_frames", "Snakemake alone"),
+    killed("export_model", "all processes of the job"),
     Fault(
         "a killed training, then a setting that changes no result, then one that does",
         "kill -9 of everything after two epochs",
