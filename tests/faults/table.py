@@ -71,8 +71,7 @@ class Fault:
     """One entry: `fault` and `how` it is injected, what must be `seen`, and what is `kept`.
 
     `fault`, `how` and `kept` are words, for docs/reliability.md; `inject` does it, and the scene
-    states what is kept. Of `seen` all parts must be among what the user sees. A `thorough` fault
-    takes long, and is like another one: `make faults` injects it, `make test` does not.
+    states what is kept. Of `seen` all parts must be among what the user sees.
     """
 
     fault: str
@@ -81,7 +80,6 @@ class Fault:
     inject: Callable[[Any], object]
     seen: str | tuple[str, ...]
     kept: str = "every file that was there"
-    thorough: bool = False
 
     @property
     def all_seen(self) -> tuple[str, ...]:
@@ -92,12 +90,7 @@ class Fault:
 def test_of(faults: Sequence[Fault]) -> Callable[..., None]:
     """Return the test of an area's entries."""
 
-    entries = [
-        pytest.param(fault, id=fault.fault, marks=[pytest.mark.thorough] * fault.thorough)
-        for fault in faults
-    ]
-
-    @pytest.mark.parametrize("fault", entries)
+    @pytest.mark.parametrize("fault", faults, ids=[fault.fault for fault in faults])
     def test_fault(fault: Fault, tmp_path: Path, request: pytest.FixtureRequest) -> None:
         check(fault, tmp_path, request)
 
