@@ -27,7 +27,7 @@ run: env  ## make the environment and run the demo from archives to deployable m
 
 test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $(CORES) --dist loadfile --ignore tests/integration -m "not thorough" $(PYTEST_OPTIONS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $$(($(CORES) + 1)) --dist loadfile --ignore tests/integration -m "not thorough" $(PYTEST_OPTIONS)
 	@echo "==> Testing with container engines and Slurm"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest tests/integration -m "not thorough" $(PYTEST_OPTIONS)
 

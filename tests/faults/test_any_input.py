@@ -33,7 +33,7 @@ from actionrec.weights import ngc
 from helpers import REPOSITORY
 
 SEED = os.environ.get("ACTIONREC_FAULTS_SEED")
-EXAMPLES = 60 if SEED is None else 600
+EXAMPLES = 25 if SEED is None else 600
 # Inputs are the same each time, and others with a seed; what fails is printed as it was drawn.
 drawn = settings(
     max_examples=EXAMPLES,
