@@ -113,6 +113,8 @@ def answers(socket: Path) -> bool:
 
 def is_public(socket: Path) -> bool:
     """Tell whether the engine at a socket is the one at Docker's default socket, too."""
+    if not answers(PUBLIC_SOCKET):
+        return False
     ids = [
         docker(f"--host=unix://{path}", "info", "--format={{.ID}}")
         for path in (socket, PUBLIC_SOCKET)

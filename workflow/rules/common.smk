@@ -47,7 +47,7 @@ pathvars:
     benchmarks="<logs>/benchmarks",
 
 
-RESOURCES, TABLES, EXPERIMENTS, PRETRAINED, BENCHMARKS = (
+RESOURCES, TABLES, EXPERIMENTS, PRETRAINED, BENCHMARKS, PAGE = (
     Path(internals.expand(workflow, path))
     for path in (
         "<resources>/<dataset>",
@@ -55,6 +55,7 @@ RESOURCES, TABLES, EXPERIMENTS, PRETRAINED, BENCHMARKS = (
         "<experiments>",
         "<pretrained>",
         "<benchmarks>",
+        "<results>/<dataset>/dataset.html",
     )
 )
 CLASSES = config["dataset"]["classes"]

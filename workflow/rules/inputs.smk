@@ -42,8 +42,7 @@ def page_before_split(wildcards):
     split waits for while the split is not there, and is taken as it is afterwards.
     """
     page, split = "<results>/<dataset>/dataset.html", f"split{wildcards.k}/split.tsv"
-    made = Path(internals.expand(workflow, page)).exists()
-    if made and (EXPERIMENTS / wildcards.exp / split).exists():
+    if PAGE.exists() and (EXPERIMENTS / wildcards.exp / split).exists():
         return before_update(ancient(page))
     return page
 
