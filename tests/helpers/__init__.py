@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -69,12 +70,20 @@ def clone(target: Path) -> Path:
     return target
 
 
-def small_project(folder: Path) -> Path:
-    """Return a clone with a folder of tiny videos and a configuration that runs in seconds."""
+def small_project(
+    folder: Path,
+    change: Callable[[dict], object] = lambda config: None,
+    video: str = "{cls} [{index}] & co.mp4",
+) -> Path:
+    """Return a clone with a folder of tiny videos and a configuration that runs in seconds.
+
+    `change` alters the configuration, `video` is the pattern of the videos' names.
+    """
     clone(folder)
     for cls in ("clap", "wave"):
         for index in range(8):
-            write_video(folder / f"videos/{cls}/{cls} [{index}] & co.mp4", 8, fourcc="mp4v")
+            name = video.format(cls=cls, index=index)
+            write_video(folder / "videos" / cls / name, 8, fourcc="mp4v")
     config = {
         "dataset": {
             "name": "small",
@@ -91,6 +100,7 @@ def small_project(folder: Path) -> Path:
         },
         "experiments": {"rgb_2d": None},
     }
+    change(config)
     (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
     return folder
 

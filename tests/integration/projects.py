@@ -2,45 +2,23 @@
 
 from pathlib import Path
 
-import yaml
 from dockerd import IMAGE, MOUNTS
 
 from actionrec.experiments import tasks
 from actionrec.runners import Container
-from helpers import clone, write_video
+from helpers import small_project
 
 SPLIT = "results/small/experiments/rgb_2d/split1"
 
 
 def make_project(folder: Path) -> Path:
-    """Return a clone with tiny videos of two classes, configured for the runner `docker`."""
-    folder = clone(folder)
-    for cls in ("clap", "wave"):
-        for index in range(8):
-            write_video(folder / f"videos/{cls}/{cls} [{index}], & co.mp4", 8, fourcc="mp4v")
-    config = {
-        "dataset": {
-            "name": "small",
-            "source": "folder",
-            "path": "videos",
-            "classes": ["wave", "clap"],
-        },
-        "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
-        "tao": {
-            "runner": "docker",
-            "image": IMAGE,
-            "container": {"mounts": MOUNTS, "shm_size": "64m"},
-        },
-        "export": {"etlt": "never"},
-        "spec": {
-            "model": {"input_height": 32, "input_width": 32},
-            "dataset": {"batch_size": 2, "workers": 0},
-            "train": {"num_epochs": 2, "optim": {"lr_steps": [1]}},
-        },
-        "experiments": {"rgb_2d": None},
-    }
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
-    return folder
+    """Return a small project that is configured for the runner `docker`.
+
+    Its videos have a comma in their names, which separates the options of Docker's mounts.
+    """
+    container = {"mounts": MOUNTS, "shm_size": "64m"}
+    tao = {"runner": "docker", "image": IMAGE, "container": container}
+    return small_project(folder, lambda c: c.update(tao=tao), "{cls} [{index}], & co.mp4")
 
 
 def train(outputs: Path, runner: str, image: str = IMAGE) -> Path:

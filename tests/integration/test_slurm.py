@@ -13,10 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from slurm_runs import jobs_of, queued, run, start, uncomment
 
-from helpers import clone, edit, wait_for, write_video
+from helpers import edit, small_project, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
@@ -24,28 +23,8 @@ EPOCHS = 6
 
 
 def small_workflow(folder: Path, **spec) -> Path:
-    """Return a clone whose profiles name the partitions, with two classes of tiny videos."""
-    clone(folder)
-    for cls in ("clap", "wave"):
-        for index in range(8):
-            write_video(folder / f"videos/{cls}/{cls}_{index}.mp4", 8, fourcc="mp4v")
-    config = {
-        "dataset": {
-            "name": "small",
-            "source": "folder",
-            "path": "videos",
-            "classes": ["wave", "clap"],
-        },
-        "splits": {"method": "fraction", "test_fraction": 0.25, "validation": 0.25},
-        "export": {"etlt": "never"},
-        "spec": {
-            "model": {"input_height": 32, "input_width": 32},
-            "dataset": {"batch_size": 2, "workers": 0},
-            "train": {"num_epochs": 2, "optim": {"lr_steps": [1]}} | spec,
-        },
-        "experiments": {"rgb_2d": None},
-    }
-    (folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+    """Return a small project whose profiles name the partitions; `spec` is of its training."""
+    small_project(folder, lambda c: c["spec"]["train"].update(spec), "{cls}_{index}.mp4")
     uncomment(folder / "profiles/slurm/profile.yaml", "slurm_partition: cpu")
     uncomment(folder / "profiles/slurm/profile.yaml", "slurm_partition: gpu")
     return folder
@@ -145,7 +124,7 @@ def test_the_generic_profile_tells_a_failure_and_then_trains_from_scratch_space(
     overtime, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("NODE_DISK", str(tmp_path / "local"))
-    folder = small_workflow(tmp_path / "flow", optim={"lr": 1e30, "lr_steps": [1]})
+    folder = small_workflow(tmp_path / "flow", optim={"lr": 4e9, "lr_steps": [1]})
     profile = folder / "profiles/cluster-generic/profile.yaml"
     uncomment(profile, "scratch: $TMPDIR")
     profile.write_text(profile.read_text().replace("$TMPDIR", "$NODE_DISK"))
