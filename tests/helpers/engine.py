@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from actionrec.native.data import transforms
+from actionrec.spec.load import make_spec
 from helpers import DATA, REPOSITORY
 
 GOLDEN = DATA / "golden"
@@ -23,6 +24,17 @@ CODE = REPOSITORY / "workflow" / "scripts"
 LABELS = {"fall": 0, "ride": 1}
 
 torch.set_num_threads(1)  # nothing here is large enough for several threads
+
+
+def tiny_spec(**changes: Mapping[str, object]) -> DictConfig:
+    """Return a spec of clips of 3 frames of 16 x 12 pixels, with keys of its sections changed."""
+    values = {
+        "model": {"input_width": 16, "input_height": 12, "rgb_seq_length": 3},
+        "dataset": {"workers": 0, "batch_size": 4, "clips_per_video": 2},
+    }
+    for section, keys in changes.items():
+        values.setdefault(section, {}).update(keys)
+    return make_spec(values, "test")
 
 
 def read_golden(name: str):

@@ -21,20 +21,9 @@ from actionrec.native.data.samplers import TrainBatchSampler, equal_length_batch
 from actionrec.native.data.videos import (
     list_labelled_videos,
 )
-from actionrec.spec.load import make_spec
-from helpers.engine import LABELS, draw_tree
+from helpers.engine import LABELS, draw_tree, tiny_spec
 
 KEY = "dataset.train_dataset_dir"
-
-
-def spec_of(**changes):
-    values = {
-        "model": {"input_width": 16, "input_height": 12, "rgb_seq_length": 3},
-        "dataset": {"workers": 0, "batch_size": 4, "clips_per_video": 2},
-    }
-    for section, keys in changes.items():
-        values.setdefault(section, {}).update(keys)
-    return make_spec(values, "test")
 
 
 def epoch_of(spec, videos, epoch: int) -> list[np.ndarray]:
@@ -52,9 +41,9 @@ def test_clips_depend_on_seed_and_epoch_not_on_workers(tmp_path):
     draw_tree(tmp_path, videos=3)
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
     augmentation = {"train_crop_type": "random_crop", "crop_smaller_edge": 20}
-    alone = spec_of(dataset={"augmentation_config": augmentation})
-    shared = spec_of(dataset={"augmentation_config": augmentation, "workers": 2})
-    other = spec_of(dataset={"augmentation_config": augmentation}, train={"seed": 5})
+    alone = tiny_spec(dataset={"augmentation_config": augmentation})
+    shared = tiny_spec(dataset={"augmentation_config": augmentation, "workers": 2})
+    other = tiny_spec(dataset={"augmentation_config": augmentation}, train={"seed": 5})
     first = epoch_of(alone, videos, 3)
     assert [batch.shape for batch in first] == [(4, 3, 12, 16, 3)] * 3
     for again in (epoch_of(alone, videos, 3), epoch_of(shared, videos, 3)):
@@ -66,7 +55,7 @@ def test_clips_depend_on_seed_and_epoch_not_on_workers(tmp_path):
 def test_every_video_gives_its_clips_in_every_epoch_all_of_them_different(tmp_path):
     draw_tree(tmp_path, videos=2, frames=40)
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
-    spec = spec_of(model={"rgb_seq_length": 8}, dataset={"clips_per_video": 3})
+    spec = tiny_spec(model={"rgb_seq_length": 8}, dataset={"clips_per_video": 3})
     clips = TrainDataset(videos, spec, FrameMemory(2**30))
     sampler = TrainBatchSampler(len(clips), 4, spec.train.seed)
     drawn = defaultdict(list)
@@ -93,7 +82,7 @@ def test_the_only_pass_over_videos_decodes_each_frame_once(workers, tmp_path, mo
     monkeypatch.setattr(image_io, "read_image", noting)
     draw_tree(tmp_path, videos=3)
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
-    spec = spec_of(model={"sample_strategy": "consecutive"}, dataset={"workers": workers})
+    spec = tiny_spec(model={"sample_strategy": "consecutive"}, dataset={"workers": workers})
     clips = EvalDataset(videos, spec, FrameMemory(2**30), ClipSelection("conv", 10), only_pass=True)
     batches = eval_dataloader(clips, equal_length_batches(clips.lengths, lambda _: 4), workers)
     numbers = [number for batch in batches for number in batch.videos.tolist()]
@@ -108,7 +97,7 @@ def test_a_damaged_frame_ends_the_epoch_with_its_name(workers, tmp_path):
     damaged = next((tmp_path / "ride").iterdir()) / "rgb" / "000004.png"
     damaged.write_bytes(damaged.read_bytes()[:200])
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
-    spec = spec_of(
+    spec = tiny_spec(
         model={"rgb_seq_length": 8, "sample_strategy": "consecutive"},
         dataset={"workers": workers, "augmentation_config": {"train_crop_type": "no_crop"}},
     )

@@ -14,20 +14,9 @@ from actionrec.native.data.videos import (
     warn_of_rare_classes,
     warn_of_short_videos,
 )
-from actionrec.spec.load import make_spec
-from helpers.engine import LABELS, draw_tree, draw_video
+from helpers.engine import LABELS, draw_tree, draw_video, tiny_spec
 
 KEY = "dataset.train_dataset_dir"
-
-
-def spec_of(**changes):
-    values = {
-        "model": {"input_width": 16, "input_height": 12, "rgb_seq_length": 3},
-        "dataset": {"workers": 0, "batch_size": 4, "clips_per_video": 2},
-    }
-    for section, keys in changes.items():
-        values.setdefault(section, {}).update(keys)
-    return make_spec(values, "test")
 
 
 def test_videos_are_listed_by_class_id_and_name(tmp_path):
@@ -114,7 +103,7 @@ def test_too_few_videos_are_refused_with_taos_message():
 def test_a_warning_names_short_videos(tmp_path, caplog):
     draw_tree(tmp_path, videos=1, frames=5)
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
-    spec = spec_of(model={"sample_strategy": "consecutive", "sample_rate": 2})
+    spec = tiny_spec(model={"sample_strategy": "consecutive", "sample_rate": 2})
     with caplog.at_level(logging.WARNING):
         warn_of_short_videos(videos, spec)
     assert "2 videos have fewer than 6 frames" in caplog.text
@@ -125,11 +114,11 @@ def test_a_warning_names_classes_that_are_rarer_than_a_batch(tmp_path, caplog):
     draw_tree(tmp_path, videos=3, labels=["fall"])
     draw_tree(tmp_path, videos=1, labels=["ride"])
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
-    spec = spec_of(dataset={"batch_size": 5, "clips_per_video": 2, "label_map": LABELS})
+    spec = tiny_spec(dataset={"batch_size": 5, "clips_per_video": 2, "label_map": LABELS})
     warn_of_rare_classes(videos, spec)
     assert "1 of 2 classes are rarer than a batch of 5 clips" in caplog.text
     assert "ride: 1 video, 2 clips" in caplog.text
     assert "fall" not in caplog.text
     caplog.clear()
-    warn_of_rare_classes(videos, spec_of(dataset={"batch_size": 2, "label_map": LABELS}))
+    warn_of_rare_classes(videos, tiny_spec(dataset={"batch_size": 2, "label_map": LABELS}))
     assert not caplog.text
