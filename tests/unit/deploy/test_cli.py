@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -138,11 +139,17 @@ def test_it_runs_without_pytorch(export, videos):
 
 
 def test_a_live_source_is_followed_to_its_end(export, tmp_path, capsys, monkeypatch):
-    """A file stands for a camera: it is opened by the same call."""
+    """A file stands for a camera: it is opened by the same call, and its frames take their time."""
     from actionrec.deploy import live
     from actionrec.deploy.session import Model
     from actionrec.deploy.timeline import Windows
 
+    class Paced(live.Pixels):
+        def of(self, frame):
+            time.sleep(0.01)
+            return super().of(frame)
+
+    monkeypatch.setattr(live, "Pixels", Paced)
     path = write_colours(tmp_path / "cam.mp4", ("green", 2.0))
     heard = []
     live.follow(Model(export), str(path), Windows(0.02, 0.02), heard.append, retries=0)
