@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from actionrec.deploy import from_spec
 from actionrec.deploy.model_card import Description, ModelCard
 from actionrec.deploy.preparation import Preparation
-from actionrec.deploy.reading import clips_of_frames, read_clips
+from actionrec.deploy.reading import frames_clips, read_clips
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.flow import FlowSettings, extract_flow
@@ -81,9 +81,10 @@ def test_a_clip_from_the_video_is_the_engines_bit_for_bit(case, tmp_path):
     spec = make_spec(values, "test")
     expected = engine_clips(spec, tmp_path / "frames")
     card = card_of(spec, values, form)
+    (listed,) = list_videos(tmp_path / "frames", "test", spec.model.model_type)
     for found in (
         read_clips(FrameSource(video, video.name), Preparation(card)).clips,
-        clips_of_frames(tmp_path / "frames/a", Preparation(card)),
+        frames_clips(listed, Preparation(card)),
     ):
         assert len(found) == len(expected) == (3 if mode == "conv" else 1)
         for clip, tensors in zip(found, expected, strict=True):

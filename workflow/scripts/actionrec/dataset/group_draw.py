@@ -29,7 +29,7 @@ def draw_groups(members: Iterable[tuple[Key, str]], fraction: float, salt: str) 
     pairs = [(cls, group) for (cls, _), group in members]
     classes = sorted({cls for cls, _ in pairs})
     # The order of the hashes is a shuffle in which a new group keeps the order of the others.
-    groups = sorted({group for _, group in pairs}, key=lambda group: _hash(salt, group))
+    groups = sorted({group for _, group in pairs}, key=lambda group: shuffle_key(salt, group))
     if len(groups) < 2:
         return frozenset()
     rows = {group: row for row, group in enumerate(groups)}
@@ -46,7 +46,8 @@ def draw_groups(members: Iterable[tuple[Key, str]], fraction: float, salt: str) 
     return frozenset(group for group, chosen in zip(groups, drawn, strict=True) if chosen)
 
 
-def _hash(*texts: str) -> bytes:
+def shuffle_key(*texts: str) -> bytes:
+    """Return a hash to sort by: a shuffle that new names leave as it is."""
     return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogateescape")).digest()
 
 

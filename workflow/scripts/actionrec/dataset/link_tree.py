@@ -6,7 +6,6 @@ them.
 """
 
 import errno
-import hashlib
 import os
 import shutil
 import tempfile
@@ -18,7 +17,7 @@ from actionrec.dataset.split_table import PARTS, Row, read_split
 from actionrec.errors import InputError, in_lines
 from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import frame_fault, suffix_of
-from actionrec.utils.files import replacing
+from actionrec.utils.files import replacing, shortened
 from actionrec.utils.text import count
 
 FOLDERS = ("rgb", "u", "v")
@@ -166,15 +165,6 @@ def _image_faults(video: Path, row: Row) -> Iterator[str]:
         yield from flow_faults(video, row.frames - 1)
 
 
-def _fitting(name: str) -> str:
-    """Return a name that a file system takes: a long one is cut, and told apart by a hash."""
-    raw = name.encode()
-    if len(raw) <= _LONGEST:
-        return name
-    start = raw[: _LONGEST - 20].decode("utf-8", "ignore")
-    return f"{start}~{hashlib.sha256(raw).hexdigest()[:16]}"
-
-
 def inference_names(table: Path) -> dict[str, tuple[str, str]]:
     """Return `<class>.<video>` -> (class, video) of a split's test videos, in their order."""
     return _flat_names(read_split(table))
@@ -185,7 +175,7 @@ def _flat_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
     for row in rows:
         if row.part != "test":
             continue
-        name = _fitting(f"{row.cls}.{row.video}")
+        name = shortened(f"{row.cls}.{row.video}", _LONGEST)
         if name in names:
             twins = [f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))]
             raise InputError(

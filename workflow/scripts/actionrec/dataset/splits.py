@@ -5,7 +5,6 @@ so that none has videos in two parts, and by a hash of its name, so that a new v
 others and all experiments agree.
 """
 
-import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from actionrec.dataset import leakage
-from actionrec.dataset.group_draw import draw_groups
+from actionrec.dataset.group_draw import draw_groups, shuffle_key
 from actionrec.dataset.source_videos import Key, SourceOf, file_names, source_finder
 from actionrec.dataset.split_table import PARTS, Row, write_split
 from actionrec.errors import InputError, in_lines, some
@@ -356,7 +355,7 @@ def draw(
     if len(by_source) < 2:
         return []
     # The order of the hashes is a shuffle in which a new source keeps the order of the others.
-    order = sorted(by_source, key=lambda source: _hash(salt, cls, source))
+    order = sorted(by_source, key=lambda source: shuffle_key(salt, cls, source))
     # Sources that do not fit are skipped: smaller ones behind them may.
     wanted = max(1, round(fraction * sum(map(len, by_source.values()))))
     drawn: list[str] = []
@@ -364,10 +363,6 @@ def draw(
         if len(drawn) + len(by_source[source]) <= wanted:
             drawn += by_source[source]
     return drawn or min((by_source[source] for source in order), key=len)
-
-
-def _hash(*texts: str) -> bytes:
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogateescape")).digest()
 
 
 def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: float | str) -> None:

@@ -4,13 +4,8 @@ import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from actionrec.utils.tables import read_csv, write_csv
-
-if TYPE_CHECKING:
-    from actionrec.deploy.predict import Prediction
-    from actionrec.deploy.session import Model
 
 COLUMNS = ("video", "start", "end", "label", "score", "problem", "state")
 
@@ -82,18 +77,11 @@ def predict_chunk(
             continue
         rows += [{**row, **common} for row in rows_of(prediction, model.card)]
         if annotated:
-            _annotate(path, annotated, prediction, model)
+            from actionrec.deploy.annotate import annotate
+
+            annotate(path, annotated_file(annotated, video), prediction.parts, model.card.labels)
     rows.sort(key=lambda row: (str(row["video"]), float(row["start"] or 0)))
     write_csv(target, COLUMNS, rows)
-
-
-def _annotate(path: Path, folder: Path, prediction: "Prediction", model: "Model") -> None:
-    from actionrec.deploy.annotate import annotate
-    from actionrec.deploy.timeline import Segment
-
-    whole = Segment(0.0, float("inf"), prediction.label, prediction.score)
-    segments = prediction.segments or [whole]
-    annotate(path, annotated_file(folder, str(path)), segments, model.card.labels)
 
 
 def annotated_file(folder: Path, video: str) -> Path:

@@ -153,11 +153,8 @@ def _annotate(
 
     if several or not target.suffix:
         target = target / f"{path.name}.webm"
-    segments = prediction.segments or [
-        Segment(0.0, float("inf"), prediction.label, prediction.score)
-    ]
     with _only_writer(target):
-        annotate(path, target, segments, model.card.labels)
+        annotate(path, target, prediction.parts, model.card.labels)
 
 
 def _follow(model: Model, options: argparse.Namespace) -> int:

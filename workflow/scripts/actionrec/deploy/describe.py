@@ -231,15 +231,11 @@ def write_fp16(source: Path, target: Path, description: Mapping[str, Any]) -> No
     }
     import onnxruntime
 
-    found = [
-        softmax(
-            onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, clips)[
-                0
-            ]
-        )
-        for path in (source, target)
-    ]
-    difference = float(np.abs(found[0] - found[1]).max())
+    def probabilities(path: Path) -> np.ndarray:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return softmax(session.run(None, clips)[0])
+
+    difference = float(np.abs(probabilities(source) - probabilities(target)).max())
     if not difference <= FP16_LIMIT:
         target.unlink()
         raise InputError(

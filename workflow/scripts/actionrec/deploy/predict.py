@@ -40,6 +40,11 @@ class Prediction:
     remarks: tuple[str, ...] = ()
     problem: str = ""
 
+    @property
+    def parts(self) -> tuple[Segment, ...]:
+        """Return the segments; without windows the whole video is one."""
+        return self.segments or (Segment(0.0, float("inf"), self.label, self.score),)
+
 
 def cores() -> int:
     """Return how many cores this process may use."""

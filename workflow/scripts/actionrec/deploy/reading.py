@@ -1,14 +1,12 @@
 """The clips by which the workflow scores a video, read from the video itself or from its frames."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from actionrec.deploy.model_card import ModelCard
 from actionrec.deploy.preparation import Clip, Moment, Preparation, moments
-from actionrec.errors import InputError
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.decoder.video import Video, open_video
 from actionrec.frames.segments import FrameSource, select_images
@@ -107,20 +105,8 @@ def _clips(preparation: Preparation, kept: dict[int, Moment], n: int) -> list[Cl
     ]
 
 
-def clips_of_frames(folder: Path, preparation: Preparation) -> list[Clip]:
-    """Return the clips of a video whose frames, and flow, are in TAO's layout in a folder."""
-    card = preparation.card
-    model_type = "joint" if len(card.inputs) > 1 else card.inputs[0].stream
-    (video,) = (
-        video
-        for video in videos.list_videos(folder.parent, str(folder.parent), model_type)
-        if video.folder.name == folder.name
-    )
-    return frames_clips(video, preparation)
-
-
 def frames_clips(video: videos.Video, preparation: Preparation) -> list[Clip]:
-    """Return the clips of a listed video, as `clips_of_frames` does."""
+    """Return the clips of a video whose frames, and flow, are in TAO's layout in a folder."""
 
     def image(stream: str, index: int) -> np.ndarray:
         name, size = video.images(stream)[index], video.size
@@ -139,8 +125,3 @@ def frames_clips(video: videos.Video, preparation: Preparation) -> list[Clip]:
         )
         for clip in clip_ids(preparation.card, video.length)
     ]
-
-
-def bad_video(path: Path | str, error: Exception) -> InputError:
-    """Return the error for a video that cannot be used."""
-    return InputError("A video cannot be used.", where=path, found=f"it {error}")

@@ -1,7 +1,4 @@
-"""How far trainings are, by their status.json: on this machine or on the nodes of a cluster.
-
-`python -m actionrec.experiments.training_progress [FOLDER]` prints a line for each.
-"""
+"""How far trainings are, by their status.json: on this machine or on the nodes of a cluster."""
 
 import sys
 import threading
@@ -181,16 +178,3 @@ def _watch(watcher: Watcher) -> None:
             watcher.look(time.time())
         except (OSError, ValueError, KeyError, TypeError):  # a file that is being written
             continue
-
-
-def main() -> int:
-    """Run the module as a command; return its exit code."""
-    try:
-        return print_status(*sys.argv[1:2])
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -67,7 +67,7 @@ def _quoted(text: str) -> str:
 def _figures(run: Run) -> Iterator[tuple[str, float, int]]:
     """Yield the name, the value and the epoch of all figures of a run."""
     metrics: Mapping[str, Any] = run.json("metrics.json")
-    found = accuracy_of([run.predictions()])
+    found = accuracy_of([run.predictions])
     yield "accuracy", metrics["accuracy"], 0
     yield "accuracy_low", found.low, 0
     yield "accuracy_high", found.high, 0

@@ -87,6 +87,7 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
     recorded = settings.read_settings(inputs.experiments, names)
     dataset = json.loads(inputs.dataset.read_text(encoding="utf-8"))
     splits = sorted({run.split for run in inputs.runs})
+    found = notes.data_notes(dataset, splits, inputs.flips)
     best = best_of(experiments)
     content = {
         "dataset": inputs.name,
@@ -95,7 +96,7 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
         "comparisons": comparisons,
         "differences": settings.differences(recorded),
         "equal_but_seed": [_seeds(group, rows) for group in settings.equal_but_seed(recorded)],
-        "notes": [asdict(n) for n in notes.data_notes(dataset, splits, inputs.flips)],
+        "notes": [asdict(note) for note in found],
         "deployment": [asdict(d) for d in _deployments(inputs.runs)],
         "settings": recorded,
         "versions": reproduce.versions() | reproduce.commit(Path(__file__).parent),
@@ -106,7 +107,7 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
     write_page(
         TEMPLATES / "page.html.jinja",
         output,
-        **content | {"notes": notes.data_notes(dataset, splits, inputs.flips)},
+        **content | {"notes": found},
         best_experiment=best,
         few=best.accuracy["videos"] < FEW_VIDEOS,
         all_experiments=experiments,
@@ -147,7 +148,7 @@ def _experiment(
         name,
         first["labels"],
         len(runs),
-        asdict(accuracy_of(run.predictions() for run in runs)),
+        asdict(accuracy_of(run.predictions for run in runs)),
         float(figures["std"]["accuracy"]) if "std" in figures else None,
         float(mean["m_accuracy"]),
         round(sum(float(row["baseline"]) for row in of_splits) / len(of_splits), 3),

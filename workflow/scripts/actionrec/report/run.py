@@ -27,7 +27,7 @@ def describe_run(
     run: Run, *, report: Path | str, figures: Path | str, mistakes: Path | str
 ) -> None:
     """Write report.json, and the page's parts with the figures and with the mistakes of a run."""
-    predictions, metrics = run.predictions(), run.json("metrics.json")
+    predictions, metrics = run.predictions, run.json("metrics.json")
     history, explained = read_csv(run.folder / "history.csv"), run.json("explanations.json")
     content = _content(run, predictions, metrics)
     write_text(report, json.dumps(content, indent=1) + "\n")

@@ -5,6 +5,7 @@ import statistics as stdlib_statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,9 @@ class Run:
         content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
         return content
 
+    @cached_property
     def predictions(self) -> list[Prediction]:
-        """Return what the model says of each test video."""
+        """Return what the model says of each test video; the table is read once."""
         return read_predictions(self.folder / "predictions.csv")
 
 
@@ -99,7 +101,7 @@ def _yes(value: bool) -> str:
 
 def _row(run: Run, benchmarks: Path, gpus: int) -> dict[str, Any]:
     metrics, choice = run.json("metrics.json"), run.json("model.json")
-    predictions = run.predictions()
+    predictions = run.predictions
     parts = Counter(row.part for row in read_split(run.folder / "split.tsv"))
     return {
         "experiment": run.experiment,
@@ -151,7 +153,7 @@ def _over_splits(runs: Sequence[Run], rows: Sequence[Mapping[str, Any]]) -> list
         }
         return {"experiment": runs[0].experiment, "split": name, **figures}
 
-    interval = _interval(accuracy_of(run.predictions() for run in runs))
+    interval = _interval(accuracy_of(run.predictions for run in runs))
     mean, std = stdlib_statistics.fmean, stdlib_statistics.stdev
     return [row("mean", mean) | interval, row("std", std)]
 
@@ -164,7 +166,7 @@ def compare_all(by_experiment: Mapping[str, Sequence[Run]]) -> list[Comparison]:
         labels[experiment] = sorted(runs[0].json("metrics.json")["labels"])
         answers[experiment] = defaultdict(dict)
         for run in runs:
-            for p in run.predictions():
+            for p in run.predictions:
                 answers[experiment][p.label, p.video][run.split] = p.correct
     pairs = [pair for pair in combinations(answers, 2) if labels[pair[0]] == labels[pair[1]]]
     found = [c for pair in pairs if (c := statistics.compare(*pair, answers))]

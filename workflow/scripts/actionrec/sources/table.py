@@ -6,7 +6,6 @@ instead. MMAction2 has no header: "<path> <label index>".
 """
 
 import csv
-import hashlib
 import io
 import logging
 import math
@@ -23,6 +22,7 @@ from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.videos import folder_name, is_video, video_names
 from actionrec.sources.file_names import normal, on_disk
+from actionrec.utils.files import shortened
 from actionrec.utils.tables import read_table, write_table
 from actionrec.utils.text import count, lines_of
 
@@ -485,12 +485,7 @@ def _folder_name(stem: str, row: _LocatedRow) -> str:
         span = f"_{row.start:g}-{f'{row.end:g}' if row.end < math.inf else 'end'}"
     safe = folder_name(stem)
     safe = f"_{safe[1:]}" if safe.startswith(".") else safe
-    raw = safe.encode()
-    # Cut to what fits, and told from others with the same beginning by a hash.
-    if len(raw) > _LONGEST:
-        start = raw[: _LONGEST - 20].decode("utf-8", "ignore")
-        safe = f"{start}~{hashlib.sha256(raw).hexdigest()[:16]}"
-    return safe + span
+    return shortened(safe, _LONGEST) + span
 
 
 def _require_rows(

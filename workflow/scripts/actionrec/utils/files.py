@@ -142,6 +142,15 @@ def _wait_for_disk(path: Path) -> None:
         os.close(descriptor)
 
 
+def shortened(name: str, longest: int) -> str:
+    """Return a name of at most `longest` bytes: a long one is cut, and told apart by a hash."""
+    raw = name.encode()
+    if len(raw) <= longest:
+        return name
+    start = raw[: longest - 20].decode("utf-8", "ignore")
+    return f"{start}~{hashlib.sha256(raw).hexdigest()[:16]}"
+
+
 def hidden_name(name: str) -> str:
     """Return a name that starts with a dot, to which some 90 characters can be added.
 
