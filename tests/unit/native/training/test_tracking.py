@@ -95,6 +95,14 @@ def test_a_resumed_training_has_one_curve_without_doubles(tmp_path, killed_at, s
     assert numbers["train_loss_step"] == len(events["train_loss_step"])
 
 
+def test_figures_of_a_killed_training_are_on_the_disk(tmp_path):
+    state = make_state(tmp_path)
+    tracked = tracking.start_tracking(state)
+    run_steps(state, tracked, 60)  # nothing is closed, as after a kill
+    events, _ = read_events(tmp_path / "lightning_logs/version_0")
+    assert (events["train_loss_step"], events["val_loss"]) == ({50: 25.5}, {60: 1.0})
+
+
 def test_a_new_training_has_a_folder_of_its_own(tmp_path):
     for _ in range(2):
         state = make_state(tmp_path)

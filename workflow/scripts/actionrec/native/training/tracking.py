@@ -9,11 +9,12 @@ import logging
 import netrc
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -22,6 +23,9 @@ from actionrec.native.distributed import launch
 from actionrec.native.training import totals
 from actionrec.native.training.state import TrainState
 from actionrec.utils.files import write_text
+
+if TYPE_CHECKING:
+    from tensorboardX.event_file_writer import EventsWriter
 
 LOGS = "lightning_logs"
 STEPS_BETWEEN_LOGS = 50  # of Lightning
@@ -86,39 +90,52 @@ def start_tracking(state: TrainState) -> Tracking:
 
 
 class TensorBoard:
-    """Event files in lightning_logs/version_<n>; a resumed training continues its own."""
+    """Event files in lightning_logs/version_<n>; a resumed training continues its own.
 
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
+    The events are written by tensorboardX's EventsWriter: its SummaryWriter hands them to a thread,
+    and its `flush` does not wait for that, so a killed training would lose its last figures.
+    """
+
+    def __init__(self, events: "EventsWriter") -> None:
+        self._events = events
 
     @classmethod
     def start(cls, state: TrainState) -> "TensorBoard | None":
         """Return the events of a training; None, with a warning, without the package."""
         try:
-            from tensorboardX import SummaryWriter
+            from tensorboardX.event_file_writer import EventsWriter
+            from tensorboardX.proto.event_pb2 import Event, SessionLog
         except ImportError as error:
             log.warning("No TensorBoard events are written: %s", error)
             return None
         logs = state.folder / LOGS
         numbers = [int(found.name.rpartition("_")[2]) for found in logs.glob("version_[0-9]*")]
         last, resumed = max(numbers, default=-1), state.global_step > 0 and bool(numbers)
-        # What a killed process wrote after its last checkpoint comes again: TensorBoard drops all
-        # events from this step on. Those of a step that ended an epoch stay.
-        purge = state.global_step + (state.batch_idx == 0) if resumed else None
         folder = logs / f"version_{last if resumed else last + 1}"
+        folder.mkdir(parents=True, exist_ok=True)
         # Names by the second alone would let a training that resumes at once replace its own file.
-        suffix = f".{state.global_step:09d}"
-        return cls(SummaryWriter(str(folder), purge_step=purge, filename_suffix=suffix))
+        events = EventsWriter(str(folder / "events"), f".{state.global_step:09d}")
+        if resumed:
+            # What a killed process wrote after its last checkpoint comes again: TensorBoard drops
+            # all events from this step on. Those of a step that ended an epoch stay.
+            purge = state.global_step + (state.batch_idx == 0)
+            started = SessionLog(status=SessionLog.START)
+            events.write_event(Event(wall_time=time.time(), step=purge, session_log=started))
+        return cls(events)
 
     def write(self, figures: Mapping[str, float], step: int) -> None:
         """Record figures by their tags, on the disk at once."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
         for tag, value in figures.items():
-            self._writer.add_scalar(tag, value, step)
-        self._writer.flush()
+            event = Event(wall_time=time.time(), step=step, summary=scalar(tag, value))
+            self._events.write_event(event)
+        self._events.flush()
 
     def close(self) -> None:
         """End the event file."""
-        self._writer.close()
+        self._events.close()
 
 
 class WeightsAndBiases:
