@@ -27,9 +27,10 @@ run: env  ## make the environment and run the demo from archives to deployable m
 
 test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $$(($(CORES) + 1)) --dist loadfile --ignore tests/integration -m "not thorough" $(PYTEST_OPTIONS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder tests/workflow tests/unit tests/faults -m "not thorough" $(PYTEST_OPTIONS)
 	@echo "==> Testing with container engines and Slurm"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest tests/integration -m "not thorough" $(PYTEST_OPTIONS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+		tests/integration/test_slurm.py tests/integration -m "not thorough" $(PYTEST_OPTIONS)
 
 faults: env  ## inject every fault, with kills at moments from new seeds, ROUNDS times
 	@for round in $$(seq $(ROUNDS)); do \

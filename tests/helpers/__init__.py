@@ -169,3 +169,13 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def planned(folder: Path, *options: str) -> dict[str, int]:
+    """Return how many jobs of each rule a dry run would start."""
+    text = snakemake(folder, *options, "-n", "-q", "rules")
+    if "Nothing to be done" in text:
+        return {}
+    table = text.split("Job stats:")[1].split("total")[0]
+    rows = [line.split() for line in table.splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}

@@ -12,6 +12,7 @@ from helpers import REPOSITORY, clone, snakemake
 
 TAG = "v9.9.9"
 HUB = "github.com/owner/recognition"
+RUN = "results/demo/experiments/small/split1"
 
 
 def git(*arguments: str, folder: Path) -> None:
@@ -82,7 +83,7 @@ def check_run(folder: Path) -> None:
     """Run the demo to its end, and see that nothing is left to do."""
     assert "train_model" in snakemake(folder, "-n", "--cores", "2")
     snakemake(folder, "--cores", "2")
-    run = folder / "results/demo/experiments/small/split1"
+    run = folder / RUN
     for made in (run / "metrics.json", run / "export/model.onnx", folder / "results/demo"):
         assert made.exists()
     assert (folder / "results/demo/report.html").stat().st_size > 10_000
@@ -118,7 +119,9 @@ def test_the_demo_runs_as_snakedeploy_deploys_it(empty, repository, monkeypatch)
         in (folder / "workflow/Snakefile").read_text()
     )
     write_config(folder)
-    check_run(folder)
+    snakemake(folder, "--cores", "2", "train")
+    assert (folder / RUN / "model.json").exists()
+    assert "Nothing to be done" in snakemake(folder, "--cores", "2", "train")
 
 
 def test_without_the_package_the_message_says_what_to_install(

@@ -1,9 +1,11 @@
-"""The commands next to the generic cluster profile understand what schedulers print."""
+"""Cluster profiles: every rule with a GPU is named, and commands understand schedulers."""
 
 import os
+import re
 import subprocess
 
 import pytest
+import yaml
 
 from helpers import REPOSITORY
 
@@ -11,6 +13,22 @@ COMMANDS = REPOSITORY / "profiles/cluster-generic"
 SLURM = "JobId=7 JobName=x Reason={} JobState={} ExitCode=0:0"
 SGE_LIST = "job-ID prior name user state\\n----\\n  7 0.5 x me {} 11/23/2026\\n"
 SGE_RECORD = "qname all.q\\nfailed       {}\\nexit_status  {}\\n"
+
+
+def rules_with_gpus() -> set[str]:
+    """Return the rules whose resources name GPUs; the trials' training inherits its own."""
+    found = {"train_trial"}
+    for path in REPOSITORY.glob("workflow/rules/**/*.smk"):
+        rules = re.split(r"^ *rule ", path.read_text(), flags=re.MULTILINE)[1:]
+        found |= {rule.partition(":")[0] for rule in rules if re.search(r"^ *gpu=", rule, re.M)}
+    return found
+
+
+@pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
+def test_each_rule_with_a_gpu_goes_where_the_profile_sends_gpu_jobs(profile):
+    """One that a profile forgets asks for a GPU among the nodes without one, and waits for ever."""
+    content = yaml.safe_load((REPOSITORY / f"profiles/{profile}/profile.yaml").read_text())
+    assert set(content["set-resources"]) == rules_with_gpus()
 
 
 @pytest.fixture

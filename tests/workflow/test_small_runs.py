@@ -1,0 +1,60 @@
+"""Whole runs of a small dataset: a folder of videos, and flow that follows the frames."""
+
+import json
+import shutil
+
+import pytest
+
+from helpers import edit, planned, small_project, snakemake, write_video
+
+SMALL_RUNS = "results/small/experiments"
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Return a clone with a folder of tiny videos and a configuration that runs in seconds."""
+    return small_project(tmp_path / "small")
+
+
+@pytest.mark.slow
+def test_a_folder_of_videos_runs_the_same_dag(small):
+    before = sorted(path.name for path in (small / "videos").rglob("*"))
+    snakemake(small, "--cores", "2")
+    metrics = json.loads((small / SMALL_RUNS / "rgb_2d/split1/metrics.json").read_text())
+    assert metrics["labels"] == ["wave", "clap"]
+    assert metrics["videos"] == 4
+    assert before == sorted(path.name for path in (small / "videos").rglob("*"))
+
+    write_video(small / "videos/wave/another.mov", 8, fourcc="mp4v")
+    jobs = planned(small)
+    assert jobs["link_class"] == jobs["extract_frames"] == jobs["train_model"] == 1
+    (small / "videos/wave/another.mov").unlink()
+    assert planned(small) == {}
+
+
+@pytest.mark.slow
+def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
+    def see_flow(config):
+        config["spec"]["model"]["model_type"] = "joint"
+
+    edit(small / "config/config.yaml", see_flow)
+    split = f"{SMALL_RUNS}/rgb_2d/split1/split.tsv"
+    snakemake(small, "--cores", "2", split)
+    assert planned(small, split) == {}
+    video = sorted((small / "resources/small/frames/wave").iterdir())[0]
+    assert len(list((video / "u").iterdir())) == len(list((video / "v").iterdir())) == 7
+
+    before = (small / split).read_bytes()
+    shutil.rmtree(video / "v")
+    jobs = planned(small, split)
+    assert jobs["extract_flow"] == 1
+    assert "extract_frames" not in jobs
+    snakemake(small, "--cores", "2", split)
+    assert len(list((video / "v").iterdir())) == 7
+    assert (small / split).read_bytes() == before
+    edit(small / "config/config.yaml", lambda c: c.update(flow={"mapping": "fixed"}))
+    jobs = planned(small, split)
+    assert jobs["extract_flow"] == 2
+    assert jobs["make_split"] == 1
+    snakemake(small, "--cores", "2", split)
+    assert "dis medium fixed opencv" in (small / split).read_text()
