@@ -13,13 +13,6 @@ from projects import SPLIT, make_project
 from helpers import snakemake
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one worker of pytest-xdist have all tests that need Slurm, and one all others."""
-    for item in items:
-        needed = "slurm" if "slurm" in getattr(item, "fixturenames", ()) else "engine"
-        item.add_marker(pytest.mark.xdist_group(needed))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def own_gpu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Have a GPU 0, whose lease is not that of other jobs of this machine."""
