@@ -10,11 +10,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test test-containers test-slurm faults lint docs env lock clean
-
-ifeq ($(filter output-sync,$(.FEATURES)),)
-$(error This is make $(MAKE_VERSION); GNU make 4.0 or newer is needed: apt install make)
-endif
+.PHONY: help run test faults lint docs env lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,22 +23,12 @@ run: env  ## make the environment and run the demo from archives to deployable m
 
 test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $$(($(CORES) + 1)) --dist loadfile --no-loadscope-reorder \
-		tests/workflow tests/unit tests/faults -m "not thorough" $(PYTEST_OPTIONS)
-	@echo "==> Testing with container engines and Slurm"
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target test-containers test-slurm
-
-ON_SLURM := $(addprefix tests/integration/,test_slurm.py test_containers_on_slurm.py)
-
-test-containers: env
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest tests/integration $(ON_SLURM:%=--ignore %) $(PYTEST_OPTIONS)
-
-test-slurm: env
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest $(ON_SLURM) $(PYTEST_OPTIONS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $$(($(CORES) + 1)) -m "not thorough" $(PYTEST_OPTIONS) \
+		tests/integration tests/workflow tests/unit tests/faults
 
 faults: env  ## inject every fault, with kills at moments from new seeds, ROUNDS times
 	@for round in $$(seq $(ROUNDS)); do \
-		ACTIONREC_FAULTS_SEED=$$RANDOM PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $(CORES) --dist loadfile \
+		ACTIONREC_FAULTS_SEED=$$RANDOM PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $(CORES) \
 			tests/faults tests/integration/test_container_faults.py $(PYTEST_OPTIONS); done
 
 lint: env  ## check style, types, the order of the packages and the rules

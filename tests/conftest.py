@@ -7,13 +7,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from helpers import REPOSITORY
+
+SLURM = ("test_slurm.py", "test_containers_on_slurm.py")
 
 
 def pytest_configure() -> None:
     """Heed Ctrl-C, as what the tests start must: the jobs of a shell's background ignore it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives each file of tests to one worker, those that share an engine or a Slurm to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.partition("::")[0])
+        if file.parent.name != "integration":
+            return str(file)
+        return "Slurm" if file.name in SLURM else "container engines"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Spread the tests over the workers, in the order of the command line's folders."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture

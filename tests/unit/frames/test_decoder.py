@@ -57,7 +57,8 @@ OTHERS = [
     ("png.mov", "png", {"pixels": "rgb24"}),
     ("gif.gif", "gif", {"pixels": "rgb8"}),
 ]
-HDR = "log-level=none:colormatrix=bt2020nc:colorprim=bt2020:transfer="
+# x265 gives two frames times from memory that it has not written where it may reorder them.
+HDR = "log-level=none:bframes=0:colormatrix=bt2020nc:colorprim=bt2020:transfer="
 
 
 def with_opencv(path):
