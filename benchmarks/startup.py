@@ -28,8 +28,8 @@ SNAKEMAKE = "from snakemake import script\nfrom snakemake.logging import logger"
 LATER = {  # what is imported when the work begins
     "extract_frames": ("cv2", "fpng"),
     "summarise_dataset": ("cv2", "numpy"),
-    "write_dataset_page": ("jinja2", "matplotlib.figure"),
-    "write_report": ("jinja2", "matplotlib.figure"),
+    "write_dataset_page": ("jinja2",),
+    "write_report": ("jinja2",),
     "preflight": (),
 }
 

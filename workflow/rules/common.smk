@@ -8,6 +8,7 @@ from snakemake.utils import validate
 
 from actionrec import __version__, runners
 from actionrec.config import load, params, paths, provenance, queries
+from actionrec.dataset import page as dataset_page
 from actionrec.deploy import chunks, from_spec, sources, support
 from actionrec.errors import InputError
 from actionrec.experiments import successive_halving as budgets
@@ -16,6 +17,7 @@ from actionrec.frames import staleness
 from actionrec.report import assets
 from actionrec.sources import user_files
 from actionrec.spec import relevance, render, schema, toolkits
+from actionrec.utils import pages
 from actionrec.weights import encryption
 
 

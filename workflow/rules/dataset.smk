@@ -28,7 +28,6 @@ rule summarise_dataset:
 rule write_dataset_page:
     """Show the dataset on one page that opens from disk: look before you train."""
     input:
-        template=own_file("../report/dataset.html.jinja"),
         summary="<results>/<dataset>/dataset.json",
         manifests=collect("<tables>/frames/{cls}.tsv", cls=CLASSES),
     output:
@@ -45,8 +44,10 @@ rule write_dataset_page:
     params:
         name=config["dataset"]["name"],
         tolerate=lookup("frames/tolerate", within=config),
+        flips=queries.flips(config),
         classes=CLASSES,
         frames=f"{RESOURCES}/frames",
+        templates=pages.digest(dataset_page.TEMPLATES),
     script:
         "../scripts/write_dataset_page.py"
 

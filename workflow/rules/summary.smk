@@ -1,4 +1,4 @@
-TEMPLATES = assets.templates_digest()
+TEMPLATES = pages.digest(assets.TEMPLATES)
 
 
 rule summarise_experiments:

@@ -7,10 +7,10 @@ with rule_script(snakemake):
     params, given = snakemake.params, snakemake.input
     write_page(
         params.name,
-        template=given.template,
         summary=given.summary,
         manifests=dict(zip(params.classes, given.manifests, strict=True)),
         frames=params.frames,
         output=snakemake.output[0],
         tolerate=params.tolerate,
+        flips=params.flips,
     )

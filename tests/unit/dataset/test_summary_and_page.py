@@ -16,7 +16,7 @@ from actionrec.frames.extraction import extract_class
 from actionrec.frames.manifest import FrameRecord, write_manifest
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.table import Given, write_parts
-from helpers import PNG, REPOSITORY
+from helpers import PNG
 
 CLIP = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
 FACTS = {
@@ -59,6 +59,10 @@ def test_summary_of_a_dataset(tmp_path):
             "run": count(1, 0, 0, frames=9, seconds=0.3, shortest=9, median=9, longest=9),
         },
         "total": count(2, 1, 1, frames=19, seconds=0.6, shortest=5, median=5, longest=9),
+        "lengths": {
+            "edges": [5, 6, 7, 8, 9, 10],
+            "classes": {"walk": [2, 0, 0, 0, 0], "run": [0, 0, 0, 0, 1]},
+        },
         "sizes": {"1920x1080": 1, "320x48": 1, "64x48": 1},
         "stored_sizes": {"320x48": 1, "64x48": 2},
         "codecs": {"h264": 1, "unknown": 2},
@@ -70,6 +74,7 @@ def test_summary_of_a_dataset(tmp_path):
         "bad": [{"class": "walk", "file": "mine/walk/c.avi", "reason": "is empty (0 bytes)"}],
         "duplicates": [["run/z_1-2", "walk/a.avi"]],
         "conflicts": [["run/z_1-2", "walk/a.avi"]],
+        "mirrored_classes": [],
         "look_alikes": [],
         "mirrored": [],
         "places": [],
@@ -124,15 +129,15 @@ class Dataset:
         summarise(files, output, frames=self.root / "frames", **options)
         return json.loads(output.read_text())
 
-    def page(self, name="page.html", tolerate=1):
+    def page(self, name="page.html", tolerate=1, flips=None):
         write_page(
             "<my set>",
-            template=REPOSITORY / "workflow/report/dataset.html.jinja",
             summary=self.root / "dataset.json",
             manifests=self.manifests,
             frames=self.root / "frames",
             output=self.root / name,
             tolerate=tolerate,
+            flips=flips,
         )
         return (self.root / name).read_text()
 
@@ -168,6 +173,12 @@ def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path
         "videos": {"train": 7, "val": 2, "test": 3},
         "sources": {"train": 7, "val": 2, "test": 3},
         "groups": {},
+        "videos_by_source": {
+            "train": {"sizes": {"1": 7}, "largest": {"name": "<walk>/w0", "videos": 1}},
+            "val": {"sizes": {"1": 2}, "largest": {"name": "<walk>/w2", "videos": 1}},
+            "test": {"sizes": {"1": 3}, "largest": {"name": "<walk>/again", "videos": 1}},
+        },
+        "videos_by_group": {},
         "leaks": {
             "same content": [["run/r4 (train)", "run/copy (val)"]],
             "same source video": [],

@@ -4,8 +4,9 @@ import pytest
 
 from actionrec.dataset.mirrored_classes import mirrored_pairs, warning
 from actionrec.experiments.predictions import Prediction, with_ranking
-from actionrec.report import charts, confusions, notes, settings
+from actionrec.report import confusions, notes, settings
 from actionrec.report.calibration import calibration
+from actionrec.utils.pages import charts
 
 
 def test_precision_recall_and_f1_of_each_class():

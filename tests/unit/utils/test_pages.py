@@ -2,9 +2,8 @@
 
 import jinja2
 import pytest
-from matplotlib.figure import Figure
 
-from actionrec.utils.pages import plain, svg_url, write_page
+from actionrec.utils.pages import TEMPLATES, digest, write_page
 
 
 @pytest.fixture
@@ -35,10 +34,18 @@ def test_a_template_that_asks_for_more_leaves_the_old_page(page, tmp_path):
     assert (tmp_path / "page.html").read_text() == "old"
 
 
-@pytest.mark.parametrize("name", ["a$b$", "$$", r"$\frac$", r"\$x$y", "100%$ {x}^2"])
-def test_a_plot_shows_a_name_and_no_formula(name):
-    figure = Figure()
-    text = figure.text(0, 0, plain(name))
-    assert svg_url(figure).startswith("data:image/svg")
-    shown, is_formula = text._preprocess_math(text.get_text())
-    assert (shown, is_formula) == (name, False)
+def test_a_page_of_the_shared_frame_has_its_style_and_script_as_they_are(page):
+    text = '{% extends "base.html.jinja" %}{% set title = "<t>" %}{% set sections = [("a", "A")] %}'
+    shown = page(text)
+    assert "<title>&lt;t&gt;</title>" in shown
+    assert '<a href="#a">A</a>' in shown
+    for name in ("style.css", "page.js"):
+        assert (TEMPLATES / name).read_text() in shown
+
+
+def test_the_digest_is_of_the_shared_templates_and_the_pages_own(tmp_path):
+    (tmp_path / "a.jinja").write_text("a")
+    before = digest(tmp_path)
+    assert before == digest(tmp_path) != digest()
+    (tmp_path / "a.jinja").write_text("b")
+    assert digest(tmp_path) != before

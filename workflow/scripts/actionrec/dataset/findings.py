@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from actionrec.dataset.mirrored_classes import flips_to_stop
 from actionrec.utils.text import count
 
 _NAMED = 12  # members of a group that are named
@@ -42,18 +43,28 @@ class Finding:
     entries: Sequence[str]
 
 
-def findings(dataset: Mapping[str, Any], tolerate: int | None = None) -> list[Finding]:
-    """Return what dataset.json holds that is wrong or odd; `tolerate` is frames.tolerate."""
-    return [found for found in _all(dataset, tolerate) if found.entries]
+def findings(
+    dataset: Mapping[str, Any],
+    tolerate: int | None = None,
+    flips: Mapping[str, float] | None = None,
+) -> list[Finding]:
+    """Return what dataset.json holds that is wrong or odd; `tolerate` is frames.tolerate.
+
+    `flips` is how probable it is that each experiment mirrors a training clip.
+    """
+    return [found for found in _all(dataset, tolerate, flips or {}) if found.entries]
 
 
-def _all(dataset: Mapping[str, Any], tolerate: int | None) -> Iterator[Finding]:
+def _all(
+    dataset: Mapping[str, Any], tolerate: int | None, flips: Mapping[str, float]
+) -> Iterator[Finding]:
     bad = [f"{video['file']} {video['reason']}" for video in dataset["bad"]]
     yield Finding("Bad videos", "bad", _about_bad(dataset, tolerate), bad)
     for number, split in dataset["splits"].items():
         yield from _of_split(number, split)
     why = "Equal videos in different classes: one of the labels must be wrong."
     yield Finding("One video, two labels", "bad", why, _joined(dataset["conflicts"]))
+    yield _of_mirrors(dataset["mirrored_classes"], flips)
     same = [group for group in dataset["duplicates"] if group not in dataset["conflicts"]]
     yield Finding("Duplicates", "warn", "Equal videos under different names.", _joined(same))
     why = "Their first, middle and last pictures are nearly equal: copies, or cuts of one scene."
@@ -91,6 +102,12 @@ def _of_split(number: str, split: Mapping[str, Any]) -> Iterator[Finding]:
         what, level, why = _LEAKS[kind]
         title = f"Split {number}: {what} in two parts"
         yield Finding(title, level, why, _joined(groups))  # type: ignore[arg-type]
+
+
+def _of_mirrors(pairs: Sequence[Sequence[str]], flips: Mapping[str, float]) -> Finding:
+    title, text = "Classes that a mirror exchanges", flips_to_stop(flips)
+    right = "No experiment mirrors its training clips, which would teach the opposite label."
+    return Finding(title, "bad" if text else "note", text or right, _joined(pairs))
 
 
 def _of_sources(sources: Mapping[str, Any]) -> Iterator[Finding]:

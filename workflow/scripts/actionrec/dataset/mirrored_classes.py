@@ -46,6 +46,21 @@ def warning(spec: Mapping[str, Any]) -> str | None:
     )
 
 
+def flips_to_stop(flips: Mapping[str, float]) -> str:
+    """Return what to say of experiments whose training mirrors such classes; "" if none does.
+
+    `flips` is how probable it is that an experiment mirrors a training clip.
+    """
+    flipped = [name for name, probability in flips.items() if probability > 0]
+    if not flipped:
+        return ""
+    return (
+        "Classes that are each other's mirror image, and training clips that are mirrored "
+        f"({', '.join(flipped)}): a mirrored clip teaches the opposite label. Set "
+        f"spec: dataset.augmentation_config.{_FLIP}: 0."
+    )
+
+
 def _words(name: str) -> list[str]:
     """Split a name at case, digits and signs: SwipeLeft, swipe_left and "Swipe left" are equal."""
     plain = re.sub(r"(?i)counter[-_ ]clockwise", "counterclockwise", name)

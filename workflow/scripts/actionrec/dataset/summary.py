@@ -11,7 +11,9 @@ from typing import Any
 
 from actionrec.dataset import leakage
 from actionrec.dataset.bad_videos import bad_videos
+from actionrec.dataset.distributions import length_histograms, videos_by_source
 from actionrec.dataset.fingerprints import Alike, find_alike
+from actionrec.dataset.mirrored_classes import mirrored_pairs
 from actionrec.dataset.source_videos import Key, file_names, source_finder, unique_sources
 from actionrec.dataset.split_table import PARTS
 from actionrec.dataset.splits import (
@@ -83,6 +85,9 @@ def _contents(clips: Clips) -> dict[str, Any]:
     return {
         "classes": {cls: _counts(of_class) for cls, of_class in clips.items()},
         "total": _counts([clip for _, clip in pairs]),
+        "lengths": length_histograms(
+            {cls: [c.frames for c in of_class if c.usable] for cls, of_class in clips.items()}
+        ),
         "sizes": _tally(source_size(clip) for clip in usable),
         "stored_sizes": _tally(f"{clip.width}x{clip.height}" for clip in usable),
         "codecs": _tally(clip.codec or "unknown" for clip in usable),
@@ -93,6 +98,7 @@ def _contents(clips: Clips) -> dict[str, Any]:
         "remarks": _tally(clip.reason for clip in usable if clip.reason),
         "duplicates": leakage.find_duplicates(clips),
         "conflicts": leakage.find_conflicts(clips),
+        "mirrored_classes": [list(pair) for pair in mirrored_pairs(clips)],
     }
 
 
@@ -163,5 +169,7 @@ def _split(
         "videos": {part: sum(row.part == part for row in rows) for part in PARTS},
         "sources": groups_of_parts(rows, sources),
         "groups": groups_of_parts(rows, group_of),
+        "videos_by_source": videos_by_source(rows, sources),
+        "videos_by_group": videos_by_source(rows, group_of),
         "leaks": leakage.leaks(rows, sources, group_of, alike),
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actionrec.dataset.mirrored_classes import mirrored_pairs
+from actionrec.dataset.mirrored_classes import flips_to_stop, mirrored_pairs
 from actionrec.utils.text import count
 
 RARE = 10  # training videos of a class, below which its figures mean little
@@ -72,16 +72,9 @@ def _rare(dataset: Mapping[str, Any], splits: Sequence[int]) -> Iterator[Note]:
 
 
 def _mirrored(classes: Sequence[str], flips: Mapping[str, float]) -> Iterator[Note]:
-    pairs = mirrored_pairs(classes)
-    flipped = [name for name, probability in flips.items() if probability > 0]
-    if pairs and flipped:
-        yield Note(
-            "bad",
-            "Classes that are each other's mirror image, and training clips that are mirrored "
-            f"({', '.join(flipped)}): half of the clips teach the opposite label. Set "
-            "spec: dataset.augmentation_config.horizontal_flip_prob: 0.",
-            _joined(pairs),
-        )
+    pairs, text = mirrored_pairs(classes), flips_to_stop(flips)
+    if pairs and text:
+        yield Note("bad", text, _joined(pairs))
 
 
 def _joined(groups: Sequence[Sequence[str]]) -> list[str]:

@@ -118,8 +118,6 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
         first_wrong=next((r for r in order if reports[r]["accuracy"]["percent"] < 100), None),
         figures=[_part(run, "report.part.html") for run in order],
         mistakes=_mistakes(order),
-        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
-        script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         listed=notes.LISTED,
     )
 

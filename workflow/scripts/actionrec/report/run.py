@@ -13,11 +13,11 @@ from actionrec.experiments.predictions import Prediction
 from actionrec.report import confusions, statistics
 from actionrec.report.assets import TEMPLATES
 from actionrec.report.calibration import Calibration, calibration
-from actionrec.report.charts import Chart, Line, line_chart, matrix_layout
 from actionrec.report.filmstrips import Filmstrip, filmstrip
 from actionrec.report.summary import Run, accuracy_of
 from actionrec.utils.files import write_text
 from actionrec.utils.pages import render
+from actionrec.utils.pages.charts import Chart, Line, line_chart, matrix_layout
 from actionrec.utils.tables import read_csv
 
 PICTURE_BYTES = 600_000  # of a run; the videos that come after it are named without pictures

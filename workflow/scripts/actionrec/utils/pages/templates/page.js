@@ -1,31 +1,57 @@
-// Sort tables, show values under the pointer, walk through confusion matrices with the arrow keys.
+// Sort and filter tables, show values under the pointer, walk through confusion matrices with the arrow keys.
 "use strict";
 
-const value = (row, column) => {
+// Numbers are in columns of the class "n" or in data-value; a cell without one is below all others.
+const value = (row, column, numeric) => {
   const cell = row.cells[column];
   const text = cell.dataset.value ?? cell.textContent.trim();
+  if (!numeric) return text;
   const number = parseFloat(text);
-  return Number.isNaN(number) ? text : number;
+  return Number.isNaN(number) ? -Infinity : number;
 };
 
 const compare = (a, b) => {
-  const numbers = typeof a === "number" && typeof b === "number";
-  return numbers ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
+  if (typeof a === "string") return a.localeCompare(b, undefined, { numeric: true });
+  return a === b ? 0 : a - b;
 };
 
 for (const table of document.querySelectorAll("table.sortable")) {
-  [...table.tHead.rows[0].cells].forEach((head, column) => {
+  const heads = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0];
+  heads.forEach((head, column) => {
+    const numeric = head.classList.contains("n") || body.rows[0]?.cells[column].dataset.value !== undefined;
     const button = document.createElement("button");
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const down = head.getAttribute("aria-sort") !== "descending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      const before = head.getAttribute("aria-sort");
+      const down = before ? before === "ascending" : numeric; // first the largest number, or A
+      for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const body = table.tBodies[0];
-      const rows = [...body.rows].sort((a, b) => compare(value(a, column), value(b, column)));
-      body.append(...(down ? rows.reverse() : rows));
+      const keys = new Map([...body.rows].map((row) => [row, value(row, column, numeric)]));
+      const sign = down ? -1 : 1;
+      body.append(...[...body.rows].sort((a, b) => sign * compare(keys.get(a), keys.get(b))));
     });
+  });
+}
+
+// A table with data-filter gets a field of that name: rows with all its words are shown.
+for (const table of document.querySelectorAll("table[data-filter]")) {
+  const rows = [...table.tBodies[0].rows].map((row) => [
+    row, [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase()]);
+  const field = Object.assign(document.createElement("input"), { type: "search" });
+  const found = document.createElement("output");
+  const label = Object.assign(document.createElement("label"), { className: "filter" });
+  label.append(table.dataset.filter, field, found);
+  (table.closest(".wide") ?? table).before(label);
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const [row, text] of rows) {
+      row.hidden = !words.every((word) => text.includes(word));
+      shown += !row.hidden;
+    }
+    found.textContent = words.length ? `${shown} of ${rows.length}` : "";
   });
 }
 

@@ -1,6 +1,11 @@
-"""HTML pages that hold all they show, and open from disk: templates, plots and pictures."""
+"""HTML pages that hold all they show, and open from disk: frame, style, script and pictures.
+
+The folder `templates` has what all pages share; each page has a folder of its own.
+"""
 
 import base64
+import hashlib
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,28 +15,40 @@ from actionrec.utils.files import write_text
 from actionrec.utils.text import count
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL.Image import Image
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def digest(*folders: Path) -> str:
+    """Return a checksum of the shared templates and those in `folders`.
+
+    A rule has it as a parameter, so that a page is remade when they change.
+    """
+    files = [file for folder in (TEMPLATES, *folders) for file in sorted(folder.iterdir())]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def render(template: Path | str, **content: Any) -> str:
     """Render a Jinja template; a name that it uses and `content` lacks is an error.
 
-    It may include others that lie next to it. Text is escaped, so that a video's name never becomes
-    markup; what cannot be shown of a name is shown as in messages.
+    It may include others that lie next to it, and the shared ones. Text is escaped, so that a
+    video's name never becomes markup; what cannot be shown of a name is shown as in messages.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     template = Path(template)
+    folders = [template.parent, TEMPLATES]
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
-        loader=FileSystemLoader(template.parent),
+        loader=FileSystemLoader(folders),
     )
     environment.filters["count"] = count
+    environment.globals["verbatim"] = lambda name: _read(name, folders)
     return environment.get_template(template.name).render(**content)
 
 
@@ -44,19 +61,10 @@ def _shown(value: Any) -> Any:
     return printable(value) if type(value) is str else value  # not of Markup, which is no name
 
 
-def plain(text: str) -> str:
-    """Return a name as a plot shows it: Matplotlib takes what stands between two `$` for TeX."""
-    return printable(text).replace("$", r"\$")
-
-
-def svg_url(figure: "Figure") -> str:
-    """Return a plot as the data URL of an SVG; without a date, so that equal plots are equal."""
-    import matplotlib
-
-    buffer = BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "actionrec"}):  # else identifiers are random
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _data_url("image/svg+xml", buffer)
+def _read(name: str, folders: Sequence[Path]) -> str:
+    """Return the text of a style sheet or script, which is no template."""
+    file = next(path for folder in folders if (path := folder / name).is_file())
+    return file.read_text(encoding="utf-8")
 
 
 def jpeg_url(image: "Image") -> str:

@@ -1,4 +1,4 @@
-"""Line charts as SVG that is part of the page, so that it follows the page's colours and width.
+"""Charts as SVG that is part of the page, so that it follows the page's colours and width.
 
 Plots of a plotting library come with colours of their own, which are wrong in a dark page, and with
 ten times the size.
@@ -43,6 +43,18 @@ class Marker:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A bar of a chart in pixels, and what it says when it is pointed at."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+    style: str = "a"
+
+
+@dataclass(frozen=True)
 class Chart:
     """What the template draws."""
 
@@ -54,6 +66,7 @@ class Chart:
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     names: list[tuple[str, str]] = field(default_factory=list)  # style and name, for the legend
+    bars: list[Bar] = field(default_factory=list)
     width: int = WIDTH
     height: int = HEIGHT
 
@@ -105,6 +118,67 @@ def line_chart(
         [Tick(x_at(x), _text(x)) for x in x_ticks],
         [Tick(y_at(y), _text(y)) for y in y_ticks],
         [(line.style, line.name) for line in drawn if line.name],
+    )
+
+
+def bars(counts: Sequence[int], texts: Sequence[str], width: float, height: float) -> list[Bar]:
+    """Return a bar for each count that is not zero, the largest of them as high as `height`."""
+    step, unit = width / max(1, len(counts)), height / max(1, *counts, 0)
+    return [
+        Bar(
+            round(index * step, 1),
+            round(height - tall, 1),
+            round(step * 0.88, 1),
+            round(tall, 1),
+            text,
+        )
+        for index, (number, text) in enumerate(zip(counts, texts, strict=True))
+        if number and (tall := max(1.5, number * unit))  # a single video stays visible
+    ]
+
+
+def stack(numbers: Sequence[int], styles: Sequence[str], unit: float, height: float) -> list[Bar]:
+    """Return bars in a row, `unit` pixels wide for each that they count."""
+    found, left = [], 0.0
+    for number, style in zip(numbers, styles, strict=True):
+        found.append(Bar(round(left, 1), 0, round(number * unit, 1), height, "", style))
+        left += number * unit
+    return found
+
+
+def histogram(
+    title: str,
+    counts: Sequence[int],
+    names: Sequence[str],
+    texts: Sequence[str],
+    x_label: str,
+    y_label: str,
+) -> Chart | None:
+    """Return a chart of bars; None if there is nothing to count.
+
+    A bar's name stands below it, where there is space, and its text is shown at the pointer.
+    """
+    if not any(counts):
+        return None
+    plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    high = max(counts)
+    y_ticks, _ = _axis([0, high], (0, high), least=1.0)
+    step = -(-len(names) // 7)  # as many names as fit
+    return Chart(
+        title,
+        x_label,
+        y_label,
+        [],
+        [],
+        [
+            Tick(round(LEFT + plot_width * (index + 0.44) / len(counts), 1), names[index])
+            for index in range(0, len(names), step)
+        ],
+        [Tick(round(HEIGHT - BOTTOM - plot_height * y / high, 1), _text(y)) for y in y_ticks],
+        bars=[
+            Bar(bar.x + LEFT, bar.y + TOP, bar.width, bar.height, bar.text)
+            for bar in bars(counts, texts, plot_width, plot_height)
+        ],
     )
 
 
