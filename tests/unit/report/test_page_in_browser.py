@@ -1,21 +1,17 @@
 """The page in a real browser: no error, nothing too wide, tables sort, values at the pointer."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers.browser import SCHEMES, WIDTHS, chromium, needs_chromium, opener, too_wide
 from helpers.report import write_all
 from helpers.results import make_results
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
+pytestmark = needs_chromium
 
 LABELS = ["<script>alert(1)", "run & jump", "a_rather_long_name_of_a_class_that_never_ends", "x"]
 NAMES = '"><img src=x onerror=alert(1)>'
-WIDTHS = (360, 1400)
 
 
 @pytest.fixture(scope="module")
@@ -27,55 +23,22 @@ def report(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    """Return Chromium without a network."""
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def browser():
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture
 def open_page(browser, report):
     """Return a function that opens the report, and ends the test if the page reports an error."""
-    found: list[str] = []
-    contexts = []
-
-    def open_it(width: int = 1400, scheme: str = "light") -> "sync_api.Page":
-        size = {"width": width, "height": 900}
-        context = browser.new_context(viewport=size, color_scheme=scheme, offline=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: found.append(message.text))
-        page.on("pageerror", lambda error: found.append(str(error)))
-        page.on("dialog", lambda dialog: found.append(f"dialog {dialog.message}"))
-        page.goto(report.as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach(node => node.open = true)")
-        return page
-
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert found == []
+    with opener(browser, report) as open_it:
+        yield open_it
 
 
-# What is wider than the screen must be in a box that scrolls.
-TOO_WIDE = """() => {
-const scrolls = ["auto", "scroll", "hidden"];
-return [...document.querySelectorAll("main *, nav *")].filter(node => {
-  if (node.getBoundingClientRect().right <= innerWidth + 1) return false;
-  for (let box = node; box; box = box.parentElement)
-    if (box !== document.body && scrolls.includes(getComputedStyle(box).overflowX)) return false;
-  return !node.closest("svg");
-}).map(node => node.outerHTML.slice(0, 90)); }"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_wider_than_the_screen(open_page, width, scheme):
-    page = open_page(width, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(TOO_WIDE) == []
+    assert too_wide(open_page(width, scheme)) == []
 
 
 def test_names_are_text(open_page):
