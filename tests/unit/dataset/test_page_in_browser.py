@@ -92,6 +92,13 @@ def test_nothing_is_wider_than_the_screen(open_page, width):
         assert too_wide(open_page(width, scheme)) == []
 
 
+def test_pictures_are_shown(open_page):
+    for width in WIDTHS:
+        pictures = open_page(width).locator("#pictures img")
+        assert pictures.count() == len(CLASSES)
+        assert pictures.first.bounding_box()["height"] > 50
+
+
 def test_names_are_text(open_page):
     page = open_page()
     assert page.locator("main script, img[src=x], main h1 b").count() == 0

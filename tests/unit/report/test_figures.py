@@ -40,9 +40,9 @@ def test_calibration_and_thresholds():
     predictions = [Prediction(str(n), "a", "a" if n < 3 else "b", 0.95) for n in range(4)]
     predictions += [Prediction("low", "a", "b", 0.35)]
     found = calibration(predictions)
-    assert [(b.low, b.videos, b.score, b.accuracy) for b in found.bins] == [
-        (30, 1, 35.0, 0.0),
-        (90, 4, 95.0, 75.0),
+    assert [(b.low, b.high, b.videos, b.score, b.accuracy) for b in found.bins] == [
+        (33.33, 40.0, 1, 35.0, 0.0),
+        (93.33, 100.0, 4, 95.0, 75.0),
     ]
     assert found.error == pytest.approx((4 * 20 + 35) / 5)
     by_score = {t.score: (t.answered, t.accuracy) for t in found.thresholds}

@@ -18,7 +18,7 @@ def lengths(histograms: Mapping[str, Any]) -> Chart | None:
     counts = [sum(of_bin) for of_bin in zip(*histograms["classes"].values(), strict=True)]
     lows = list(map(str, histograms["edges"][:-1]))
     texts = _length_texts(histograms["edges"], counts)
-    return histogram("Lengths of the videos", counts, lows, texts, "frames in a video", "videos")
+    return histogram("Videos by length", counts, lows, texts, "frames in a video", "videos")
 
 
 def lengths_by_class(histograms: Mapping[str, Any]) -> dict[str, list[Bar]]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from actionrec.deploy.model_card import Calibration
 from actionrec.deploy.session import softmax
+from actionrec.experiments import reliability
 
-BINS = 15
 _COOLEST, _WARMEST = 0.05, 20.0
 _BELIEF = 0.5  # standard deviation of the logarithm of the temperature
 _MIN_VIDEOS = 8
@@ -54,14 +54,11 @@ def video_scores(scores: np.ndarray, videos: np.ndarray) -> np.ndarray:
 
 
 def calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the expected calibration error: how far scores are from the share that is right."""
+    """Return the expected calibration error, 0 to 1, of probabilities, (videos, classes)."""
     best, right = scores.max(axis=1), scores.argmax(axis=1) == labels
-    bins = np.minimum((best * BINS).astype(int), BINS - 1)
-    gaps = [
-        abs(best[bins == index].mean() - right[bins == index].mean()) * (bins == index).mean()
-        for index in np.unique(bins)
-    ]
-    return float(sum(gaps))
+    return reliability.calibration_error(
+        reliability.reliability_bins(best.tolist(), right.tolist())
+    )
 
 
 def _fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

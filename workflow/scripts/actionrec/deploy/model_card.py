@@ -80,7 +80,7 @@ class Calibration(_Part):
     """Share of the right answers on the validation videos that the threshold keeps."""
     videos: int
     error_before: float
-    """Expected calibration error on the validation videos, 15 bins."""
+    """Expected calibration error on the validation videos, 0 to 1, of 15 bins."""
     error_after: float
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from actionrec.experiments import reliability
 from actionrec.experiments.predictions import Prediction
 
-BINS = 10
 STEPS = 20
 
 
@@ -39,30 +39,20 @@ class Calibration:
 
 
 def calibration(predictions: Sequence[Prediction]) -> Calibration | None:
-    """Return how scores and accuracy agree; None where the engine tells no scores.
-
-    Guo et al., "On Calibration of Modern Neural Networks", 2017: equal bins, and the error as the
-    mean distance of score and accuracy, weighted by videos.
-    """
+    """Return how scores and accuracy agree; None where the engine tells no scores."""
     scored = [(p.score, p.correct) for p in predictions if p.score is not None]
     if not scored:
         return None
-    bins = [found for index in range(BINS) if (found := _bin(scored, index))]
-    error = sum(b.videos * abs(b.score - b.accuracy) for b in bins) / len(scored)
+    bins = reliability.reliability_bins(*zip(*scored, strict=True))
+    error = round(100 * reliability.calibration_error(bins), 2)
     thresholds = [_threshold(scored, step / STEPS) for step in range(STEPS + 1)]
-    return Calibration(bins, round(error, 2), thresholds)
+    return Calibration([_in_percent(found) for found in bins], error, thresholds)
 
 
-def _bin(scored: Sequence[tuple[float, bool]], index: int) -> Bin | None:
-    inside = [
-        (score, right) for score, right in scored if min(BINS - 1, int(score * BINS)) == index
-    ]
-    if not inside:
-        return None
-    mean = 100 * sum(score for score, _ in inside) / len(inside)
-    accuracy = 100 * sum(right for _, right in inside) / len(inside)
-    low, high = 100 * index / BINS, 100 * (index + 1) / BINS
-    return Bin(low, high, len(inside), round(mean, 2), round(accuracy, 2))
+def _in_percent(found: reliability.Bin) -> Bin:
+    shares = (found.low, found.high, found.score, found.accuracy)
+    low, high, score, accuracy = (round(100 * share, 2) for share in shares)
+    return Bin(low, high, found.videos, score, accuracy)
 
 
 def _threshold(scored: Sequence[tuple[float, bool]], threshold: float) -> Threshold:
