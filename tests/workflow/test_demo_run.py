@@ -1,5 +1,6 @@
 """One run of the demo as a user starts it, what happens when something changes, what it teaches."""
 
+import base64
 import csv
 import json
 import os
@@ -226,7 +227,10 @@ class TestDemo:
         assert "extract_frames" in snakemake(demo, "--rulegraph", "mermaid-js")
         assert "model.onnx" in snakemake(demo, "--summary")
         snakemake(demo, "--report", "report.html")
-        assert (demo / "report.html").stat().st_size > 100_000
+        report = (demo / "report.html").read_text()
+        for page in ("report.html", "dataset.html", "summary.csv", "comparisons.csv"):
+            held = base64.b64encode((demo / "results/demo" / page).read_bytes()).decode()
+            assert f"filename={page};base64,{held}" in report
 
 
 def native(folder: Path, *command: str) -> None:

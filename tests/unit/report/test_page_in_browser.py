@@ -1,5 +1,6 @@
 """The page in a real browser: no error, nothing too wide, tables sort, values at the pointer."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,20 @@ def test_a_link_opens_the_run_that_it_leads_to(open_page):
     page.evaluate("document.querySelectorAll('details').forEach(node => node.open = false)")
     page.locator("#experiments-table a").last.click()
     page.wait_for_function("document.querySelector('details.run[open]') !== null")
+
+
+def test_the_page_works_inside_of_snakemakes_report(browser, report, tmp_path):
+    data = base64.b64encode(report.read_bytes()).decode()
+    outer = tmp_path / "report.html"
+    outer.write_text(f'<iframe src="data:text/html;charset=utf8;base64,{data}"></iframe>')
+    with opener(browser, outer) as open_it:
+        page = open_it().frame_locator("iframe")
+        table = page.locator("#experiments-table")
+        table.locator("th").first.get_by_role("button").click()
+        assert table.locator("th[aria-sort=ascending]").count() == 1
+        assert page.locator("main a").count() > 0
+        assert page.locator("main a[href='dataset.html']").count() == 0, "it would lead nowhere"
+        assert page.get_by_text("The dataset page").count() == 1
 
 
 def test_text_can_be_read_on_its_background(open_page):
