@@ -7,9 +7,10 @@ from typing import Any, Literal
 from actionrec.dataset.mirrored_classes import flips_to_stop
 from actionrec.utils.text import count
 
+Level = Literal["bad", "warn", "note"]
 _NAMED = 12  # members of a group that are named
 _KNOWN = "The model is tested on what it knows from training: its score is too high."
-_LEAKS = {
+LEAKS: dict[str, tuple[str, Level, str]] = {  # by kind, as dataset.json has them
     "same content": ("equal videos", "bad", _KNOWN),
     "same source video": ("one source video", "bad", _KNOWN),
     "same group": ("one group", "bad", _KNOWN),
@@ -38,7 +39,7 @@ class Finding:
     """
 
     title: str
-    level: Literal["bad", "warn", "note"]
+    level: Level
     why: str
     entries: Sequence[str]
 
@@ -99,9 +100,9 @@ def _of_split(number: str, split: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(f"Split {number} cannot be made", "bad", "", [split["problem"]])
         return
     for kind, groups in split["leaks"].items():
-        what, level, why = _LEAKS[kind]
+        what, level, why = LEAKS[kind]
         title = f"Split {number}: {what} in two parts"
-        yield Finding(title, level, why, _joined(groups))  # type: ignore[arg-type]
+        yield Finding(title, level, why, _joined(groups))
 
 
 def _of_mirrors(pairs: Sequence[Sequence[str]], flips: Mapping[str, float]) -> Finding:

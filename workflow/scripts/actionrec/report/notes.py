@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actionrec.dataset.findings import LEAKS
 from actionrec.dataset.mirrored_classes import flips_to_stop, mirrored_pairs
 from actionrec.utils.text import count
 
@@ -42,8 +43,8 @@ def _leaks(dataset: Mapping[str, Any], splits: Sequence[int]) -> Iterator[Note]:
         leaks = dataset.get("splits", {}).get(str(number), {}).get("leaks", {})
         for kind, groups in leaks.items():
             if groups:
-                text = f"Split {number}, {kind} in two parts. The score is then too high."
-                yield Note("bad", text, _joined(groups))
+                what, level, why = LEAKS[kind]
+                yield Note(level, f"Split {number}, {what} in two parts. {why}", _joined(groups))
 
 
 def _videos(dataset: Mapping[str, Any]) -> Iterator[Note]:
