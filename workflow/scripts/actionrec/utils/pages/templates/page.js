@@ -10,9 +10,10 @@ const value = (row, column, numeric) => {
   return Number.isNaN(number) ? -Infinity : number;
 };
 
+const collator = new Intl.Collator(undefined, { numeric: true });
 const compare = (a, b) => {
-  if (typeof a === "string") return a.localeCompare(b, undefined, { numeric: true });
-  return a === b ? 0 : a - b;
+  if (typeof a === "string") return collator.compare(a, b);
+  return a === b ? 0 : a - b; // two cells without a number are equal
 };
 
 for (const table of document.querySelectorAll("table.sortable")) {
