@@ -82,6 +82,12 @@ def test_the_page_comes_before_a_split_is_refused_for_bad_videos(project):
     assert "rule make_split" in snakemake(project, "-n", split, "results/mine/dataset.html")
     assert (project / split).read_text() == table
 
+    # A bad video more is on the page before the split, which is there, is refused.
+    (project / "videos/wave/second.avi").write_text(pointer)
+    said = snakemake(project, "--cores", "2", split, check=False)
+    assert "2 of 5 videos of class wave; frames.tolerate is 1." in said
+    assert "<li>videos/wave/second.avi " in (project / "results/mine/dataset.html").read_text()
+
 
 MISSING = {
     "folder": ({"path": "no/videos"}, "dataset.path is not a folder."),

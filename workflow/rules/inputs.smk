@@ -39,23 +39,30 @@ def page_before_split(wildcards):
     """Return the page of the dataset, which shows bad videos before a split is refused for them.
 
     The page is only to come first; it is no reason to divide videos again. So the page is what a
-    split waits for while the split is not there, and is taken as it is afterwards.
+    split waits for while it is not there or its videos have changed, and is taken as it is else.
     """
     page, split = "<results>/<dataset>/dataset.html", f"split{wildcards.k}/split.tsv"
-    if PAGE.exists() and (EXPERIMENTS / wildcards.exp / split).exists():
+    made = PAGE.exists() and (EXPERIMENTS / wildcards.exp / split).exists()
+    if made and not any(map(stale_tables, queries.classes(config, wildcards.exp))):
         return before_update(ancient(page))
     return page
 
 
-def videos_table(wildcards):
-    """Return the table of a class's videos; remake what disagrees with the trees on disk.
+@cache
+def stale_tables(cls):
+    """Return the tables of a class that disagree with the trees on disk, and why.
 
     Snakemake sees the small tables, not the trees they describe.
     """
-    videos, frames = (RESOURCES / kind / wildcards.cls for kind in ("videos", "frames"))
-    table, manifest = (TABLES / kind / f"{wildcards.cls}.tsv" for kind in ("videos", "frames"))
+    videos, frames = (RESOURCES / kind / cls for kind in ("videos", "frames"))
+    table, manifest = (TABLES / kind / f"{cls}.tsv" for kind in ("videos", "frames"))
     stale = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
-    for output, why in stale(table, frames, manifest).items():
+    return stale(table, frames, manifest)
+
+
+def videos_table(wildcards):
+    """Return the table of a class's videos; remake what disagrees with the trees on disk."""
+    for output, why in stale_tables(wildcards.cls).items():
         remake(output, why)
     return f"<tables>/videos/{wildcards.cls}.tsv"
 
