@@ -120,3 +120,12 @@ def test_notes_on_the_data_the_worst_first():
     assert "horizontal_flip_prob: 0" in found[1].text
     assert "(exp)" in found[1].text
     assert notes.data_notes(dataset, [2], {"still": 0.0})[0].level == "warn"
+
+
+def test_a_leak_is_as_grave_as_on_the_dataset_page():
+    leaks = {"same place": [["walk/a (train)", "run/b (test)"]], "same group": [["x", "y"]]}
+    dataset = {"classes": {}, "splits": {"1": {"leaks": leaks, "classes": {}}}}
+    bad, place = notes.data_notes(dataset, [1], {})
+    assert (bad.level, place.level) == ("bad", "warn")
+    assert bad.text.startswith("Split 1, one group in two parts. The model is tested on what it")
+    assert "its score is too high" not in place.text
