@@ -224,6 +224,7 @@ COMPARED = (
     *("export/labels.txt", "export/model.json", "export/verification.json"),
     "predicted/predictions.csv",
 )
+TIMES = re.compile(r'"(videos_per_second|latency_ms)": [0-9.]+')  # which no two runs share
 
 
 def contents(folder: Path) -> Iterator[tuple[str, str]]:
@@ -237,7 +238,7 @@ def contents(folder: Path) -> Iterator[tuple[str, str]]:
     for run in results.glob("*/experiments/*/split*"):
         for name in COMPARED:
             if (run / name).exists():
-                yield f"{run.name}/{name}", (run / name).read_text()
+                yield f"{run.name}/{name}", TIMES.sub("", (run / name).read_text())
         if (run / "model.pth").exists():
             state = torch.load(run / "model.pth", weights_only=True)["state_dict"]
             for name, tensor in state.items():
