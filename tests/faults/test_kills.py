@@ -22,6 +22,7 @@ from datetime import date
 from pathlib import Path
 from threading import Thread
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -191,7 +192,7 @@ class Slow(http.server.BaseHTTPRequestHandler):
         """Print nothing."""
 
     def do_GET(self) -> None:
-        content = self.files.get(self.path)
+        content = self.files.get(urlsplit(self.path).path)
         if content is None:
             self.send_error(404)
             return
