@@ -158,6 +158,11 @@ CONFIGURATIONS = [
     of_config("reference to nothing", add("spec: {wandb: {name: '${nothing}'}}"), NO_REFERENCE),
     of_config("half a reference", add("spec: {wandb: {name: '${'}}"), READS_NOTHING),
     of_config("number for a section", add("spec: {train: 5}"), "must be a mapping"),
+    of_config("list for weights", swap("one:", "one: {pretrained: []}"), "pretrained", "path"),
+    of_config("text for weights", swap("one:", "one: {pretrained: a.pth}"), "pretrained", "path"),
+    of_config(
+        "list for weights of a stream", swap("one:", "one: {pretrained: {rgb: [1]}}"), "pretrained"
+    ),
     of_config("list for a section", add("splits: [1]"), "mapping of keys to values"),
 ]
 
