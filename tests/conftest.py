@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -45,10 +46,11 @@ def repository() -> Path:
 def mount_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Return a function that mounts a small memory disk with tmpfs options and says where."""
     disk = tmp_path / "disk"
+    program = shutil.which("mount") or "mount"  # found here: a test may change PATH
 
     def mount(options: str) -> Path:
         disk.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+        command = [program, "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
         if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
             pytest.skip("mounting a small file system needs root")
         return disk

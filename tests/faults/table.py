@@ -24,8 +24,8 @@ from actionrec.errors import InputError
 from helpers import wait_for
 
 TRACEBACK = "Traceback (most recent call last)"
-# Temporary names of the workflow: of `files.replacing`, of unpacking, of frames, of downloads.
-TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}|\..*\.unpack-\w{8}|part-\w{8}|.*\.part")
+# Temporary names: of work folders, of Python's, of unpacking, of frames, of downloads.
+TEMPORARY = re.compile(r"\..*\.part\d+|\..*\.[a-z0-9_]{8}|\..*\.unpack-\w{8}|part-\w{8}|.*\.part")
 # What every task may write at any time: locks, logs, and what TAO's status logger appends to.
 ALWAYS_CHANGES = re.compile(r".*\.lock|\.lock|.*\.log|log|status\.json|experiment\.yaml")
 

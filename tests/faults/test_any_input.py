@@ -102,22 +102,29 @@ def known_places() -> list[tuple[str, ...]]:
     return found
 
 
+def _inside(content: Any, place: tuple[Any, ...]) -> Any:
+    """Return what is at a place, with mappings on the way made; None where there can be none."""
+    for part in place:
+        if isinstance(content, dict):
+            content = content.setdefault(part, {})
+        elif isinstance(content, list) and part in range(len(content)):
+            content = content[part]
+        else:
+            return None
+    return content
+
+
 @st.composite
 def mutated(draw: st.DrawFn, content: Mapping[str, Any], more: list[tuple[Any, ...]]) -> Any:
     """Return `content` with one to three of its values, or of those at `more` places, replaced."""
     changed: dict[str, Any] = copy.deepcopy(dict(content))
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.sampled_from([*places(changed), *more]))
-        parent: Any = changed
-        for part in place[:-1]:
-            parent = parent.setdefault(part, {}) if isinstance(parent, dict) else parent[part]
-            if not isinstance(parent, dict | list):
-                break
-        else:
-            if draw(st.booleans()) or not isinstance(parent, dict):
-                parent[place[-1]] = draw(values)
-            else:
-                parent[draw(texts)] = draw(values)
+        parent = _inside(changed, place[:-1])
+        if isinstance(parent, dict):
+            parent[place[-1] if draw(st.booleans()) else draw(texts)] = draw(values)
+        elif isinstance(parent, list) and place[-1] in range(len(parent)):
+            parent[place[-1]] = draw(values)
     return changed
 
 

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from snakemake.common.configfile import load_configfile
+from snakemake.exceptions import WorkflowError
 
 from actionrec.config import load
+from actionrec.config.files import ConfigFiles
 from actionrec.native.distributed import process_group
 from actionrec.spec.load import load_spec
 from faults import table
@@ -24,6 +27,10 @@ TOO_LARGE = "The number is too large, or none"
 EXPANDS = "YAML aliases (*name) make the configuration huge, or a part of itself"
 NO_YAML = "The spec is not valid YAML, or too large"
 NO_REFERENCE = "A reference leads to no value"
+NO_KEY = "There is no such key in TAO's schema"
+# What a template of YTE may hold; a code that runs ends the test.
+CODE = "?exit('code of a file has run')"
+TEMPLATE = f"__use_yte__: true\n__definitions__: [{CODE[1:]}]"
 
 
 def bomb(kind: str) -> str:
@@ -151,6 +158,11 @@ CONFIGURATIONS = [
     of_config("reference to nothing", add("spec: {wandb: {name: '${nothing}'}}"), NO_REFERENCE),
     of_config("half a reference", add("spec: {wandb: {name: '${'}}"), READS_NOTHING),
     of_config("number for a section", add("spec: {train: 5}"), "must be a mapping"),
+    of_config("list for weights", swap("one:", "one: {pretrained: []}"), "pretrained", "path"),
+    of_config("text for weights", swap("one:", "one: {pretrained: a.pth}"), "pretrained", "path"),
+    of_config(
+        "list for weights of a stream", swap("one:", "one: {pretrained: {rgb: [1]}}"), "pretrained"
+    ),
     of_config("list for a section", add("splits: [1]"), "mapping of keys to values"),
 ]
 
@@ -199,6 +211,8 @@ SPECS = [
     of_spec("list as a key", write("[1]: 2"), NO_YAML),
     of_spec("nothing as a key", write("~: 2"), NO_YAML),
     of_spec("Python object", write("wandb: !!python/object/apply:os.system [touch x]"), NO_YAML),
+    of_spec("code of a template", write(f"{TEMPLATE}\nresults_dir: /r"), NO_KEY, "__use_yte__"),
+    of_spec("code of a template for a number", write(f"train: {{num_epochs: '{CODE}'}}"), "found"),
     of_spec("bytes that are no UTF-8", write(b"\xff\xfe\x00"), NO_YAML),
     of_spec("control character", write("wandb: {name: \x07}"), NO_YAML),
     of_spec("override that is no YAML", write("{}", "wandb.name=[}"), "not valid YAML"),
@@ -230,6 +244,33 @@ def test_only_the_key_for_the_encryption_may_come_from_the_environment(tmp_path,
     loaded = load_spec(spec)
     assert loaded.encryption_key == ("plain" if key == "plain" else "of-the-environment")
     assert loaded.wandb.name == "/r/1"
+
+
+@pytest.mark.parametrize(
+    ("text", "runs"),
+    [
+        (f"{TEMPLATE}", True),
+        (f"__use_yte__: true\na: {CODE}", True),
+        (f'"\\x5f_use_yte__": 1\n"{CODE}": 1', True),  # no search for the word finds it
+        (f"{TEMPLATE}".replace("true", "false"), False),
+        (f"a: {CODE}\n?if {CODE[1:]}: 1", False),
+        ("a: !!python/object/apply:os._exit [1]", False),
+    ],
+)
+def test_snakemake_runs_the_code_of_a_configuration_only_if_it_is_a_template(tmp_path, text, runs):
+    """State what SECURITY.md warns of: it is so before any rule or check of the workflow."""
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    # YTE explains what an expression raises, but for exceptions that are no `Exception`.
+    with pytest.raises(SystemExit) if runs else suppress(WorkflowError):
+        load_configfile(file)
+
+
+@pytest.mark.parametrize("text", [TEMPLATE, f"a: {CODE}", f"{BASE}\n{TEMPLATE}"])
+def test_the_workflow_itself_runs_no_code_of_a_configuration(tmp_path, text):
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    assert ConfigFiles.read([file]).names == [str(file)]
 
 
 def test_nothing_in_the_package_registers_a_resolver():

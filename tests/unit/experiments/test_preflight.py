@@ -10,7 +10,7 @@ import pytest
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.experiments import preflight
+from actionrec.experiments import frame_space, preflight
 from helpers import clone, edit, snakemake, write_video
 
 IMAGE = "nvcr.io/nvidia/tao/tao-toolkit:test"
@@ -60,8 +60,12 @@ def config(**changes) -> dict:
     tao = {"runner": "native", "toolkit": "7.3.0", "image": IMAGE, "encrypt": False}
     tao |= {"docker": "docker", "container": {}}
     dataset = {"name": "mine", "source": "demo", "classes": ["wave", "clap"]}
+    splits = {"links": changes.pop("links", "symlink"), "numbers": [1], "test_fraction": 0.3}
     return {
         "dataset": {**dataset, **changes.pop("dataset", {})},
+        "experiments": {"one": {"classes": ("wave", "clap"), "flow": False}},
+        "flow": {"method": "dis", "preset": "medium", "mapping": "max_rad"},
+        "splits": splits,
         "frames": {"size": None, "encoder": "fpng", "quality": 95}
         | changes.pop("frames", {"format": "png"}),
         "export": {"etlt": changes.pop("etlt", "never")},
@@ -184,6 +188,41 @@ def test_the_disk_is_that_where_the_frames_will_lie(full_disk, machine, tmp_path
     with pytest.raises(
         InputError, match=rf"0\.0 GB free, [\s\S]*in {full_disk}[\s\S]*frames\.format: jpg"
     ):
+        preflight.require(preflight.look(config(dataset=dataset), ngc=False))
+
+
+def test_copies_must_fit_next_to_the_frames_where_they_will_lie(full_disk, machine, tmp_path):
+    dataset = folder_of_videos(tmp_path / "videos", width=320, height=240)
+    copied = config(dataset=dataset, links="copy")
+    found = verdicts(preflight.look(copied, ngc=False))
+    assert found["disk for the frames"] == found["disk for the copies of the frames"] == "ok"
+    (tmp_path / "results").symlink_to(full_disk)
+    with pytest.raises(InputError) as caught:
+        preflight.require(preflight.look(copied, ngc=False))
+    (line,) = (text for text in str(caught.value).splitlines() if "missing" in text)
+    assert "disk for the copies of the frames" in line and f"in {full_disk}" in line
+    assert "make results a link" in str(caught.value)
+    assert "set splits.links: symlink" in str(caught.value)
+
+
+def test_what_lies_on_one_disk_must_fit_there_together(mount_disk, machine, tmp_path):
+    dataset = folder_of_videos(tmp_path / "videos", width=320, height=240)
+    folder, block = tmp_path / "disk", 4096
+    copied = config(dataset=dataset, links="copy")
+    frames, copies = (need.space.size for need in frame_space.needs(copied, block))
+    assert copies == pytest.approx(1.3 * frames)
+    mount_disk(f"size={round((frames + copies) * 0.8)}")
+    for name in ("resources", "results"):
+        (tmp_path / name).symlink_to(folder)
+    found = verdicts(preflight.look(copied, ngc=False))
+    assert found["disk for the frames"] == "ok"
+    assert found["disk for the copies of the frames"] == "missing"
+
+
+def test_the_files_must_fit_as_well_as_their_bytes(mount_disk, machine, tmp_path):
+    dataset = folder_of_videos(tmp_path / "videos")
+    (tmp_path / "resources").symlink_to(mount_disk("size=64m,nr_inodes=50"))
+    with pytest.raises(InputError, match=r"49 files free, about \d+ needed[\s\S]*df -i"):
         preflight.require(preflight.look(config(dataset=dataset), ngc=False))
 
 

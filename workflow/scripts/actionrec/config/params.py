@@ -60,5 +60,10 @@ def ngc_checksum(config: Config, model: str, version: str, file: str) -> str | N
 
 def preflight(config: Config) -> dict[str, Any]:
     """Return the sections of the configuration that say what the machine must have."""
-    sections = {key: config[key] for key in ("dataset", "frames", "tao", "export")}
-    return sections | {"frames": {**config["frames"], "size": queries.frame_size(config)}}
+    sections = {key: config[key] for key in ("dataset", "flow", "splits", "tao", "export")}
+    experiments = {
+        name: {"classes": queries.classes(config, name), "flow": queries.needs_flow(config, name)}
+        for name in config["experiments"]
+    }
+    frames = {**config["frames"], "size": queries.frame_size(config)}
+    return sections | {"frames": frames, "experiments": experiments}

@@ -8,7 +8,6 @@ them.
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import frame_fault, suffix_of
 from actionrec.utils.files import replacing, shortened
 from actionrec.utils.text import count
+from actionrec.utils.work_folder import work_folder
 
 FOLDERS = ("rgb", "u", "v")
 _LONGEST = 255  # bytes of a file's name
@@ -81,12 +81,12 @@ def _explained_link_errors(folder: Path, links: str) -> Iterator[None]:
 def _possible_links(folder: Path, kinds: Iterable[str]) -> list[str]:
     """Return which of the kinds of links a folder's file system makes, and copies behind them."""
     made = []
-    with tempfile.TemporaryDirectory(prefix=".links.", dir=folder) as temporary:
-        file = Path(temporary, "file")
+    with work_folder(folder / ".links") as temporary:
+        file = temporary / "file"
         file.touch()
         for kind in kinds:
             try:
-                (os.symlink if kind == "symlink" else os.link)(file, Path(temporary, kind))
+                (os.symlink if kind == "symlink" else os.link)(file, temporary / kind)
             except OSError:
                 continue
             made.append(kind)

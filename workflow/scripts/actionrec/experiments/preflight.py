@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from unicodedata import normalize
 from actionrec import runners
 from actionrec.errors import InputError, some
 from actionrec.experiments import frame_space
+from actionrec.experiments.class_space import Space, frames_table
 from actionrec.runners.containers import OWNER, owner
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command
@@ -54,7 +55,7 @@ def look(config: Mapping[str, Any], ngc: bool) -> list[Check]:
     return [
         *_runner(config["tao"]),
         *_dataset(config["dataset"]),
-        disk(config),
+        *disks(config),
         *_image_files(config["tao"]),
         *_frame_cache(config["tao"]["runner"]),
         _shared_memory(config["tao"]["runner"]),
@@ -134,22 +135,40 @@ def _pull(engine: str, image: str) -> Iterator[Check]:
         yield Check("disk for the image", _of(free, IMAGE_SIZE), fix)
 
 
-def disk(config: Mapping[str, Any]) -> Check:
-    """Return whether the frames that are not there yet will fit where they will lie.
+def disks(config: Mapping[str, Any]) -> Iterator[Check]:
+    """Yield whether the images that are not there yet will fit where they will lie.
 
     That is only advice while the videos are not here: other footage than HMDB51's may take less.
     """
-    folder = _existing(Path("resources", config["dataset"]["name"], "frames"))
-    free, block = shutil.disk_usage(folder).free, os.statvfs(folder).f_frsize
-    needed = frame_space.estimate(config["dataset"], config["frames"], block)
-    name = "disk for the frames"
-    state = f"{_of(free, needed.size)} in {folder}: {needed.basis}"
-    if free >= needed.size:
-        return Check(name, state)
-    fix = "free some space, or make resources a link to a larger disk"
-    if config["frames"]["format"] == "png":
-        fix += ", or set frames.format: jpg, which takes a fifth"
-    return Check(name, state, fix, required=needed.measured)
+    frames = _existing(Path("resources", config["dataset"]["name"], "frames"))
+    # What lies on one disk must fit there together.
+    on_disk: defaultdict[int, Space] = defaultdict(Space)
+    for need in frame_space.needs(config, os.statvfs(frames).f_frsize):
+        folder = _existing(need.folder)
+        device = folder.stat().st_dev
+        on_disk[device] += need.space
+        yield _fitting(need, on_disk[device], folder, config["frames"]["format"])
+
+
+def _fitting(need: frame_space.Need, all_here: Space, folder: Path, form: str) -> Check:
+    """Return whether what is needed, and what else goes to the disk of `folder`, will fit."""
+    disk, files = os.statvfs(folder), round(all_here.files)
+    free = shutil.disk_usage(folder).free
+    counted = disk.f_files > 0  # some file systems have no table of inodes that could be full
+    state = f"{_of(free, all_here.size)}"
+    if counted and files:
+        state += f", {disk.f_favail:,} files free, about {files:,} needed"
+    state += f" in {folder}: {need.basis}"
+    fix = None
+    if free < all_here.size:
+        fix = f"free some space, or make {need.folder.parts[0]} a link to a larger disk"
+        if form == "png":
+            fix += ", or set frames.format: jpg, which takes a fifth"
+        if need.copies:
+            fix += ", or set splits.links: symlink, which copies nothing"
+    elif counted and disk.f_favail < files:
+        fix = f"make {need.folder.parts[0]} a link to a disk with more free inodes (df -i)"
+    return Check(f"disk for {need.what}", state, fix, required=need.measured)
 
 
 def _image_files(tao: Mapping[str, Any]) -> Iterator[Check]:
@@ -224,7 +243,7 @@ def _named_paths(dataset: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
             yield f"dataset.{key}", Path(dataset[key]).expanduser()
     if dataset["source"] == "folder":
         yield from _class_folders(Path(dataset["path"]).expanduser(), dataset["classes"])
-    unpacked = all(frame_space.frames_table(dataset, cls).exists() for cls in dataset["classes"])
+    unpacked = all(frames_table(dataset, cls).exists() for cls in dataset["classes"])
     for role, archive in (dataset.get("archives") or {}).items():
         if archive and archive["path"] and not unpacked:  # else it may have been deleted
             yield f"dataset.archives.{role}.path", Path(archive["path"]).expanduser()
@@ -297,5 +316,7 @@ def before_the_first_job(
     uses_gpu = any("gpu" in resources for resources in rules.values())
     if here and uses_gpu and config["tao"]["runner"] in runners.IN_CONTAINERS:
         require(look(config, ngc))
-    frames = disk(config) if "extract_frames" in rules else None
-    return f"{frames.name}: {frames.state}; {frames.fix}" if frames and frames.fix else None
+    images = {"extract_frames", "extract_flow", "link_split"} & rules.keys()
+    checks = disks(config) if images else ()
+    warnings = [f"{check.name}: {check.state}; {check.fix}" for check in checks if check.fix]
+    return "\n".join(warnings) or None

@@ -4,13 +4,13 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from actionrec.errors import InputError
+from actionrec.utils.work_folder import work_folder
 
 MAX_NAME_BYTES = 255  # of a file or folder, on every common file system
 _SHORT = 150  # characters of one byte each that leave space for what a temporary name adds
@@ -108,14 +108,12 @@ def replacing(target: Path | str) -> Iterator[Path]:
     target = Path(target)
     with explained_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{hidden_name(target.name)}.", dir=target.parent))
-    part = scratch / target.name
-    try:
-        with explained_disk_errors(target):
+        stem = target.with_name(hidden_name(target.name))
+        # The second time explains what the disk is like before the folder is removed.
+        with work_folder(stem) as folder, explained_disk_errors(target):
+            part = folder / target.name
             yield part
-            _publish(part, target, scratch / "replaced")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            _publish(part, target, folder / "replaced")
 
 
 def _publish(part: Path, target: Path, aside: Path) -> None:

@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,8 @@ from actionrec.errors import InputError
 from actionrec.sources import http
 from actionrec.sources.download import download
 from actionrec.sources.http import Auth, Patience
-from actionrec.utils.files import sha256, write_text
+from actionrec.utils.files import hidden_name, sha256, write_text
+from actionrec.utils.work_folder import work_folder
 
 ACTION_RECOGNITION = "nvidia/tao/actionrecognitionnet"
 API = "https://api.ngc.nvidia.com"
@@ -207,12 +207,12 @@ def _fetch_by_command(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The command makes folders of its own names: the file is looked for below a temporary one.
-    with tempfile.TemporaryDirectory(prefix=".ngc.", dir=path.parent) as folder:
-        command = ["download-version", str(model), "--dest", folder, "--file", file]
+    with work_folder(path.with_name(f"{hidden_name(path.name)}.ngc")) as folder:
+        command = ["download-version", str(model), "--dest", str(folder), "--file", file]
         done = _run_command(command)
         if done is None:
             return False
-        found = (entry for entry in Path(folder).rglob("*") if entry.name == Path(file).name)
+        found = (entry for entry in folder.rglob("*") if entry.name == Path(file).name)
         downloaded = next((entry for entry in found if entry.is_file()), None)
         if done.returncode != 0 or downloaded is None:
             log.warning("The ngc command did not download %s; trying without it.", file)

@@ -1,5 +1,6 @@
 """The section `experiments`: what is trained, on which classes, from which weights."""
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
@@ -67,9 +68,13 @@ def _kind(source: Any) -> str:
     """Return the key that tells one source of weights from another."""
     if source is None:
         return "none"
-    keys = source if isinstance(source, dict) else vars(source)
     kinds = ("experiment", "path", "url", "ngc", "torchvision")
-    return next((kind for kind in kinds if kind in keys), "unknown")
+    return next((kind for kind in kinds if kind in _keys(source)), "unknown")
+
+
+def _keys(source: Any) -> Collection[str]:
+    """Return the keys of a section as it is written, or as it was read; of other values none."""
+    return source if isinstance(source, dict) else getattr(source, "model_fields_set", ())
 
 
 WeightsSource = Annotated[
@@ -91,8 +96,7 @@ class FromEachStream(Section):
 
 
 def _has_streams(source: Any) -> str:
-    keys = source if isinstance(source, dict) else getattr(source, "model_fields_set", ())
-    return "streams" if {"rgb", "of"} & set(keys) else "whole"
+    return "streams" if {"rgb", "of"} & set(_keys(source)) else "whole"
 
 
 Pretrained = Annotated[
