@@ -31,8 +31,16 @@ import yaml
 
 from faults import table
 from faults.table import Fault, Scene
-from helpers import REPOSITORY, clone, edit, small_project, snakemake, wait_for, write_video
-from helpers.trtexec import install_trtexec
+from helpers import (
+    REPOSITORY,
+    clone,
+    edit,
+    path_with_trtexec,
+    small_project,
+    snakemake,
+    wait_for,
+    write_video,
+)
 
 pytestmark = pytest.mark.slow
 thorough = pytest.mark.thorough
@@ -112,7 +120,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
     edit(folder / "config/config.yaml", choose)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{install_trtexec(folder.parent)}", prepend=os.pathsep)
+        patch.setenv("PATH", path_with_trtexec())
         snakemake(folder, "--cores", "2", "all", SMALL["extract_flow"])
         yield folder, dict(contents(folder))
 

@@ -105,6 +105,12 @@ def small_project(
     return folder
 
 
+def path_with_trtexec() -> str:
+    """Return a PATH on which TensorRT's `trtexec` is a stand-in, played by the tests' Python."""
+    folders = (REPOSITORY / "tests/integration/standin/bin", Path(sys.executable).parent)
+    return os.pathsep.join([*map(str, folders), os.environ["PATH"]])
+
+
 def snakemake(folder: Path, *options: str, check: bool = True) -> str:
     """Run Snakemake in `folder` and return all it says."""
     done = subprocess.run(

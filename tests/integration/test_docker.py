@@ -12,8 +12,10 @@ import pytest
 from projects import SPLIT
 
 from actionrec import runners
+from actionrec.deploy.tensorrt import Builder, build_engine
 from actionrec.runners import Container, TaskRequest, containers
 from helpers import snakemake, wait_for
+from helpers.exports import make_export
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +116,21 @@ class TestContainer:
         assert "$oauthtoken" in last.fix
         monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
         assert "systemctl start docker" in runners.requirements_of("docker", Container("x"))[-1].fix
+
+
+def test_tensorrt_builds_an_engine_in_a_container(engine, tmp_path, monkeypatch):
+    """The files that it reads and writes are where it sees them, and it is a GPU's job."""
+    monkeypatch.chdir(tmp_path)
+    container = Container(dockerd.IMAGE, mounts=dockerd.MOUNTS, ulimits={"core": 0})
+    builder = Builder("docker", tmp_path / "log.txt", container=container)
+    export = make_export(tmp_path / "export")
+    build_engine(export, export / "tensorrt", builder, precision="fp16", batch=[1, 4, 16])
+    report = json.loads((export / "tensorrt/report.json").read_text())
+    assert report["difference"] < 1e-6
+    assert report["latency_ms"] == 0.93
+    assert (export / "tensorrt/model.plan").stat().st_uid == os.getuid()
+    record = json.loads((export / "tensorrt/runner/container.json").read_text())
+    assert (record["image"], record["gpus"]) == (dockerd.IMAGE, ["0"])
 
 
 @pytest.fixture(scope="module")

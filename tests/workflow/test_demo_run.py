@@ -9,9 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 import yaml
 
+from actionrec.dataset.split_table import read_split
+from actionrec.deploy.cli import main
+from actionrec.frames.decoder.video import open_video
+from actionrec.sources.demo import FPS, HEIGHT, WIDTH
 from helpers import clone, edit, planned, snakemake, write_video
 
 pytestmark = pytest.mark.slow
@@ -66,6 +71,29 @@ def demo(tmp_path_factory):
     return folder
 
 
+def join_test_videos(demo: Path, run: Path, target: Path) -> list[tuple[str, float]]:
+    """Join test videos, four of a class in turn; return each part's label and end in seconds."""
+    videos = {"fall_floor": [], "ride_bike": []}
+    for row in read_split(run / "split.tsv"):
+        if row.part == "test":
+            videos[row.cls].append(demo / f"resources/demo/videos/{row.cls}/{row.video}.avi")
+    parts, frames = [], 0
+    with av.open(str(target), "w") as joined:
+        stream = joined.add_stream("h264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for first in range(0, 8, 4):
+            for label, paths in videos.items():
+                for path in paths[first : first + 4]:
+                    with open_video(path) as video:
+                        for frame in video.frames():
+                            picture = av.VideoFrame.from_ndarray(frame.image, format="bgr24")
+                            joined.mux(stream.encode(picture))
+                            frames += 1
+                parts.append((label, frames / FPS))
+        joined.mux(stream.encode(None))
+    return parts
+
+
 class TestDemo:
     """One run of the demo, then everything that is done to its results."""
 
@@ -109,6 +137,19 @@ class TestDemo:
         strange, known = found["left_out"], found["fp32"]
         assert strange["classes"] == ["walk", "run", "push"]
         assert strange["unknown"] / strange["videos"] > known["unknown"] / known["videos"]
+
+    def test_a_long_video_is_divided_where_its_parts_are_joined(self, demo, tmp_path):
+        run, joined = demo / DEMO_RUNS / "rgb_3d_ptm/split1", tmp_path / "joined.mp4"
+        parts = join_test_videos(demo, run, joined)
+        found = tmp_path / "found.json"
+        options = ["--threshold", "0", "--json", "--output", str(found)]
+        assert main(["predict", str(run / "export"), str(joined), *options]) == 0
+        segments = json.loads(found.read_text())[0]["segments"]
+        assert [part["label"] for part in segments] == [label for label, _ in parts]
+        ends = [part["end"] for part in segments]
+        errors = [abs(end - known) for end, (_, known) in zip(ends, parts, strict=True)]
+        assert max(errors) < 1.5, errors
+        assert sum(errors) / len(errors) < 0.75, errors
 
     def test_new_videos_are_predicted_and_each_once(self, demo, tmp_path):
         source = sorted((demo / "resources/demo/videos/ride_bike").glob("*.avi"))

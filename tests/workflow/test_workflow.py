@@ -104,6 +104,15 @@ def test_a_network_that_cannot_be_is_refused_when_planning(plan, tmp_path):
     assert "found:   8" in said
 
 
+def test_new_videos_are_looked_for_when_their_predictions_are_wanted(plan, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({"predict": {"videos": str(tmp_path / "new")}}))
+    options = ("--configfile", "config/config.yaml", str(mine))
+    assert "predict_new" not in planned(plan, "dataset", *options)
+    said = snakemake(plan, "-n", "predict", *options, check=False)
+    assert "There is no such video" in said
+
+
 def test_two_datasets_share_no_file(plan, tmp_path):
     """Not even results and fetched weights of experiments of one name."""
     made = []

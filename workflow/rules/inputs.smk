@@ -163,3 +163,29 @@ def trial_outcome(wildcards):
         "trial_spec": f"{run}/specs/trial.yaml",
         "ranking": ancient(f"<experiments>/{ranking}") if surely else f"<experiments>/{ranking}",
     }
+
+
+@cache
+def new_videos():
+    """Return the videos to predict; found when a job of theirs is planned, as there may be many."""
+    return sources.find_videos([config["predict"]["videos"]])
+
+
+@cache
+def divided_new_videos(count):
+    """Return the videos to predict, with their states, by each of `count` chunks."""
+    return chunks.divide(new_videos(), count)
+
+
+def chunks_of_new_videos(wildcards):
+    """Return the predictions of all chunks of new videos."""
+    count = chunks.number_of_chunks(len(new_videos()), config["predict"]["chunk"])
+    return [f"<run>/predicted/chunks/{chunk}.csv" for chunk in divided_new_videos(count)]
+
+
+def chunk_of_new_videos(wildcards):
+    """Return the videos of a chunk with their states.
+
+    A job on another machine looks again, and may find other videos than the plan did.
+    """
+    return divided_new_videos(chunks.count_of(wildcards.chunk)).get(wildcards.chunk, {})

@@ -1,11 +1,6 @@
 """Predict the user's new videos, some in each job, with the exported models."""
 
-NEW_VIDEOS = config["predict"]["videos"]
-CHUNKS = {}
-
-if NEW_VIDEOS:
-    found = explained(sources.find_videos, [NEW_VIDEOS])
-    CHUNKS = chunks.divide(found, config["predict"]["chunk"])
+if config["predict"]["videos"]:
 
     rule predict_new:
         """Predict a chunk of the new videos; those that are predicted already are kept."""
@@ -25,7 +20,7 @@ if NEW_VIDEOS:
             mem_mb=growing(4000),
             runtime=growing(120),
         params:
-            states=lambda wildcards: CHUNKS[wildcards.chunk],
+            states=chunk_of_new_videos,
             earlier=f"{EXPERIMENTS}/{{exp}}/split{{k}}/predicted/predictions.csv",
             annotated=queries.annotated_folder(config, f"{EXPERIMENTS}/{{exp}}/split{{k}}"),
         script:
@@ -34,7 +29,7 @@ if NEW_VIDEOS:
     rule gather_new:
         """Put the predictions of all new videos into one table."""
         input:
-            expand("<run>/predicted/chunks/{chunk}.csv", chunk=CHUNKS, allow_missing=True),
+            chunks_of_new_videos,
         output:
             "<run>/predicted/predictions.csv",
         log:

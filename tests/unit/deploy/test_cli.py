@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -136,24 +135,6 @@ def test_it_runs_without_pytorch(export, videos):
     )
     assert done.returncode == 0, done.stderr
     assert "red" in done.stdout.splitlines()[1]
-
-
-def test_a_live_source_is_followed_to_its_end(export, tmp_path, capsys, monkeypatch):
-    """A file stands for a camera: it is opened by the same call, and its frames take their time."""
-    from actionrec.deploy import live
-    from actionrec.deploy.session import Model
-    from actionrec.deploy.timeline import Windows
-
-    class Paced(live.Pixels):
-        def of(self, frame):
-            time.sleep(0.01)
-            return super().of(frame)
-
-    monkeypatch.setattr(live, "Pixels", Paced)
-    path = write_colours(tmp_path / "cam.mp4", ("green", 2.0))
-    heard = []
-    live.follow(Model(export), str(path), Windows(0.02, 0.02), heard.append, retries=0)
-    assert {segment.label for segment in heard} == {"green"}
 
 
 def test_a_source_that_stalls_is_an_error(export):

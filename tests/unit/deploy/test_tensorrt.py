@@ -1,20 +1,19 @@
 """TensorRT engines, with a stand-in for `trtexec` that computes with ONNX Runtime."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from actionrec.deploy.tensorrt import Builder, build_engine
 from actionrec.errors import InputError
-from helpers.trtexec import install_trtexec
+from helpers import path_with_trtexec
 
 
 @pytest.fixture
 def builder(tmp_path, monkeypatch):
     """Return a builder whose trtexec is the stand-in."""
-    monkeypatch.setenv("PATH", str(install_trtexec(tmp_path)), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", path_with_trtexec())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     return Builder("native", tmp_path / "log.txt")
 

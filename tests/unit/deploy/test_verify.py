@@ -82,12 +82,14 @@ def test_a_new_video_changes_one_chunk(tmp_path):
     paths = [tmp_path / f"{i}.mp4" for i in range(40)]
     for path in paths:
         path.touch()
-    before = chunks.divide(paths, 10)
+    count = chunks.number_of_chunks(len(paths), 10)
+    before = chunks.divide(paths, count)
     assert sum(map(len, before.values())) == 40
     (tmp_path / "new.mp4").touch()
-    after = chunks.divide([*paths[:39], tmp_path / "new.mp4"], 10)
+    after = chunks.divide([*paths[:39], tmp_path / "new.mp4"], count)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert 1 <= len(changed) <= 2, "where one came and where one went"
+    assert {chunks.count_of(name) for name in before} == {count} == {4}
 
 
 def test_only_what_is_new_is_predicted(dataset, monkeypatch):

@@ -27,12 +27,15 @@ def number_of_chunks(videos: int, size: int) -> int:
     return 1 << (needed - 1).bit_length()
 
 
-def divide(paths: Iterable[Path], size: int) -> dict[str, dict[str, str]]:
+def count_of(chunk: str) -> int:
+    """Return the number of chunks that the name of one of them states."""
+    return int(chunk.rpartition("of")[2])
+
+
+def divide(paths: Iterable[Path], count: int) -> dict[str, dict[str, str]]:
     """Return by the name of each chunk its videos and their states; empty chunks are left out."""
-    listed = list(paths)
-    count = number_of_chunks(len(listed), size)
     chunks: dict[str, dict[str, str]] = {}
-    for path in listed:
+    for path in paths:
         digest = hashlib.sha256(str(path).encode(errors="surrogateescape")).digest()
         number = int.from_bytes(digest[:4], "big") % count
         chunks.setdefault(f"{number + 1}of{count}", {})[str(path)] = state_of(path)

@@ -177,7 +177,10 @@ def _follow(model: Model, options: argparse.Namespace) -> int:
         dropped = follow(
             model, options.videos[0], windows, tell, stall=options.stall, retries=options.retries
         )
-    print(f"{dropped} frames were dropped", file=sys.stderr)
+    print(
+        f"{dropped.frames} frames and {dropped.windows} windows gave way to newer ones",
+        file=sys.stderr,
+    )
     return 0
 
 

@@ -3,6 +3,7 @@
 A frame is a (height, width, 3) uint8 array in OpenCV's order, blue, green, red.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from actionrec.deploy.model_card import Input, ModelCard
 from actionrec.errors import InputError
 from actionrec.frames import flow
 from actionrec.frames.encoders import ImageFormat, resize
+from actionrec.frames.segments import Crop
 from actionrec.native.data import crops
 
 Clip = dict[str, np.ndarray]  # the network's inputs by name, each without the batch
@@ -31,21 +33,39 @@ class Preparation:
         self._stretch = card.resize.rule == "stretch"
         self._crop = crops.no_crop if self._stretch else crops.centre_crop(size)
         self._flow = _flow_of(card) if card.needs_flow else None
+        self._size_of_all: tuple[int, int] | None = None
+
+    def for_pictures(self, width: int, height: int) -> "Preparation":
+        """Return a preparation that resizes all pictures to the size that such a first one gets.
+
+        Boxes that follow a person vary in size, and the network sees the clip in one.
+        """
+        other = copy.copy(self)
+        other._size_of_all = self.resized(*(self._stored_as.size or (width, height)))
+        return other
 
     def rgb(self, frame: np.ndarray) -> np.ndarray:
         """Return a frame as (H, W, 3), red, green, blue, uint8."""
         pixels = cv2.cvtColor(self.stored(frame), cv2.COLOR_BGR2RGB)
         return self.fit(pixels)
 
-    def optical_flow(self, frame: np.ndarray, following: np.ndarray) -> np.ndarray:
-        """Return the motion from a frame to the next one as (H, W, 2), u and v, uint8."""
+    def optical_flow(
+        self, frame: np.ndarray, following: np.ndarray, crop: Crop | None = None
+    ) -> np.ndarray:
+        """Return the motion from a frame to the next one as (H, W, 2), u and v, uint8.
+
+        That within a `crop` is computed from the whole frames, as they were decoded, and cropped.
+        """
         if self._flow is None:
             raise TypeError("this network sees no optical flow")
         method, mapping = self._flow
         first, second = (
-            cv2.cvtColor(self.stored(image), cv2.COLOR_BGR2GRAY) for image in (frame, following)
+            cv2.cvtColor(image if crop else self.stored(image), cv2.COLOR_BGR2GRAY)
+            for image in (frame, following)
         )
         u_and_v = mapping(method(first, second))
+        if crop:
+            u_and_v = crop.of(u_and_v)
         # Through JPEG, as the network has seen all flow in training.
         return np.stack([self.fit(_through_jpeg(part)) for part in cv2.split(u_and_v)], axis=-1)
 
@@ -59,7 +79,7 @@ class Preparation:
 
     def fit(self, pixels: np.ndarray) -> np.ndarray:
         """Resize and crop (height, width) or (height, width, 3) pixels to the network's size."""
-        size = self._size(pixels.shape[1], pixels.shape[0])
+        size = self._size_of_all or self.resized(pixels.shape[1], pixels.shape[0])
         if size != (pixels.shape[1], pixels.shape[0]):
             image = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
             pixels = np.asarray(image)
@@ -68,7 +88,8 @@ class Preparation:
         cropped = self._crop(pixels if pixels.ndim == 3 else pixels[..., None])
         return cropped if pixels.ndim == 3 else cropped[..., 0]
 
-    def _size(self, width: int, height: int) -> tuple[int, int]:
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Return the (width, height) that a frame is resized to, before it may be cropped."""
         rule = self.card.resize
         if self._stretch or rule.shorter_edge is None:
             return rule.width, rule.height
@@ -100,25 +121,27 @@ def normalised(frames: Sequence[np.ndarray], part: Input) -> np.ndarray:
 class Moment:
     """A frame of a video with its time, prepared for a stream when that is asked for, and once.
 
-    `following` is the next frame, which optical flow needs.
+    `following` is the next frame, which optical flow needs. With a `crop`, a part of the frame is
+    what counts.
     """
 
     preparation: Preparation
     time: float
     frame: np.ndarray
     following: np.ndarray | None = None
+    crop: Crop | None = None
 
     @cached_property
     def rgb(self) -> np.ndarray:
         """Return the prepared frame."""
-        return self.preparation.rgb(self.frame)
+        return self.preparation.rgb(self.crop.of(self.frame) if self.crop else self.frame)
 
     @cached_property
     def of(self) -> np.ndarray:
         """Return the prepared motion to the next frame."""
         if self.following is None:
             raise TypeError("this moment has no next frame")
-        return self.preparation.optical_flow(self.frame, self.following)
+        return self.preparation.optical_flow(self.frame, self.following, self.crop)
 
     def prepare(self) -> None:
         """Prepare all streams, once, and forget the pixels, of which a window would hold many."""

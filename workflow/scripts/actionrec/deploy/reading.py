@@ -1,6 +1,7 @@
 """The clips by which the workflow scores a video, read from the video itself or from its frames."""
 
 from collections.abc import Iterator
+from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,12 @@ from actionrec.deploy.model_card import ModelCard
 from actionrec.deploy.preparation import Clip, Moment, Preparation, moments
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.decoder.video import Video, open_video
-from actionrec.frames.segments import FrameSource, select_images
+from actionrec.frames.segments import (
+    FrameSource,
+    check_span,
+    crops_by_frame,
+    scaled_for_crops,
+)
 from actionrec.native.data import frame_sampling, image_io, videos
 
 _SLACK = 3  # frames that a header may count too many: HMDB51's count one
@@ -43,8 +49,6 @@ def read_clips(source: FrameSource, preparation: Preparation) -> Read:
     header says is right or nearly so, so the frames for that are prepared on the way; where it is
     wrong the video is read a second time. Raises `BadVideo` or `OSError`.
     """
-    if source.crops and preparation.card.needs_flow:
-        raise BadVideo("is cropped, and optical flow of cropped videos is not computed here")
     with open_video(source.path, interlaced=preparation.card.interlaced) as video:
         guess = _guess(video, source) - preparation.card.needs_flow
         guesses = range(max(1, guess - _SLACK), guess + 2)
@@ -54,6 +58,8 @@ def read_clips(source: FrameSource, preparation: Preparation) -> Read:
         if not ids <= kept.keys():
             kept, n = _prepared(_moments(video, source, preparation), ids)
         remarks = video.remarks()
+    if source.crops:
+        check_span(source, None, 0, n + preparation.card.needs_flow)
     if not n:
         raise BadVideo("has one frame: there is no motion to see")
     return Read(_clips(preparation, kept, n), n, remarks)
@@ -72,19 +78,39 @@ def _all_ids(card: ModelCard, n: int) -> set[int]:
     return {int(i) for clip in clip_ids(card, n) for ids in clip for i in ids}
 
 
-def _moments(video: Video, source: FrameSource, preparation: Preparation) -> Iterator[Moment]:
-    if not source.crops:
-        yield from moments(preparation, video.frames(source.start, source.end))
-        return
-    images = select_images(source, (frame.image for frame in video.frames()))
-    # A frame may hold several pictures: their numbers, not the frames, give the order.
-    for number, image in sorted(images, key=lambda pair: pair[0]):
-        yield Moment(preparation, float(number), image)
+def _moments(
+    video: Video, source: FrameSource, preparation: Preparation
+) -> Iterator[tuple[int, Moment]]:
+    """Yield what clips are made of with its place in the source, counted from 0."""
+    if source.crops:
+        yield from _pictures(video, source, preparation)
+    else:
+        yield from enumerate(moments(preparation, video.frames(source.start, source.end)))
 
 
-def _prepared(found: Iterator[Moment], wanted: set[int]) -> tuple[dict[int, Moment], int]:
+def _pictures(
+    video: Video, source: FrameSource, preparation: Preparation
+) -> Iterator[tuple[int, Moment]]:
+    """Yield the pictures cropped out of a video, as their frames come: several may be of one."""
+    needs_flow = preparation.card.needs_flow
+    count = len(source.crops) - needs_flow  # the last picture has no flow
+    wanted = crops_by_frame(crop for crop in source.crops if crop.image <= count)
+    pictures = preparation.for_pictures(*source.crops[0].size)
+    frames = scaled_for_crops(source, (frame.image for frame in video.frames()))
+    # Flow is that to the next frame of the file, which need not be the next picture's.
+    pairs = pairwise(frames) if needs_flow else zip(frames, repeat(None))
+    for index, (frame, following) in enumerate(pairs):
+        for crop in wanted.get(index, ()):
+            yield crop.image - 1, Moment(pictures, float(index), frame, following, crop)
+        if index == max(wanted, default=0):
+            return  # the rest of a long video need not be decoded
+
+
+def _prepared(
+    found: Iterator[tuple[int, Moment]], wanted: set[int]
+) -> tuple[dict[int, Moment], int]:
     kept, count = {}, 0
-    for index, moment in enumerate(found):
+    for index, moment in found:
         count += 1
         if index in wanted:
             moment.prepare()
@@ -108,8 +134,10 @@ def _clips(preparation: Preparation, kept: dict[int, Moment], n: int) -> list[Cl
 def frames_clips(video: videos.Video, preparation: Preparation) -> list[Clip]:
     """Return the clips of a video whose frames, and flow, are in TAO's layout in a folder."""
 
+    size = preparation.resized(*video.size)
+
     def image(stream: str, index: int) -> np.ndarray:
-        name, size = video.images(stream)[index], video.size
+        name = video.images(stream)[index]
         if stream == "rgb":
             return preparation.fit(image_io.read_image(video.folder / "rgb" / name, size, "RGB"))
         parts = (image_io.read_image(video.folder / uv / name, size, "L") for uv in ("u", "v"))

@@ -54,6 +54,11 @@ class Crop:
     xmax: int
     ymax: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the width and height of the picture."""
+        return self.xmax - self.xmin, self.ymax - self.ymin
+
     def of(self, frame: "np.ndarray") -> "np.ndarray":
         """Return the picture within a (height, width, ...) array of the stated size."""
         return frame[self.ymin : self.ymax, self.xmin : self.xmax]
