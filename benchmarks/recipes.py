@@ -9,6 +9,8 @@ no test video chooses anything.
 
     python benchmarks/recipes.py ../videos/yoga ../videos/fight --jobs 4
     python benchmarks/recipes.py ../videos/yoga --recipes base mixup --tao action_recognition
+    python benchmarks/recipes.py ../videos/yoga ../videos/fight --recipes frames_8 transfer \\
+        --sources fight:long --against frames_8
 
 The results are kept in WORK/results.csv: a second run measures what is missing.
 """
@@ -41,6 +43,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 CLIPS_PER_VIDEO = 2
+GOOD = "long"  # the recipe of weights that others start from
 COLUMNS = ("set", "recipe", "fold", "videos", "one_clip", "ten_clips", "train", "seconds")
 FASTER = {"precision": "bf16", "channels_last": True}  # on a GPU
 
@@ -62,6 +65,7 @@ class Recipe:
 
 
 COSINE = {"lr_schedule": "cosine", "warmup_epochs": 2.0}
+FIRST = ["stem", "layer1", "layer2"]
 EARLY = {"stem": 0.1, "layer1": 0.1, "layer2": 0.3, "layer3": 0.3}
 FLOW = {"model_type": "of", "of_seq_length": 16}
 JOINT = {"model_type": "joint", "of_seq_length": 16}
@@ -81,9 +85,10 @@ RECIPES = {
     "long_slow_joint": Recipe(JOINT | EIGHT | {"of_seq_length": 8}, SLOW, longer=3),
     "long_slow_mixup": Recipe(EIGHT, SLOW, {"mixup_alpha": 0.2, "label_smoothing": 0.1}, longer=3),
     # Weights of another set.
-    "transfer": Recipe(start="other"),
-    "transfer_rates": Recipe(start="other", native={"lr_factors": EARLY}),
-    "transfer_freeze": Recipe(start="other", native={"freeze": ["stem", "layer1", "layer2"]}),
+    "transfer": Recipe(EIGHT, start="other"),
+    "transfer_rates": Recipe(EIGHT, native={"lr_factors": EARLY}, start="other"),
+    "transfer_freeze": Recipe(EIGHT, native={"freeze": FIRST}, start="other"),
+    "long_transfer": Recipe(EIGHT, start="other", longer=3),
     # Networks and clips.
     "frames_8": Recipe(EIGHT),
     "frames_32": Recipe({"rgb_seq_length": 32}),
@@ -298,17 +303,17 @@ def run(job: Job) -> dict[str, Any]:
     spec.write_text(yaml.safe_dump(spec_of(job)))
     native = RECIPES[job.recipe].engine == "native"
     _run_task(job, "train", spec)
-    if job.fold is None:
-        return {}
-    _run_task(job, "evaluate", spec)
     row: dict[str, Any] = {
         "set": job.data.name,
         "recipe": job.recipe,
-        "fold": job.fold,
-        "videos": sum(1 for _ in (job.root / "test").glob("*/*")),
-        "one_clip": figure(job.work / "evaluate", "accuracy"),
+        "fold": "all" if job.fold is None else job.fold,
         "train": 100 * figure(job.work / "train", "train_acc") if native else "",
     }
+    if job.fold is None:
+        return row | {"seconds": round(time.monotonic() - start, 1)}
+    _run_task(job, "evaluate", spec)
+    row["videos"] = sum(1 for _ in (job.root / "test").glob("*/*"))
+    row["one_clip"] = figure(job.work / "evaluate", "accuracy")
     if native:
         ten = job.work / "ten"
         _run_task(job, "evaluate", spec, "native.test_segments=10", f"results_dir={ten}")
@@ -384,50 +389,77 @@ def plan(sets: Sequence[Set], options: argparse.Namespace) -> Iterator[Job]:
     """Yield the jobs, the most informative first."""
     command = tuple(options.tao.split()) if options.tao else ()
     folds = {data.name: data.folds(options.folds) for data in sets}
-    by_size = sorted(sets, key=lambda data: -len(data.videos))
-    sources = [data for data in by_size if data.name in (options.sources or folds)]
-    others = {data.name: next((o for o in sources if o is not data), data) for data in sets}
 
     def job(data: Set, recipe: str, fold: int | None, source: Path | None) -> Job:
         root = link_fold(data, fold, folds[data.name], options.work)
-        name = "source" if fold is None else f"{recipe}_{fold}"
-        work = options.work / "runs" / data.name / name
+        work = work_of(options.work, data.name, recipe, fold)
         on_gpu, batch, size = options.gpus > 0, options.batch, options.size
         steps = options.steps
         return Job(data, recipe, fold, root, work, steps, source, command, on_gpu, batch, size)
 
     recipes = [r for r in options.recipes if command or RECIPES[r].engine != "tao"]
+    sources = choose_sources(sets, options.sources)
     if any(RECIPES[recipe].start == "other" for recipe in recipes):
-        for name in sorted({other.name for other in others.values()}):
-            yield job(next(data for data in sets if data.name == name), "base", None, None)
+        for data, recipe in product(sets, RECIPES):
+            if (data.name, recipe) in sources.values():
+                yield job(data, recipe, None, None)
     for recipe, data, fold in product(recipes, sets, range(options.folds)):
-        source = None
-        if RECIPES[recipe].start == "same":
-            source = options.work / f"start_{data.name}_{fold}.pth"
-        elif RECIPES[recipe].start == "other":
-            other = others[data.name].name
-            source = options.work / "runs" / other / "source/train/ar_model_latest.pth"
-        yield job(data, recipe, fold, source)
+        start = RECIPES[recipe].start
+        if start == "other" and data.name in sources:
+            folder = work_of(options.work, *sources[data.name], None)
+            yield job(data, recipe, fold, folder / "train/ar_model_latest.pth")
+        elif start != "other":
+            same = options.work / f"start_{data.name}_{fold}.pth"
+            yield job(data, recipe, fold, same if start == "same" else None)
 
 
-def report(rows: Sequence[dict[str, Any]]) -> None:
-    """Print a Markdown table: mean accuracy of the folds, and the difference to `base`."""
+def work_of(root: Path, name: str, recipe: str, fold: int | None) -> Path:
+    """Return the folder of a training; `fold` None is that on all videos of the set."""
+    return root / "runs" / name / f"{recipe}_{'all' if fold is None else fold}"
+
+
+def choose_sources(
+    sets: Sequence[Set], wanted: Sequence[tuple[str, str]] | None
+) -> dict[str, tuple[str, str]]:
+    """Return the set and the recipe whose weights a set starts from: the first that is another's.
+
+    Without wanted ones all sets are sources, the largest first.
+    """
+    by_size = sorted(sets, key=lambda data: -len(data.videos))
+    sources: dict[str, tuple[str, str]] = {}
+    for data, source in product(sets, wanted or [(data.name, GOOD) for data in by_size]):
+        if source[0] != data.name:
+            sources.setdefault(data.name, source)
+    return sources
+
+
+def source_of(text: str) -> tuple[str, str]:
+    """Return the set and the recipe that SET or SET:RECIPE names."""
+    name, _, recipe = text.partition(":")
+    if recipe and recipe not in RECIPES:
+        raise argparse.ArgumentTypeError(f"no recipe {recipe!r}: choose from {', '.join(RECIPES)}")
+    return name, recipe or GOOD
+
+
+def report(rows: Sequence[dict[str, Any]], against: str) -> None:
+    """Print a Markdown table: mean accuracy of the folds, and the difference to a recipe."""
     values: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
     for row in rows:
         for column in ("one_clip", "ten_clips"):
-            if row[column] not in ("", None):
+            if row.get(column) not in ("", None):
                 values[row["recipe"], row["set"], column][str(row["fold"])] = float(row[column])
     sets = sorted({row["set"] for row in rows})
-    print(f"| recipe | {' | '.join(f'{s} | to base | ten clips' for s in sets)} |")
+    print(f"| recipe | {' | '.join(f'{s} | to {against} | ten clips' for s in sets)} |")
     print(f"|{' --- |' * (3 * len(sets) + 1)}")
-    for recipe in [name for name in RECIPES if any(row["recipe"] == name for row in rows)]:
+    measured = {recipe for recipe, _, _ in values}
+    for recipe in [name for name in RECIPES if name in measured]:
         cells = []
         for name in sets:
-            one, base = values[recipe, name, "one_clip"], values["base", name, "one_clip"]
+            one, base = values[recipe, name, "one_clip"], values[against, name, "one_clip"]
             ten = values[recipe, name, "ten_clips"]
             cells.append(mean_and_error(list(one.values())))
             both = [one[fold] - base[fold] for fold in one if fold in base]
-            cells.append(mean_and_error(both, "+") if recipe != "base" else "")
+            cells.append(mean_and_error(both, "+") if recipe != against else "")
             cells.append(mean_and_error([ten[f] - one[f] for f in ten if f in one], "+"))
         print(f"| {recipe} | {' | '.join(cells)} |")
 
@@ -439,6 +471,42 @@ def mean_and_error(values: Sequence[float], sign: str = "") -> str:
     mean = statistics.mean(values)
     error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else math.nan
     return f"{mean:{sign}.1f} ± {error:.1f}"
+
+
+def read_sets(options: argparse.Namespace) -> list[Set]:
+    """Return the sets of the command line, whose frames and flow are written."""
+    side = smaller_edge(options.size)
+    frames = options.work / f"frames_{side}"
+    sets = [read_set(folder.resolve(), frames, options.no_flips) for folder in options.sets]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
+        for data, folder in zip(sets, options.sets, strict=True):
+            for label in data.classes:
+                (data.frames / label).mkdir(parents=True, exist_ok=True)
+            files = [next((folder / label).glob(f"{name}.*")) for label, name in data.videos]
+            targets = [data.frames / label / name for label, name in data.videos]
+            list(pool.map(partial(extract, side), files, targets))
+    return sets
+
+
+def measure(jobs: Sequence[Job], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Run jobs side by side; yield the rows of their results. Print why a job failed."""
+    started = time.monotonic()
+    spawn = multiprocessing.get_context("spawn")
+    counter = spawn.Value("i", 0)
+    with ProcessPoolExecutor(options.jobs, spawn, choose_gpu, (counter, options.gpus)) as pool:
+        waiting: dict[Future[dict[str, Any]], Job] = {pool.submit(run, job): job for job in jobs}
+        for future in as_completed(waiting):
+            job = waiting[future]
+            if time.monotonic() - started > 60 * options.minutes:
+                for other in waiting:
+                    other.cancel()
+            if future.cancelled():
+                continue
+            if error := future.exception():
+                print(f"{job.data.name} {job.recipe} {job.fold}: {error}", flush=True)
+            else:
+                yield future.result()
 
 
 def main() -> None:
@@ -453,29 +521,29 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="clips of a step")
     parser.add_argument("--size", type=int, default=112, help="of the network's input, in pixels")
     parser.add_argument("--no-flips", nargs="*", default=[], help="sets whose classes have sides")
-    parser.add_argument("--sources", nargs="*", help="sets to start from, in place of all")
+    parser.add_argument(
+        "--sources",
+        nargs="+",
+        type=source_of,
+        metavar="SET[:RECIPE]",
+        help=f"weights to start from: a set takes the first that is not its own (all, {GOOD})",
+    )
+    parser.add_argument("--against", choices=RECIPES, default="base", help="to compare with")
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
     parser.add_argument("--gpus", type=int, default=0, help="to deal the trainings to")
     parser.add_argument("--minutes", type=float, default=math.inf, help="start nothing later")
     parser.add_argument("--work", type=Path, default=Path("recipes"))
     parser.add_argument("--tao", help="NVIDIA's action_recognition command")
     options = parser.parse_args()
+    for name, _ in options.sources or ():
+        if name not in [folder.name for folder in options.sets]:
+            parser.error(f"argument --sources: {name!r} is not the name of a SET")
     options.work = options.work.resolve()
-    started = time.monotonic()
-    results = options.work / "results.csv"
     options.work.mkdir(parents=True, exist_ok=True)
-    side = smaller_edge(options.size)
-    frames = options.work / f"frames_{side}"
-    sets = [read_set(folder.resolve(), frames, options.no_flips) for folder in options.sets]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
-        for data, folder in zip(sets, options.sets, strict=True):
-            for label in data.classes:
-                (data.frames / label).mkdir(parents=True, exist_ok=True)
-            files = [next((folder / label).glob(f"{name}.*")) for label, name in data.videos]
-            targets = [data.frames / label / name for label, name in data.videos]
-            list(pool.map(partial(extract, side), files, targets))
+    started = time.monotonic()
+    sets = read_sets(options)
     print(f"frames after {time.monotonic() - started:.0f} s", flush=True)
+    results = options.work / "results.csv"
     rows = list(csv.DictReader(results.open())) if results.exists() else []
     done = {(row["set"], row["recipe"], row["fold"]) for row in rows}
     jobs = [
@@ -484,31 +552,16 @@ def main() -> None:
         if (job.data.name, job.recipe, str(job.fold)) not in done
         and not (job.fold is None and (job.work / "train/ar_model_latest.pth").exists())
     ]
-    counter = spawn.Value("i", 0)
-    with (
-        ProcessPoolExecutor(options.jobs, spawn, choose_gpu, (counter, options.gpus)) as pool,
-        results.open("a", newline="") as file,
-    ):
+    with results.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if not rows:
             writer.writeheader()
-        waiting: dict[Future[dict[str, Any]], Job] = {pool.submit(run, job): job for job in jobs}
-        for future in as_completed(waiting):
-            job = waiting[future]
-            late = time.monotonic() - started > 60 * options.minutes
-            if late:
-                for other in waiting:
-                    other.cancel()
-            if future.cancelled():
-                continue
-            if error := future.exception():
-                print(f"{job.data.name} {job.recipe} {job.fold}: {error}", flush=True)
-            elif row := future.result():
-                writer.writerow(row)
-                file.flush()
-                rows.append(row)
+        for row in measure(jobs, options):
+            writer.writerow(row)
+            file.flush()
+            rows.append(row)
     print(f"{len(rows)} results after {time.monotonic() - started:.0f} s")
-    report(rows)
+    report(rows, options.against)
 
 
 if __name__ == "__main__":
