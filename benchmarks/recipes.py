@@ -307,17 +307,17 @@ def run(job: Job) -> dict[str, Any]:
         "set": job.data.name,
         "recipe": job.recipe,
         "fold": "all" if job.fold is None else job.fold,
-        "train": 100 * figure(job.work / "train", "train_acc") if native else "",
+        "train": 100 * figures(job.work / "train", "train_acc")[-1] if native else "",
     }
     if job.fold is None:
         return row | {"seconds": round(time.monotonic() - start, 1)}
     _run_task(job, "evaluate", spec)
     row["videos"] = sum(1 for _ in (job.root / "test").glob("*/*"))
-    row["one_clip"] = figure(job.work / "evaluate", "accuracy")
+    row["one_clip"] = figures(job.work / "evaluate", "accuracy")[-1]
     if native:
         ten = job.work / "ten"
         _run_task(job, "evaluate", spec, "native.test_segments=10", f"results_dir={ten}")
-        row["ten_clips"] = figure(ten / "evaluate", "accuracy")
+        row["ten_clips"] = figures(ten / "evaluate", "accuracy")[-1]
     for checkpoint in (job.work / "train").glob("*.pth"):
         checkpoint.unlink()
     return row | {"seconds": round(time.monotonic() - start, 1)}
@@ -328,24 +328,28 @@ def _wait_for(job: Job) -> bool:
     source = job.source
     assert source is not None
     if RECIPES[job.recipe].start == "same" and not source.exists():
-        import torch
-        from omegaconf import OmegaConf
-
-        from actionrec.native import networks
-        from actionrec.spec.load import make_spec
-
         values = spec_of(Job(**{**vars(job), "source": None}))
-        torch.manual_seed(job.fold or 0)
-        model = OmegaConf.select(make_spec(values, "recipe"), "model")
-        network = networks.build(model, len(job.data.classes))
-        part = source.with_suffix(f".{os.getpid()}")
-        torch.save({"state_dict": network.state_dict(prefix="model.")}, part)
-        part.rename(source)
+        make_start(values, len(job.data.classes), job.fold or 0, source)
     for _ in range(600):
         if source.exists():
             return True
         time.sleep(0.5)
     return False
+
+
+def make_start(values: dict[str, Any], classes: int, seed: int, target: Path) -> None:
+    """Write random weights of a spec's network, from which both engines can start."""
+    import torch
+    from omegaconf import OmegaConf
+
+    from actionrec.native import networks
+    from actionrec.spec.load import make_spec
+
+    torch.manual_seed(seed)
+    network = networks.build(OmegaConf.select(make_spec(values, "recipe"), "model"), classes)
+    part = target.with_suffix(f".{os.getpid()}")
+    torch.save({"state_dict": network.state_dict(prefix="model.")}, part)
+    part.rename(target)
 
 
 def _run_task(job: Job, task: str, spec: Path, *overrides: str) -> None:
@@ -370,10 +374,14 @@ def _run_task(job: Job, task: str, spec: Path, *overrides: str) -> None:
         raise RuntimeError(f"{task} failed: {log.read_text()[-1500:]}")
 
 
-def figure(folder: Path, name: str) -> float:
-    """Return the last value of a figure in a status.json."""
+def figures(folder: Path, name: str) -> list[float]:
+    """Return the values of a figure in a status.json, in their order.
+
+    TAO's other lines repeat the figures before them.
+    """
     lines = map(json.loads, (folder / "status.json").read_text().splitlines())
-    return [line["kpi"][name] for line in lines if name in line.get("kpi", {})][-1]
+    new = [line["kpi"] for line in lines if line["message"].endswith("metrics generated.")]
+    return [kpi[name] for kpi in new if name in kpi]
 
 
 def choose_gpu(counter: Any, gpus: int) -> None:
