@@ -75,7 +75,7 @@ def spec_of(data: Set, videos: Path, work: Path, input_type: str, options: Any) 
         "train": {
             "num_epochs": options.epochs,
             "checkpoint_interval": options.epochs,
-            "validation_interval": 1,
+            "validation_interval": max(1, options.epochs // 2),
             "optim": {"lr": options.rate, "lr_steps": [options.epochs * 2 // 3]},
         },
     }
@@ -166,7 +166,8 @@ def recorded_losses() -> Iterator[list[float]]:
     add_batch = totals.add_batch
 
     def recorded(sums: torch.Tensor, loss: torch.Tensor, *rest: torch.Tensor) -> None:
-        losses.append(loss.item())
+        if loss.requires_grad:  # not a validation's
+            losses.append(loss.item())
         add_batch(sums, loss, *rest)
 
     with patch.object(totals, "add_batch", recorded):
@@ -203,7 +204,7 @@ def compare(folder: Path, input_type: str, options: argparse.Namespace) -> dict[
             losses[name], clips = record["losses"], record["clips"]
         else:
             losses[name] = train_native(spec, clips)
-        losses[f"{name}_val"] = figures(own / "train", "val_loss")[-options.epochs :]
+        losses[f"{name}_val"] = figures(own / "train", "val_loss")
     (work / f"losses_{input_type}.json").write_text(json.dumps(losses, indent=1))
     return losses
 
@@ -221,17 +222,15 @@ def main() -> None:
     )
     parser.add_argument("sets", type=Path, nargs="+", metavar="SET")
     parser.add_argument("--nvidia", required=True, metavar="COMMAND")
-    parser.add_argument("--videos", type=int, default=16, help="of each class")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--batch", type=int, default=8, help="clips of a step")
+    parser.add_argument("--videos", type=int, default=8, help="of each class")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=4, help="clips of a step")
     parser.add_argument("--size", type=int, default=64, help="of the network's input, in pixels")
     parser.add_argument("--rate", type=float, default=0.001)
     parser.add_argument("--work", type=Path, default=Path("same_losses"))
     options = parser.parse_args()
     options.work = options.work.resolve()
-    print(
-        "| set | network | steps | loss, first and last | step 1 | 10 | all | by rounding | val |"
-    )
+    print("| set | network | steps | first and last loss | step 1 | 10 | all | rounding | val |")
     print("|" + " --- |" * 9)
     for folder in options.sets:
         for input_type in NETWORKS:
