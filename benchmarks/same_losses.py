@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -30,8 +30,10 @@ from recipes import SCRIPTS, Set, extract, figures, make_start, read_set, smalle
 
 sys.path.insert(0, str(SCRIPTS))
 
+from actionrec.native import precision
 from actionrec.native.__main__ import main as engine
 from actionrec.native.data import frame_sampling, samplers, transforms
+from actionrec.native.data.batch import Batch
 from actionrec.native.data.datasets import TrainDataset
 from actionrec.native.data.videos import list_labelled_videos
 from actionrec.native.training import totals
@@ -96,17 +98,13 @@ def link_videos(folder: Path, count: int, work: Path, side: int) -> tuple[Set, P
     return data, root
 
 
-def train_nvidia(command: str, spec: dict[str, Any]) -> dict[str, Any]:
+def train_nvidia(command: str, spec: dict[str, Any], double: bool) -> dict[str, Any]:
     """Train by NVIDIA's code; return what it drew and the losses of its steps."""
     work = Path(spec["results_dir"])
     (work / "spec.yaml").write_text(yaml.safe_dump(spec))
+    recorder = [*shlex.split(command), RECORDER, work / "spec.yaml", work / "record.json"]
     with (work / "nvidia.log").open("w") as log:
-        subprocess.run(
-            [*shlex.split(command), RECORDER, work / "spec.yaml", work / "record.json"],
-            stdout=log,
-            stderr=log,
-            check=True,
-        )
+        subprocess.run([*recorder, *["double"] * double], stdout=log, stderr=log, check=True)
     return json.loads((work / "record.json").read_text())
 
 
@@ -174,6 +172,24 @@ def recorded_losses() -> Iterator[list[float]]:
         yield losses
 
 
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """Let the engine's network and its input be float64."""
+
+    def normalise(batch: Batch, spec: Any) -> torch.Tensor:
+        clips = torch.where(
+            batch.flips.view(-1, 1, 1, 1, 1), batch.streams["rgb"].flip(3), batch.streams["rgb"]
+        )
+        clips = clips.permute(0, 4, 1, 2, 3).double().div(255).sub(0.5).div(0.5)
+        return clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
+
+    with (
+        patch.object(precision, "apply_memory_format", lambda network, *_: network.double()),
+        patch.object(transforms, "normalise", normalise),
+    ):
+        yield
+
+
 def round_weights(start: Path, target: Path) -> None:
     """Write the weights of a file, each changed by about what rounding would change it."""
     weights = torch.load(start, weights_only=True)["state_dict"]
@@ -200,10 +216,11 @@ def compare(folder: Path, input_type: str, options: argparse.Namespace) -> dict[
         else:
             make_start(spec, len(data.classes), 0, own / "start.pth")
         if name == "nvidia":
-            record = train_nvidia(options.nvidia, spec)
+            record = train_nvidia(options.nvidia, spec, options.double)
             losses[name], clips = record["losses"], record["clips"]
         else:
-            losses[name] = train_native(spec, clips)
+            with double_precision() if options.double else nullcontext():
+                losses[name] = train_native(spec, clips)
         losses[f"{name}_val"] = figures(own / "train", "val_loss")
     (work / f"losses_{input_type}.json").write_text(json.dumps(losses, indent=1))
     return losses
@@ -227,6 +244,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="clips of a step")
     parser.add_argument("--size", type=int, default=64, help="of the network's input, in pixels")
     parser.add_argument("--rate", type=float, default=0.001)
+    parser.add_argument("--double", action="store_true", help="compute in float64")
     parser.add_argument("--work", type=Path, default=Path("same_losses"))
     options = parser.parse_args()
     options.work = options.work.resolve()
