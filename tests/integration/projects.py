@@ -35,7 +35,7 @@ def train(outputs: Path, runner: str, image: str = IMAGE) -> Path:
         choice=outputs / "model.json",
         history=outputs / "history.csv",
     )
-    engine = tasks.Engine(
+    engine = tasks.Execution(
         runner,
         str(outputs),
         threads=1,

@@ -1,6 +1,6 @@
 """Score a model on the test videos."""
 
-from actionrec.experiments.tasks import Engine, evaluate
+from actionrec.experiments.tasks import Execution, evaluate
 from actionrec.utils.rule_script import rule_script
 
 with rule_script(snakemake):
@@ -10,5 +10,5 @@ with rule_script(snakemake):
         snakemake.input.predictions,
         snakemake.output[0],
         snakemake.params.labels,
-        Engine.of_rule(snakemake),
+        Execution.of_rule(snakemake),
     )

@@ -1,7 +1,7 @@
 """Train one experiment, or publish what it had learnt when its sweep's budget stopped it."""
 
-from actionrec.experiments.tasks import Engine, Training, train
+from actionrec.experiments.tasks import Execution, Training, train
 from actionrec.utils.rule_script import rule_script
 
 with rule_script(snakemake):
-    train(Training.of_rule(snakemake), Engine.of_rule(snakemake))
+    train(Training.of_rule(snakemake), Execution.of_rule(snakemake))

@@ -86,7 +86,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def engine(tmp_path):
-    return tasks.Engine("direct", "direct 7.3.0", 1, tmp_path / "job.log")
+    return tasks.Execution("direct", "direct 7.3.0", 1, tmp_path / "job.log")
 
 
 def train(run, engine, select="best", spec="train", trial=None):
@@ -176,7 +176,7 @@ def test_a_changed_training_starts_afresh(run, engine, changed):
 
 def test_another_engine_starts_afresh(run, engine):
     train(run, engine)
-    train(run, tasks.Engine("direct", "direct 7.4.0", 1, engine.log))
+    train(run, tasks.Execution("direct", "direct 7.4.0", 1, engine.log))
     assert calls(run) == ["train fresh", "train fresh"]
 
 

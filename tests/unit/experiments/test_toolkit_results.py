@@ -58,7 +58,7 @@ def run(request, tmp_path, stand_in, monkeypatch):
             {"train": {"num_epochs": 3}} if task == "train" else {},
             Run(folder, LABELS, "test", {}, toolkit, encrypt=False),
         )
-    return folder, tasks.Engine("direct", f"direct {toolkit}", 1, tmp_path / "job.log", toolkit)
+    return folder, tasks.Execution("direct", f"direct {toolkit}", 1, tmp_path / "job.log", toolkit)
 
 
 def train(run, select="best") -> dict:

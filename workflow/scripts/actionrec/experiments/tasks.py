@@ -12,7 +12,7 @@ import yaml
 
 from actionrec.dataset import link_tree, mirrored_classes
 from actionrec.experiments import checkpoints, resume, scratch
-from actionrec.experiments.engine import Engine, execute, run_folder
+from actionrec.experiments.execution import Execution, execute, run_folder
 from actionrec.experiments.predictions import (
     Prediction,
     read_predictions,
@@ -71,7 +71,7 @@ class Training:
         )
 
 
-def train(training: Training, engine: Engine) -> None:
+def train(training: Training, execution: Execution) -> None:
     """Train, or resume where an equal training was killed; publish the chosen checkpoint.
 
     Where the budget of its sweep has stopped the experiment, its trial is published instead. A
@@ -83,53 +83,57 @@ def train(training: Training, engine: Engine) -> None:
     link_tree.verify_split(training.split, run_folder(training.spec) / "data")
     if warning := mirrored_classes.warning(_read(training.spec)):
         log.warning("%s", warning)
-    outcome = _train(training, engine)
+    outcome = _train(training, execution)
     choice = checkpoints.choose(outcome.checkpoints, outcome.history, training.select)
     checkpoints.require_sound(choice.checkpoint)
     tables.write_csv(training.history, HISTORY, map(asdict, outcome.history))
-    checkpoints.write_choice(training.choice, choice, outcome.history, engine.version)
+    checkpoints.write_choice(training.choice, choice, outcome.history, execution.version)
     same_file_system_link(choice.checkpoint.path, training.model)
     resume.clean_up(outcome)
 
 
-def _train(training: Training, engine: Engine) -> TaskOutcome:
+def _train(training: Training, execution: Execution) -> TaskOutcome:
     """Return the outcome of a training that succeeded, now or in an earlier job."""
     run = run_folder(training.spec)
     folder = run / training.spec.stem
     made_from = [training.split, *training.pretrained]
-    identify = partial(resume.fingerprint, engine.version, engine.toolkit)
+    identify = partial(resume.fingerprint, execution.version, execution.toolkit)
     fingerprint = identify(training.spec, made_from)
-    resume.prepare(folder, fingerprint, engine.toolkit)
+    resume.prepare(folder, fingerprint, execution.toolkit)
     # The trial's spec differs from this one, so it has a fingerprint of its own.
     if training.trial:
         of_trial = identify(training.trial.spec, made_from)
         resume.start_from_trial(folder, run / training.trial.spec.stem, of_trial)
     expected = Expected(_read(training.spec))
-    outcome = read_outcome("train", folder, engine.toolkit, expected=expected)
+    outcome = read_outcome("train", folder, execution.toolkit, expected=expected)
     if outcome.finished:
         log.warning("%s is complete and nothing it depends on has changed: it is kept.", folder)
         outcome.require_success()
         return outcome
-    spec = resume.spec_to_train(training.spec, folder, engine.toolkit)
+    spec = resume.spec_to_train(training.spec, folder, execution.toolkit)
     # Copies on the node's own disk change no result: the fingerprint is of the spec without them.
-    with scratch.spec_on_scratch(engine.scratch, spec, training.split, workers=engine.threads) as (
+    with scratch.spec_on_scratch(
+        execution.scratch, spec, training.split, workers=execution.threads
+    ) as (
         spec_here,
         copies,
     ):
         reads = [*training.pretrained, *copies]
-        return execute("train", spec_here, engine, expected, folder=folder, reads=reads)
+        return execute("train", spec_here, execution, expected, folder=folder, reads=reads)
 
 
 def _read(spec: Path) -> dict[str, Any]:
     return yaml.safe_load(spec.read_text(encoding="utf-8"))
 
 
-def predict(spec: Path | str, split: Path | str, predictions: Path | str, engine: Engine) -> None:
+def predict(
+    spec: Path | str, split: Path | str, predictions: Path | str, execution: Execution
+) -> None:
     """Predict the test videos; raise `InputError` unless there is one prediction for each."""
     spec, split = Path(spec), Path(split)
     link_tree.verify_split(split, run_folder(spec) / "data")
     videos = link_tree.inference_names(split)
-    found = execute("inference", spec, engine, Expected(videos=videos)).predictions
+    found = execute("inference", spec, execution, Expected(videos=videos)).predictions
     rows = (
         with_ranking(
             Prediction(video, label, found[name].label, found[name].score), found[name].scores
@@ -145,12 +149,12 @@ def evaluate(
     predictions: Path | str,
     target: Path | str,
     labels: Sequence[str],
-    engine: Engine,
+    execution: Execution,
 ) -> None:
     """Write metrics.json: by video from the predictions, and the figures of TAO's evaluate task."""
     spec = Path(spec)
     link_tree.verify_split(Path(split), run_folder(spec) / "data")
-    outcome = execute("evaluate", spec, engine, Expected(_read(spec)))
+    outcome = execute("evaluate", spec, execution, Expected(_read(spec)))
     # From the predictions, one a video: TAO's evaluate counts clips, and tells no single video.
     ids = {label: number for number, label in enumerate(labels)}
     pairs = ((ids[p.label], ids[p.prediction]) for p in read_predictions(predictions))
@@ -164,7 +168,7 @@ def export(
     exported: Path | str,
     labels_file: Path | str,
     labels: Sequence[str],
-    engine: Engine,
+    execution: Execution,
 ) -> None:
     """Export the model to `exported`, and write its labels in the order of its outputs, one a line.
 
@@ -172,5 +176,5 @@ def export(
     """
     exported = Path(exported)
     exported.unlink(missing_ok=True)
-    execute("export", Path(spec), engine, Expected(exported=exported))
+    execute("export", Path(spec), execution, Expected(exported=exported))
     write_text(labels_file, "".join(f"{label}\n" for label in labels))

@@ -20,8 +20,8 @@ from actionrec.spec import relevance, toolkits
 
 
 @dataclass(frozen=True)
-class Engine:
-    """What executes a task: the runner, and the resources that the job has.
+class Execution:
+    """How a task is executed: by which runner, and with which resources of the job.
 
     `version` is all that results depend on: runner, toolkit, and image or code. `toolkit` is the
     TAO version whose command line and results are to be expected, `scratch` a folder on the node's
@@ -40,8 +40,8 @@ class Engine:
     present: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Engine":
-        """Return the engine that a rule asks for in its params and resources.
+    def of_rule(cls, snakemake: Any) -> "Execution":
+        """Return the execution that a rule asks for in its params and resources.
 
         The container's settings are no params, nor are the keys of the spec that change no result:
         the image is part of the version, and a larger /dev/shm retrains nothing.
@@ -67,7 +67,7 @@ def run_folder(spec: Path) -> Path:
 def execute(
     task: str,
     spec: Path,
-    engine: Engine,
+    execution: Execution,
     expected: Expected,
     *,
     folder: Path | None = None,
@@ -82,24 +82,24 @@ def execute(
     folder = folder or run / task
     folder.mkdir(parents=True, exist_ok=True)
     spec = relevance.with_present_values(
-        spec, folder / "spec.yaml", engine.present, task, engine.toolkit
+        spec, folder / "spec.yaml", execution.present, task, execution.toolkit
     )
     if task != "train":  # which resumes from what it finds
         for leftover in (status_json.NAME, PREDICTIONS):
             (folder / leftover).unlink(missing_ok=True)
     # Among the paths are the places that the links of the split lead to: a container mounts them.
     request = TaskRequest(
-        program=toolkits.program(engine.toolkit),
-        arguments=toolkits.arguments(engine.toolkit, task, spec, folder),
+        program=toolkits.program(execution.toolkit),
+        arguments=toolkits.arguments(execution.toolkit, task, spec, folder),
         work_folder=run / "runner" / folder.name,
-        log=engine.log,
+        log=execution.log,
         paths=[run, *reads, *sorted(mounts.of_links(run / "data"))],
-        threads=engine.threads,
-        gpus=engine.gpus,
-        container=engine.container,
+        threads=execution.threads,
+        gpus=execution.gpus,
+        container=execution.container,
     )
-    ended = Ended(*runners.execute(engine.runner, request))
-    outcome = read_outcome(task, folder, engine.toolkit, ended, expected)
+    ended = Ended(*runners.execute(execution.runner, request))
+    outcome = read_outcome(task, folder, execution.toolkit, ended, expected)
     # An old toolkit's exit code is evidence that a later job no longer has: it is written down.
     if task == "train" and outcome.finished and not (folder / status_json.NAME).exists():
         status_json.write_finished_training(folder, outcome.history)
