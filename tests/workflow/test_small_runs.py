@@ -1,6 +1,7 @@
 """Whole runs of a small dataset: a folder of videos, and flow that follows the frames."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -30,6 +31,26 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
     assert jobs["link_class"] == jobs["extract_frames"] == jobs["train_model"] == 1
     (small / "videos/wave/another.mov").unlink()
     assert planned(small) == {}
+
+
+@pytest.mark.slow
+def test_frames_that_stay_in_their_videos_are_followed_to_them(small):
+    edit(small / "config/config.yaml", lambda c: c.update(frames={"store": "video"}))
+    targets = [f"{SMALL_RUNS}/rgb_2d/split1/data", "results/small/dataset.html"]
+    snakemake(small, "--cores", "2", *targets)
+    assert planned(small, *targets) == {}
+    stored = [path.name for path in (small / "resources/small").rglob("*") if path.is_file()]
+    assert stored.count("video.json") == 16
+    assert not [name for name in stored if name.endswith((".png", ".jpg"))]
+
+    video = sorted((small / "videos/wave").iterdir())[0]
+    touched = video.stat().st_mtime + 60
+    os.utime(video, (touched, touched))
+    assert planned(small, *targets) == {}
+    write_video(video, 9, fourcc="mp4v")
+    assert planned(small, *targets)["extract_frames"] == 1
+    video.unlink()
+    assert planned(small, *targets)["extract_frames"] == 1
 
 
 @pytest.mark.slow

@@ -244,8 +244,9 @@ def _read_image(path: Path) -> "np.ndarray":
 
 
 def _lost(path: Path, why: object) -> InputError:
+    """Return the error that an image, or a folder of them, cannot be read."""
     return InputError(
-        "A frame is missing or damaged.",
+        "A frame is damaged." if path.is_file() else "Frames are missing.",
         where=path,
         found=why,
         fix="delete it and run snakemake again, which makes it again",
