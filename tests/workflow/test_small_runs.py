@@ -1,7 +1,6 @@
 """Whole runs of a small dataset: a folder of videos, and flow that follows the frames."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -36,21 +35,18 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
 @pytest.mark.slow
 def test_frames_that_stay_in_their_videos_are_followed_to_them(small):
     edit(small / "config/config.yaml", lambda c: c.update(frames={"store": "video"}))
-    targets = [f"{SMALL_RUNS}/rgb_2d/split1/data", "results/small/dataset.html"]
-    snakemake(small, "--cores", "2", *targets)
-    assert planned(small, *targets) == {}
+    target = f"{SMALL_RUNS}/rgb_2d/split1/data"
+    snakemake(small, "--cores", "2", target)
+    assert planned(small, target) == {}
     stored = [path.name for path in (small / "resources/small").rglob("*") if path.is_file()]
     assert stored.count("video.json") == 16
     assert not [name for name in stored if name.endswith((".png", ".jpg"))]
 
     video = sorted((small / "videos/wave").iterdir())[0]
-    touched = video.stat().st_mtime + 60
-    os.utime(video, (touched, touched))
-    assert planned(small, *targets) == {}
     write_video(video, 9, fourcc="mp4v")
-    assert planned(small, *targets)["extract_frames"] == 1
+    assert planned(small, target)["extract_frames"] == 1
     video.unlink()
-    assert planned(small, *targets)["extract_frames"] == 1
+    assert planned(small, target)["extract_frames"] == 1
 
 
 @pytest.mark.slow
