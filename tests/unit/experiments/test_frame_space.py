@@ -104,6 +104,13 @@ def test_flow_and_copies_count_whether_frames_are_there_or_not(dataset, tmp_path
         assert frames.space.size == 0 and copies.space.size == pytest.approx(1.25 * whole, rel=0.1)
 
 
+def test_frames_that_stay_in_their_videos_take_next_to_nothing(dataset):
+    write_videos(dataset)
+    found = estimate(dataset, PNG | {"store": "video"}, BLOCK)
+    assert found.measured and found.size <= 4 * 8192
+    assert found.basis == "the frames stay in the videos"
+
+
 def test_classes_without_videos_count_like_the_others_or_else_like_hmdb51s(dataset):
     write_videos(dataset)
     both = estimate(dataset)

@@ -1,7 +1,7 @@
 """The prepared frames of videos: decoded, resized, and kept while there is memory for them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -22,6 +22,8 @@ class FrameCache:
     least the video's length, the first read decodes the whole video: nearly all of its frames
     would be decoded later anyway, and so only the first epoch is slow. So it does with a video
     file that will be read several times, since each time decodes also what lies before a frame.
+    `drawn` are the frames that will be drawn of some videos, where that is known: those of a video
+    file are decoded together.
     """
 
     def __init__(
@@ -32,9 +34,10 @@ class FrameCache:
         memory: FrameMemory,
         *,
         expected_draws: int = 0,
+        drawn: Mapping[int, np.ndarray] | None = None,
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
-        self._memory, self._expected_draws = memory, expected_draws
+        self._memory, self._expected_draws, self._drawn = memory, expected_draws, drawn or {}
         # Of each video: memory for all frames, which of them are decoded into it, and if all are.
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
         self._decoded = [np.zeros(video.count(stream), bool) for video in videos]
@@ -87,19 +90,20 @@ class FrameCache:
     def _fill(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> None:
         """Decode the frames `ids`, or all of them, if they are not in `pixels` yet."""
         decoded = self._decoded[video]
-        wanted = np.arange(len(decoded)) if self._is_read_whole(video, ids) else np.unique(ids)
+        wanted = self._to_decode(video, ids)
         # Frames of earlier reads stay in place, so a read adds only what is still missing.
         for i, frame in self._decode(video, wanted[~decoded[wanted]]):
             pixels[i] = frame
             decoded[i] = True
         self._complete[video] = bool(decoded.all())
 
-    def _is_read_whole(self, video: int, ids: np.ndarray) -> bool:
-        """Tell whether a video whose frames are kept is decoded whole when `ids` are read."""
-        if self._expected_draws >= len(self._decoded[video]):
-            return True
-        in_video_file = self._stream == "rgb" and self._videos[video].decoded
-        return bool(in_video_file) and self._expected_draws >= _READS_OF_A_WHOLE * len(ids)
+    def _to_decode(self, video: int, ids: np.ndarray) -> np.ndarray:
+        """Return which frames of a video are decoded and kept when `ids` are read."""
+        length, draws = len(self._decoded[video]), self._expected_draws
+        in_file = self._stream == "rgb" and self._videos[video].decoded > 0
+        if draws >= length or (in_file and draws >= _READS_OF_A_WHOLE * len(ids)):
+            return np.arange(length)
+        return self._drawn[video] if in_file and video in self._drawn else np.unique(ids)
 
     def _decode(self, video: int, ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         # With no frame to decode, nothing is to be opened.

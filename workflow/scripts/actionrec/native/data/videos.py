@@ -119,6 +119,8 @@ def _video(folder: Path, model_type: str, label: int = -1) -> Video:
     if model_type == "of":
         return Video(folder, (), _image_size(folder / "u" / flow[0], "L"), label, flow)
     if has_reference(folder / "rgb"):
+        import actionrec.frames.decoder.video  # noqa: F401 -- the workers, forks, need it loaded
+
         reference = read_reference(folder / "rgb")
         size = reference.width, reference.height
         video = Video(folder, (), size, label, flow, decoded=reference.count)
