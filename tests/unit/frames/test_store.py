@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 from dataclasses import replace
 
@@ -186,7 +187,9 @@ def test_a_replaced_video_is_noticed_by_all_who_would_read_it(walk):
     later(video)
     assert stale(root) == "video replaced: a.mp4"
     assert "its video was replaced" in frame_fault(rgb, 30, "video")
-    with pytest.raises(InputError, match=r"another one now(?s:.)*snakemake dataset") as error:
+    with pytest.raises(
+        InputError, match=r"another one now(?s:.)*--forcerun extract_frames"
+    ) as error:
         dict(open_frames(rgb).read([4]))
     assert str(video) in str(error.value)
 
@@ -265,3 +268,17 @@ def test_flow_of_both_stores_is_equal(walk):
         for frames in (png, video)
     ]
     assert images[0] == images[1] and len(images[0]) == 2 * (29 + 30)
+
+
+def test_another_decoder_counts_the_frames_again(walk, monkeypatch):
+    root, frames = walk
+    before = (frames / "a/rgb/video.json").read_text()
+    monkeypatch.setattr("av.__version__", "99")
+    with pytest.raises(InputError, match=r"counted by PyAV \d+(?s:.)*this is PyAV 99"):
+        (root / "videos/a.mp4").rename(root / "videos/b.mp4")
+        list(open_frames(frames / "a/rgb").read([0]))
+    (root / "videos/b.mp4").rename(root / "videos/a.mp4")
+    encode(root / "videos/b.mp4", "mpeg4", 31)
+    make(root, VIDEO)
+    after = (frames / "a/rgb/video.json").read_text()
+    assert re.sub("PyAV [0-9.]+", "PyAV 99", before) == after

@@ -23,7 +23,7 @@ from actionrec.frames.segments import (
     select_images,
     source_hash,
 )
-from actionrec.frames.store import checksum, microseconds
+from actionrec.frames.store import checksum, decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
 from actionrec.utils.files import explained_disk_errors, write_bytes
 from actionrec.utils.text import count
@@ -223,6 +223,7 @@ def _write_reference(
         end=source.end,
         crops=tuple(sorted(source.crops, key=attrgetter("image"))),
         interlaced=interlaced,
+        decoder=decoder_version(),
         size=size,
         width=made.first[0],
         height=made.first[1],
@@ -286,7 +287,8 @@ def _is_right(
     if known.suffix != references.SUFFIX:
         return True
     # A new time or place is written down, or every later check would have to hash the video.
-    return references.read_reference(rgb).is_of(task.source.path, rgb)
+    reference = references.read_reference(rgb)
+    return reference.decoder == decoder_version() and reference.is_of(task.source.path, rgb)
 
 
 def _format(image_format: ImageFormat, interlaced: str, interlaced_frames: int) -> str:

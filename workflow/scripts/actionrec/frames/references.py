@@ -19,13 +19,16 @@ from typing import Any
 
 from actionrec.errors import InputError
 from actionrec.frames.segments import Crop, FrameSource
-from actionrec.utils.files import sha256, write_text
+from actionrec.utils.files import sha256, write_bytes
 
 SUFFIX = "video"  # in the place of an image's suffix in tables and formats
 NAME = "video.json"
 
 _PACKED = ("times", "keys", "checksums")
-_FIX = "put the video back, or make the table again: snakemake dataset --cores 1"
+_FIX = (
+    "put the video back, or make the tables again: snakemake dataset --forcerun extract_frames "
+    "--cores 1"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class VideoReference:
     the first outlasts that a project is moved or copied, the second that `video.json` is. `bytes`,
     `modified` (ns) and `sha256` are the video file's. `start`, `end` (seconds) and `crops` are as
     in `FrameSource`, `interlaced` as in `open_video`; `size`, if any, is what images are resized
-    to, and `width` and `height` are those of the first.
+    to, and `width` and `height` are those of the first. `decoder` tells who decoded them.
 
     `times` holds when each image's frame is shown, in microseconds, `checksums` the CRC-32 of each
     image's pixels, blue, green, red. `keys` are the times of the frames where decoding can start;
@@ -52,6 +55,7 @@ class VideoReference:
     end: float
     crops: tuple[Crop, ...]
     interlaced: str
+    decoder: str
     size: tuple[int, int] | None
     width: int
     height: int
@@ -127,7 +131,7 @@ def write_reference(rgb: Path, reference: VideoReference) -> None:
         "crops": [astuple(crop) for crop in reference.crops],
         **{name: _pack(getattr(reference, name)) for name in _PACKED},
     }
-    write_text(rgb / NAME, json.dumps(content, indent=1) + "\n")
+    write_bytes(f"{rgb}/{NAME}", (json.dumps(content, indent=1) + "\n").encode())
 
 
 def has_reference(rgb: Path | str) -> bool:

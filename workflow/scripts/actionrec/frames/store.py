@@ -112,7 +112,11 @@ class VideoFrames:
                 if missing:
                     yield from self._in_order(video, missing)
         except (BadVideo, OSError) as error:
-            raise gone(self._reference, self._rgb, error) from error
+            raise gone(self._reference, self._rgb, f"{error}{self._changed_decoder()}") from error
+
+    def _changed_decoder(self) -> str:
+        known, own = self._reference.decoder, decoder_version()
+        return "" if known == own else f"; its frames were counted by {known}, this is {own}"
 
     def _note(self) -> None:
         if self._on_read:
@@ -206,6 +210,13 @@ def cropped(source: FrameSource, index: int, frame: "np.ndarray") -> "np.ndarray
     crop = source.crops[index]
     size = crop.width, crop.height
     return crop.of(frame if frame.shape[1::-1] == size else cv2.resize(frame, size))
+
+
+def decoder_version() -> str:
+    """Return what decodes videos, whose pixels may differ from version to version."""
+    import av
+
+    return f"PyAV {av.__version__}"
 
 
 def checksum(image: "np.ndarray") -> int:
