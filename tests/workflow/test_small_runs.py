@@ -33,6 +33,23 @@ def test_a_folder_of_videos_runs_the_same_dag(small):
 
 
 @pytest.mark.slow
+def test_frames_that_stay_in_their_videos_are_followed_to_them(small):
+    edit(small / "config/config.yaml", lambda c: c.update(frames={"store": "video"}))
+    target = f"{SMALL_RUNS}/rgb_2d/split1/data"
+    snakemake(small, "--cores", "2", target)
+    assert planned(small, target) == {}
+    stored = [path.name for path in (small / "resources/small").rglob("*") if path.is_file()]
+    assert stored.count("video.json") == 16
+    assert not [name for name in stored if name.endswith((".png", ".jpg"))]
+
+    video = sorted((small / "videos/wave").iterdir())[0]
+    write_video(video, 9, fourcc="mp4v")
+    assert planned(small, target)["extract_frames"] == 1
+    video.unlink()
+    assert planned(small, target)["extract_frames"] == 1
+
+
+@pytest.mark.slow
 def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
     def see_flow(config):
         config["spec"]["model"]["model_type"] = "joint"

@@ -18,7 +18,7 @@ rule extract_frames:
     params:
         videos=None if LISTED else f"{RESOURCES}/videos/{{cls}}",
         frames=f"{RESOURCES}/frames/{{cls}}",
-        fmt=lookup("frames/format", within=config),
+        fmt=queries.frame_format(config),
         size=queries.frame_size(config),
         encoder=lookup("frames/encoder", within=config),
         quality=lookup("frames/quality", within=config),

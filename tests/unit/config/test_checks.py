@@ -388,3 +388,19 @@ def test_frames_in_the_networks_size_need_one_size_and_no_crop(demo):
     message = refusal(demo)
     assert "model, with rgb_3d_ptm" in message
     assert "train_crop_type: no_crop" in message
+
+
+@pytest.mark.parametrize("runner", ["docker", "apptainer", "launcher", "direct"])
+def test_only_the_native_engine_reads_frames_from_videos(demo, runner):
+    demo["frames"] = {"store": "video"}
+    assert queries.frame_format(complete(copy.deepcopy(demo))) == "video"
+    demo["tao"] = {"runner": runner, "toolkit": "6.0.0"}
+    message = refusal(demo)
+    assert "frames.store" in message
+    assert f"found:   video, with tao.runner: {runner}" in message
+    assert "set frames.store: images, or tao.runner: native" in message
+
+
+def test_frames_that_stay_in_videos_have_no_lossy_format(demo):
+    demo["frames"] = {"store": "video", "format": "jpg"}
+    assert "found:   jpg, with frames.store: video" in refusal(demo)

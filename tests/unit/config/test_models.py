@@ -21,6 +21,7 @@ def complete(**sections) -> dict:
 def test_every_key_has_a_value():
     config = complete()
     assert config["frames"] == {
+        "store": "images",
         "format": "png",
         "size": "source",
         "encoder": "fpng",

@@ -10,6 +10,7 @@ from actionrec.experiments.frame_space import Need, needs
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.flow import extract_flow
+from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from helpers import DIS, write_video
@@ -102,6 +103,20 @@ def test_flow_and_copies_count_whether_frames_are_there_or_not(dataset, tmp_path
         Path("results/mine/experiments/one/split1/data").mkdir(parents=True)
         frames, copies = needs(settings(dataset, flow=True, links="copy"), BLOCK)
         assert frames.space.size == 0 and copies.space.size == pytest.approx(1.25 * whole, rel=0.1)
+
+
+def test_frames_that_stay_in_their_videos_take_next_to_nothing(dataset):
+    write_videos(dataset)
+    found = estimate(dataset, PNG | {"store": "video"})
+    assert found.space.size == pytest.approx(4 * 8192)
+    assert found.space.files == pytest.approx(4 * 3)
+    write_frames(dataset, PNG | {"format": "video"})
+    assert on_disk(Path("resources"), "video.json")[1] == 4
+    frames, _ = needs(settings(dataset, PNG | {"store": "video"}, flow=True, links="copy"), BLOCK)
+    pairs = sum(
+        record.frames for cls in CLASSES for record in read_manifest(frames_table(dataset, cls))
+    )
+    assert frames.space.files == pytest.approx(2 * pairs + 2 * 4)
 
 
 def test_classes_without_videos_count_like_the_others_or_else_like_hmdb51s(dataset):

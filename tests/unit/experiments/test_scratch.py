@@ -1,6 +1,7 @@
 """A training reads verified copies on the node's own disk, and leaves nothing there."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,13 @@ from actionrec.dataset.link_tree import link_split
 from actionrec.dataset.split_table import COLUMNS
 from actionrec.errors import InputError
 from actionrec.experiments import scratch
+from actionrec.frames.extraction import extract_segments
+from actionrec.frames.manifest import read_manifest
+from actionrec.frames.segments import Segment, write_segments
+from actionrec.frames.store import open_frames
 from actionrec.utils.files import write_text
 from actionrec.utils.tables import write_table
-from helpers import start_python, wait_for
+from helpers import PNG, start_python, wait_for, write_video
 
 PARTS = {"train": ("walk/a (1)", "run/b"), "val": ("walk/c",), "test": ("walk/d", "run/e")}
 
@@ -125,3 +130,35 @@ def test_a_spec_of_an_old_toolkit_reads_the_copies_too(run, tmp_path):
     with on_scratch(run, tmp_path / "local") as (spec, copies):
         folders = yaml.safe_load(spec.read_text())["dataset_config"]
         assert {Path(folder).parent for folder in folders.values()} == set(copies)
+
+
+def test_videos_whose_frames_are_in_no_images_are_copied_once(tmp_path):
+    """Two segments of one video, as a list has them."""
+    video = write_video(tmp_path / "long.avi", 60)
+    spans = {"a": (0.0, 1.0), "b": (0.5, 2.0)}
+    segments = [
+        Segment(name, str(video), video.stat().st_size, *span) for name, span in spans.items()
+    ]
+    write_segments(tmp_path / "walk.tsv", segments)
+    extract_segments(
+        tmp_path / "walk.tsv",
+        None,
+        tmp_path / "frames/walk",
+        tmp_path / "made.tsv",
+        image_format=replace(PNG, suffix="video"),
+    )
+    counts = {record.video: record.frames for record in read_manifest(tmp_path / "made.tsv")}
+    folder = tmp_path / "results/exp/split1"
+    rows = [("train", "walk", name, counts[name], "video", name, "") for name in spans]
+    write_table(folder / "split.tsv", COLUMNS, rows)
+    link_split(folder / "split.tsv", tmp_path / "frames", folder / "data", "symlink")
+    folders = {"train_dataset_dir": f"{folder}/data/train", "val_dataset_dir": None}
+    write_text(folder / "specs/train.yaml", yaml.safe_dump({"dataset": folders}))
+    with on_scratch(folder, tmp_path / "local") as (spec, (copies,)):
+        (copy,) = (copies / "videos").iterdir()
+        assert copy.read_bytes() == video.read_bytes()
+        video.rename(tmp_path / "away.avi")  # all that is read now is on scratch
+        train = Path(yaml.safe_load(spec.read_text())["dataset"]["train_dataset_dir"])
+        for name, number in counts.items():
+            assert len(list(open_frames(train / "walk" / name / "rgb").read())) == number
+    assert list((tmp_path / "local").iterdir()) == []

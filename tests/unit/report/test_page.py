@@ -118,7 +118,7 @@ def test_a_filmstrip_shows_the_crop_of_the_very_frames(tmp_path, stream):
     strip = filmstrips.filmstrip(entry, tmp_path)
     assert (strip.shown, strip.frames) == (8, 16)
     assert list(strip.pictures) == [stream]
-    image = filmstrips._frame(folder, stream, 17, entry)
+    (image,) = filmstrips._frames(folder, stream, [17], entry)
     assert image.size == (72, 72)
     if stream == "rgb":  # the borders of the frame are outside of the crop
         assert image.getpixel((0, 36)) == image.getpixel((71, 36)) == (170, 0, 0)

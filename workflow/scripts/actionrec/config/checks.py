@@ -33,6 +33,7 @@ def check(config: Config, files: ConfigFiles) -> None:
     _check_splits(config, files)
     _check_image(config["tao"], files)
     _check_toolkit(config["tao"], files)
+    _check_store(config, files)
     _check_flow(config, files)
     for name in config["experiments"]:
         _check_native(config, name, files)
@@ -225,6 +226,29 @@ def _check_toolkit(tao: Config, files: ConfigFiles) -> None:
             where=files.where("tao", "encrypt"),
             found="false",
             fix="remove the key",
+        )
+
+
+def _check_store(config: Config, files: ConfigFiles) -> None:
+    """Refuse to leave frames in their videos where a runner or a format needs image files."""
+    frames, runner = config["frames"], config["tao"]["runner"]
+    if frames["store"] != "video":
+        return
+    if runner != "native":
+        raise InputError(
+            "Only the native engine reads frames from videos; NVIDIA's code reads image files.",
+            where=files.where("frames", "store"),
+            found=f"video, with tao.runner: {runner}",
+            allowed=["images", "video with tao.runner: native"],
+            fix="set frames.store: images, or tao.runner: native",
+        )
+    if frames["format"] != "png":
+        raise InputError(
+            "Frames that stay in their videos are stored in no image format, and lose nothing.",
+            where=files.where("frames", "format"),
+            found=f"{frames['format']}, with frames.store: video",
+            allowed=["png, whose pixels are those of the videos"],
+            fix="remove frames.format, or set frames.store: images",
         )
 
 

@@ -53,6 +53,12 @@ def spec_value(config: Config, experiment: str, key: str) -> Any:
     return value
 
 
+def frame_format(config: Config) -> str:
+    """Return what frames are stored as: the suffix of images, or "video" if they stay in it."""
+    frames = config["frames"]
+    return "video" if frames["store"] == "video" else frames["format"]
+
+
 def frame_size(config: Config) -> tuple[int, int] | None:
     """Return the (width, height) that stored frames are resized to, or None to keep the videos'."""
     if config["frames"]["size"] == "source":

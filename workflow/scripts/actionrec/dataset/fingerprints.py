@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from actionrec.dataset.source_videos import Key
+from actionrec.errors import InputError
 from actionrec.frames.manifest import FrameRecord
+from actionrec.frames.store import open_frames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,22 +110,19 @@ def find_alike(clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads
     )
 
 
-def frame_path(frames: Path, cls: str, clip: FrameRecord, share: float) -> Path:
-    """Return the frame at `share` of a video's length, between 0 and 1."""
-    number = 1 + min(clip.frames - 1, int(share * clip.frames))
-    return frames / cls / clip.video / "rgb" / f"{number:06d}.{clip.suffix}"
+def frame_index(clip: FrameRecord, share: float) -> int:
+    """Return which frame is at `share` of a video's length, between 0 and 1; the first is 0."""
+    return min(clip.frames - 1, int(share * clip.frames))
 
 
 def _fingerprint(frames: Path, key: Key, clip: FrameRecord) -> Fingerprint | None:
     """Return what a video looks like; None where a sampled picture is flat or unreadable."""
     import numpy as np
 
-    pictures = {}
-    for share in _PLACE_AT:
-        image = _grey(frame_path(frames, key[0], clip, share))
-        if image is None or image.std() < _MIN_CONTRAST:
-            return None
-        pictures[share] = image
+    found = _greys(frames.joinpath(*key, "rgb"), [frame_index(clip, at) for at in _PLACE_AT])
+    if not found or any(image.std() < _MIN_CONTRAST for image in found.values()):
+        return None
+    pictures = {share: found[frame_index(clip, share)] for share in _PLACE_AT}
     hashed = [pictures[share] for share in SAMPLED_AT]
     shape = pictures[SAMPLED_AT[0]].shape
     same_size = [image for image in pictures.values() if image.shape == shape]
@@ -134,14 +133,15 @@ def _fingerprint(frames: Path, key: Key, clip: FrameRecord) -> Fingerprint | Non
     )
 
 
-def _grey(path: Path) -> "np.ndarray | None":
+def _greys(rgb: Path, ids: Sequence[int]) -> "dict[int, np.ndarray]":
+    """Return the grey frames `ids` of a video; none when they cannot be read."""
     import cv2
-    import numpy as np
 
     try:
-        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error):
-        return None
+        found = open_frames(rgb).read(ids)
+        return {index: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for index, image in found}
+    except InputError:
+        return {}
 
 
 def _difference_hash(images: "Sequence[np.ndarray]") -> "np.ndarray":

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actionrec.dataset import figures
 from actionrec.dataset.findings import comparisons, findings
-from actionrec.dataset.fingerprints import SAMPLED_AT, frame_path
+from actionrec.dataset.fingerprints import SAMPLED_AT, frame_index
 from actionrec.dataset.summary import rate, source_size
+from actionrec.errors import InputError
 from actionrec.frames.manifest import STATUSES, FrameRecord, read_manifest
+from actionrec.frames.store import open_frames
 from actionrec.utils.pages import jpeg_url
 from actionrec.utils.pages import write_page as write_html
 
@@ -98,22 +101,22 @@ def _strips(frames: Path, cls: str, clips: Sequence[FrameRecord]) -> Iterator[St
     shown = min(VIDEOS_SHOWN, len(clips))
     for index in range(shown):
         clip = clips[index * len(clips) // shown]
-        if picture := _strip([frame_path(frames, cls, clip, share) for share in SAMPLED_AT]):
+        ids = [frame_index(clip, share) for share in SAMPLED_AT]
+        if picture := _strip(frames / cls / clip.video / "rgb", ids):
             yield Strip(clip, picture)
 
 
-def _strip(paths: Sequence[Path]) -> str:
-    """Return frames next to each other as a data URL; "" when none can be read."""
+def _strip(rgb: Path, ids: Sequence[int]) -> str:
+    """Return frames of a video next to each other as a data URL; "" when none can be read."""
     from PIL import Image
 
-    images = []
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                width = max(1, round(image.width * FRAME_HEIGHT / image.height))
-                images.append(image.convert("RGB").resize((width, FRAME_HEIGHT)))
-        except OSError:
-            continue
+    found = {}
+    with suppress(InputError):  # what is damaged is left out
+        for index, pixels in open_frames(rgb).read(ids):
+            image = Image.fromarray(pixels[..., ::-1].copy())
+            width = max(1, round(image.width * FRAME_HEIGHT / image.height))
+            found[index] = image.resize((width, FRAME_HEIGHT))
+    images = [found[index] for index in ids if index in found]
     if not images:
         return ""
     sheet = Image.new("RGB", (sum(image.width for image in images), FRAME_HEIGHT))

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import frames_clips
 from actionrec.deploy.session import Model, softmax
 from actionrec.errors import InputError
+from actionrec.frames import references
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.native.data.videos import list_labelled_videos
 from actionrec.utils.files import sha256
@@ -142,7 +144,9 @@ def onnx_file(path: Path) -> OnnxFile:
 
 
 def _stored_as(rows: Sequence[Row], split: Path) -> str:
-    formats = sorted({row.format.removesuffix(" woven") for row in rows})
+    # Frames that stayed in their videos lose as little as PNG files.
+    plain = (row.format.removesuffix(" woven") for row in rows)
+    formats = sorted({re.sub(f"^{references.SUFFIX}\\b", "png", form) for form in plain})
     if len(formats) != 1:
         raise InputError(
             "The frames of a split are not all in one image format.",

@@ -16,7 +16,8 @@ from actionrec.frames.segments import (
     crops_by_frame,
     scaled_for_crops,
 )
-from actionrec.native.data import frame_sampling, image_io, videos
+from actionrec.native.data import frame_sampling, videos
+from actionrec.native.data.frame_reading import read_frames
 
 _SLACK = 3  # frames that a header may count too many: HMDB51's count one
 
@@ -133,23 +134,33 @@ def _clips(preparation: Preparation, kept: dict[int, Moment], n: int) -> list[Cl
 
 def frames_clips(video: videos.Video, preparation: Preparation) -> list[Clip]:
     """Return the clips of a video whose frames, and flow, are in TAO's layout in a folder."""
-
+    streams, clips = preparation.card.streams, clip_ids(preparation.card, video.length)
     size = preparation.resized(*video.size)
-
-    def image(stream: str, index: int) -> np.ndarray:
-        name = video.images(stream)[index]
-        if stream == "rgb":
-            return preparation.fit(image_io.read_image(video.folder / "rgb" / name, size, "RGB"))
-        parts = (image_io.read_image(video.folder / uv / name, size, "L") for uv in ("u", "v"))
-        return np.stack([preparation.fit(part) for part in parts], axis=-1)
-
-    streams = preparation.card.streams
+    images = {
+        stream: {
+            index: _fitted(preparation, stream, frame)
+            for index, frame in read_frames(video, stream, _drawn(clips, place), size)
+        }
+        for place, stream in enumerate(streams)
+    }
     return [
         preparation.clip(
             {
-                stream: [image(stream, int(i)) for i in ids]
+                stream: [images[stream][int(i)] for i in ids]
                 for stream, ids in zip(streams, clip, strict=True)
             }
         )
-        for clip in clip_ids(preparation.card, video.length)
+        for clip in clips
     ]
+
+
+def _drawn(clips: list[frame_sampling.StreamIds], place: int) -> list[int]:
+    """Return the frames that are in any of the clips, in the stream at a place."""
+    return sorted({int(i) for clip in clips for i in clip[place]})
+
+
+def _fitted(preparation: Preparation, stream: str, frame: np.ndarray) -> np.ndarray:
+    if stream == "rgb":
+        return preparation.fit(frame)
+    u_and_v = [preparation.fit(np.ascontiguousarray(frame[..., part])) for part in range(2)]
+    return np.stack(u_and_v, axis=-1)

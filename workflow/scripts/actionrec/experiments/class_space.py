@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError
+from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
 from actionrec.frames.manifest import FrameRecord, read_manifest
@@ -35,6 +36,7 @@ _FARNEBACK = 1.3
 
 _SAMPLED = 100  # videos of all classes together, 20 to 100 ms each
 _SAMPLED_OF_CLASS = 5
+_REFERENCE = 8192  # bytes of what refers to a video of up to some 1,000 frames
 # Where a frame is taken: the very first may be black, and later ones cost the decoding of what lies
 # before them.
 _SECONDS_IN = 1.5
@@ -91,6 +93,7 @@ class _Images:
             _FARNEBACK if flow["method"] == "farneback" else 1.0
         )
         self._block = block
+        self._in_videos = frames.get("store") == references.SUFFIX
 
     def of(self, sources: Sequence[Source]) -> dict[Source, ImageSpace]:
         """Return the space that the images of each source will take; bad videos are left out."""
@@ -120,8 +123,11 @@ class _Images:
 
     def _of_stored(self, stored: Stored) -> ImageSpace:
         record = stored.record
+        pixels = record.width * record.height
+        if record.suffix == references.SUFFIX:
+            return self._space(record.frames, pixels * _BYTES_PER_PIXEL["png"], pixels)
         frame = stored.folder / f"{(record.frames + 1) // 2:06d}.{record.suffix}"
-        return self._space(record.frames, frame.stat().st_size, record.width * record.height)
+        return self._space(record.frames, frame.stat().st_size, pixels)
 
     def _of_crops(self, source: FrameSource) -> ImageSpace:
         # Not decoded: their frames may be anywhere in videos of hours.
@@ -133,8 +139,11 @@ class _Images:
         """Return what `frames` of so many bytes and pixels take, and their flow, of `videos`."""
         flow = self._blocks(self._flow_bytes * pixels / 2)  # of one of the two images of a pair
         # A video has a folder and one in it for each kind of image.
+        stored = Space(frames * self._blocks(size), frames + 2 * videos)
+        if self._in_videos:
+            stored = Space(videos * self._blocks(_REFERENCE), 3 * videos)
         return ImageSpace(
-            frames=Space(frames * self._blocks(size), frames + 2 * videos),
+            frames=stored,
             flow=Space(2 * frames * flow, 2 * frames + 2 * videos),
         )
 

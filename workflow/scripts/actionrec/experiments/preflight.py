@@ -147,7 +147,9 @@ def disks(config: Mapping[str, Any]) -> Iterator[Check]:
         folder = _existing(need.folder)
         device = folder.stat().st_dev
         on_disk[device] += need.space
-        yield _fitting(need, on_disk[device], folder, config["frames"]["format"])
+        stored = config["frames"].get("store", "images")
+        form = config["frames"]["format"] if stored == "images" else stored
+        yield _fitting(need, on_disk[device], folder, form)
 
 
 def _fitting(need: frame_space.Need, all_here: Space, folder: Path, form: str) -> Check:

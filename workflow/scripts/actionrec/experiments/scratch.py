@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import yaml
 
 from actionrec.dataset import link_tree
 from actionrec.errors import InputError
-from actionrec.utils.files import explained_disk_errors, write_text
+from actionrec.frames import references
+from actionrec.utils.files import explained_disk_errors, sha256, write_text
 from actionrec.utils.locks import locked, try_lock
 from actionrec.utils.text import count
 
@@ -110,14 +112,44 @@ def _copy(sources: list[Path], folder: Path, workers: int) -> None:
         folder.joinpath(*cls.parts[-2:]).mkdir(parents=True)
     videos = [video for cls in classes for video in cls.iterdir()]
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        sizes = pool.map(lambda video: _copy_video(video, folder / Path(*video.parts[-3:])), videos)
-        size = sum(sizes)
+        whole = _WholeVideos(folder / "videos")
+        copied = pool.map(
+            lambda video: _copy_video(video, folder / Path(*video.parts[-3:]), whole), videos
+        )
+        size = sum(copied)
     took = time.monotonic() - start
-    copied = count(len(videos), "video")
-    log.info("Copied %s, %.1f MB, to %s in %.1f s", copied, size / 1e6, folder, took)
+    number = count(len(videos), "video")
+    log.info("Copied %s, %.1f MB, to %s in %.1f s", number, size / 1e6, folder, took)
 
 
-def _copy_video(video: Path, at: Path) -> int:
+class _WholeVideos:
+    """Copies of video files whose frames are in no images, each made once in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._locks: dict[str, Lock] = {}
+
+    def copy(self, rgb: Path, at: Path) -> int:
+        """Let the folder `at` refer to a copy of what `rgb` refers to; return the bytes copied."""
+        reference = references.read_reference(rgb)
+        original = reference.locate(rgb)
+        copy = self._folder / f"{reference.sha256}{original.suffix}"
+        size = 0
+        with self._locks.setdefault(copy.name, Lock()):  # segments may share a video
+            if not copy.exists():
+                self._folder.mkdir(exist_ok=True)
+                try:
+                    shutil.copyfile(original, copy)
+                except FileNotFoundError as error:
+                    raise references.gone(reference, rgb, error) from error
+                if sha256(copy) != reference.sha256:
+                    raise references.gone(reference, rgb, "its copy has another content")
+                size = reference.bytes
+        references.write_reference(at, references.moved_to(reference, copy, at))
+        return size
+
+
+def _copy_video(video: Path, at: Path, whole: _WholeVideos) -> int:
     """Copy a video's images and compare what was written; return the bytes."""
     size = 0
 
@@ -130,4 +162,6 @@ def _copy_video(video: Path, at: Path) -> int:
         size += len(content)
 
     link_tree.put_images(video, at, put)
+    if references.has_reference(at / "rgb"):
+        size += whole.copy(video / "rgb", at / "rgb")
     return size

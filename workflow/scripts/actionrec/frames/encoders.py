@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 class ImageFormat:
     """How frames are stored: `suffix` png or jpg, `encoder` of png fpng or cv2, `quality` of jpg.
 
-    `size` is the (width, height) that they are resized to, if any.
+    With the suffix "video" they stay in their video, and no images are written. `size` is the
+    (width, height) that they are resized to, if any.
     """
 
     suffix: str
@@ -26,7 +27,7 @@ class ImageFormat:
     @property
     def cache_key(self) -> str:
         """Return what the pixels depend on: not on the encoder of a lossless format."""
-        form = "png" if self.suffix == "png" else f"jpg {self.quality}"
+        form = f"jpg {self.quality}" if self.suffix == "jpg" else self.suffix
         return f"{form} {self.size[0]}x{self.size[1]}" if self.size else form
 
 

@@ -3,14 +3,15 @@
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError, in_lines
+from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
 from actionrec.frames.manifest import WOVEN, FrameRecord, frame_fault, video_hash, write_manifest
@@ -22,6 +23,7 @@ from actionrec.frames.segments import (
     select_images,
     source_hash,
 )
+from actionrec.frames.store import checksum, decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
 from actionrec.utils.files import explained_disk_errors, write_bytes
 from actionrec.utils.text import count
@@ -29,7 +31,7 @@ from actionrec.utils.text import count
 if TYPE_CHECKING:
     import numpy as np
 
-    from actionrec.frames.decoder.video import Interlaced, Video
+    from actionrec.frames.decoder.video import Frame, Interlaced, Video
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +65,12 @@ def extract_class(
 ) -> None:
     """Write each video's frames to `<frames>/<video>/rgb/000001.png...`, then the manifest.
 
-    PNG frames are equal to what is decoded or, with a size, to what TAO's reader makes of that. A
-    video whose process dies is a bad one, and the others go on. Bad ones are listed with the
-    reason; how many are too many is decided where videos are divided. Frames of unchanged videos
-    are kept, those of videos that are gone are removed. Raises `InputError`, and writes no
-    manifest, when videos of `table` are missing or the disk is full; what was finished is kept for
-    the next run.
+    In the format "video" no images are written, but `rgb/video.json` that refers to the video. PNG
+    frames are equal to what is decoded or, with a size, to what TAO's reader makes of that. A video
+    whose process dies is a bad one, and the others go on. Bad ones are listed with the reason; how
+    many are too many is decided where videos are divided. Frames of unchanged videos are kept,
+    those of videos that are gone are removed. Raises `InputError`, and writes no manifest, when
+    videos of `table` are missing or the disk is full; what was finished is kept for the next run.
 
     `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
     """
@@ -157,7 +159,7 @@ def _extract_source(
     if not digest:
         return record
     known = task.known
-    if known and known.sha256 == digest and _is_right(known, image_format, interlaced, task.folder):
+    if known and known.sha256 == digest and _is_right(known, image_format, interlaced, task):
         return replace(known, file=source.file)  # equal content may be in a file of another name
     return _decode(task, record, image_format, interlaced)
 
@@ -174,30 +176,63 @@ def _decode(
     source, rgb = task.source, task.work_folder / "rgb"
     try:
         with open_video(source.path, interlaced=interlaced) as video:
-            shown = map(attrgetter("image"), video.frames(source.start, source.end))
+            shown = _Shown(video.frames(source.start, source.end))
             try:
                 with explained_disk_errors(task.folder):
                     images = select_images(source, shown)
-                    size, content = _write_images(images, rgb, image_format)
+                    made = _write_images(images, shown, rgb, image_format)
             finally:
                 record = _with_facts(record, video)
-            number = sum(1 for _ in rgb.iterdir())
+            number = len(made.times)
             # Only now, with every frame decoded, is it known whether all is there.
             remarks = [*video.remarks(), *check_span(source, video.end, video.rate, number)]
+        if image_format.suffix == references.SUFFIX:
+            # What a deinterlaced frame looks like depends on those before: none is a key frame.
+            keys = [] if record.interlaced else list(map(microseconds, video.keys))
+            _write_reference(task, made, keys, image_format.size, interlaced)
     except BadVideo as error:
         shutil.rmtree(task.work_folder, ignore_errors=True)
         return replace(record, reason=str(error))
     return replace(
         record,
         frames=number,
-        width=size[0],
-        height=size[1],
+        width=made.width,
+        height=made.height,
         suffix=image_format.suffix,
         format=_format(image_format, interlaced, record.interlaced),
         status="warn" if remarks else "ok",
         reason="; ".join(remarks),
-        content=content,
+        content=made.digest.hexdigest(),
     )
+
+
+def _write_reference(
+    task: Task[FrameSource, FrameRecord],
+    made: "_Made",
+    keys: Sequence[int],
+    size: tuple[int, int] | None,
+    interlaced: "Interlaced",
+) -> None:
+    """Write which frames of the video those are that were `made` of a source."""
+    source, numbers = task.source, sorted(made.times)
+    reference = references.refer_to(
+        source.path,
+        task.folder / "rgb",
+        sha256=_video_hash_once(source.path, source.path.stat().st_mtime_ns),
+        start=source.start,
+        end=source.end,
+        crops=tuple(sorted(source.crops, key=attrgetter("image"))),
+        interlaced=interlaced,
+        decoder=decoder_version(),
+        size=size,
+        width=made.first[0],
+        height=made.first[1],
+        times=[made.times[number] for number in numbers],
+        keys=keys,
+        checksums=[made.checksums[number] for number in numbers],
+    )
+    with explained_disk_errors(task.folder):
+        references.write_reference(task.work_folder / "rgb", reference)
 
 
 def _bad(task: Task[FrameSource, FrameRecord], reason: str) -> FrameRecord:
@@ -239,9 +274,21 @@ def _video_hash_once(video: Path, modified: int) -> str:
     return video_hash(video)
 
 
-def _is_right(known: FrameRecord, image_format: ImageFormat, interlaced: str, folder: Path) -> bool:
+def _is_right(
+    known: FrameRecord,
+    image_format: ImageFormat,
+    interlaced: str,
+    task: Task[FrameSource, FrameRecord],
+) -> bool:
+    rgb = task.folder / "rgb"
     wanted = _format(image_format, interlaced, known.interlaced)
-    return known.format == wanted and not frame_fault(folder / "rgb", known.frames, known.suffix)
+    if known.format != wanted or frame_fault(rgb, known.frames, known.suffix):
+        return False
+    if known.suffix != references.SUFFIX:
+        return True
+    # A new time or place is written down, or every later check would have to hash the video.
+    reference = references.read_reference(rgb)
+    return reference.decoder == decoder_version() and reference.is_of(task.source.path, rgb)
 
 
 def _format(image_format: ImageFormat, interlaced: str, interlaced_frames: int) -> str:
@@ -250,25 +297,58 @@ def _format(image_format: ImageFormat, interlaced: str, interlaced_frames: int) 
     return image_format.cache_key + (WOVEN if woven else "")
 
 
-def _write_images(
-    numbered: "Iterator[tuple[int, np.ndarray]]", folder: Path, image_format: ImageFormat
-) -> tuple[tuple[int, int], str]:
-    """Write numbered image files; return the largest (width, height) and a digest.
+class _Shown:
+    """The images of a video's frames; tells in microseconds when the last one is shown."""
+
+    def __init__(self, frames: "Iterable[Frame]") -> None:
+        self._frames = frames
+        self.time = 0
+
+    def __iter__(self) -> "Iterator[np.ndarray]":
+        for frame in self._frames:
+            self.time = microseconds(frame.time)
+            yield frame.image
+
+
+@dataclass
+class _Made:
+    """What became of a source: the largest and the first size, and each image's time and CRC-32.
 
     The digest is of the pixels: equal videos may be in different files.
     """
-    import numpy as np
-    from isal.isal_zlib import crc32  # zlib's figures in a quarter of the time
 
-    encode = make_encoder(image_format)
+    width: int = 0
+    height: int = 0
+    first: tuple[int, int] = (0, 0)
+    times: dict[int, int] = field(default_factory=dict)
+    checksums: dict[int, int] = field(default_factory=dict)
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, number: int, time: int, frame: "np.ndarray") -> None:
+        """Take note of an image."""
+        height, width = frame.shape[:2]
+        self.width, self.height = max(self.width, width), max(self.height, height)
+        if number == 1:
+            self.first = width, height
+        # Equal videos are to be found, not forgers: a checksum a frame costs a third of a hash.
+        value = self.checksums[number] = checksum(frame)
+        self.times[number] = time
+        self.digest.update(f"{width}x{height} {value} ".encode())
+
+
+def _write_images(
+    numbered: "Iterator[tuple[int, np.ndarray]]",
+    shown: _Shown,
+    folder: Path,
+    image_format: ImageFormat,
+) -> _Made:
+    """Write numbered image files, unless frames are to stay in the video; return what they are."""
     folder.mkdir(parents=True)
-    height = width = 0
-    digest = hashlib.sha256()
+    made = _Made()
+    encode = None if image_format.suffix == references.SUFFIX else make_encoder(image_format)
     for number, frame in numbered:
         frame = resize(frame, image_format.size)
-        height, width = max(height, frame.shape[0]), max(width, frame.shape[1])
-        pixels = np.ascontiguousarray(frame)  # a crop is not
-        # Equal videos are to be found, not forgers: a checksum a frame costs a third of a hash.
-        digest.update(f"{frame.shape[1]}x{frame.shape[0]} {crc32(pixels)} ".encode())
-        write_bytes(f"{folder}/{number:06d}.{image_format.suffix}", encode(frame))
-    return (width, height), digest.hexdigest()
+        made.add(number, shown.time, frame)
+        if encode:
+            write_bytes(f"{folder}/{number:06d}.{image_format.suffix}", encode(frame))
+    return made

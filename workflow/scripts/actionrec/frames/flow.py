@@ -24,6 +24,7 @@ from actionrec.frames.flow_manifest import FOLDERS, FlowRecord, flow_faults, wri
 from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest, repair_command
 from actionrec.frames.parallel import ImageKind, Task, make_images
 from actionrec.frames.segments import FrameSource, crops_by_frame, scaled_for_crops
+from actionrec.frames.store import StoredFrames, open_frames
 from actionrec.utils.files import explained_disk_errors
 from actionrec.utils.text import count
 
@@ -86,6 +87,7 @@ def extract_flow(
 ) -> None:
     """Write the flow of each video to `<frames>/<video>/{u,v}/000001.jpg...`, then the manifest.
 
+    Flow is stored as images wherever the frames are: to compute it takes far longer than to decode.
     Computed from the RGB frames in grey, or for the method "flo" read from `<flo>/<video>/*.flo`;
     that of segments `cropped` out of videos is computed from whole frames, and cropped alike.
     Flow that is still right is kept. Raises `InputError`, and writes no manifest, when frames are
@@ -223,7 +225,7 @@ def _flow_images(
         mode: Interlaced = "weave" if source.video.woven else "deinterlace"
         return _cropped_images(source.cropped, mode, make_method(settings), mapping)
     else:
-        flows = _compute(sorted(rgb.iterdir()), make_method(settings))
+        flows = _compute(open_frames(rgb), make_method(settings))
     return enumerate(map(mapping, flows), 1)
 
 
@@ -249,8 +251,10 @@ def _unfit(source: FlowSource, settings: FlowSettings) -> str:
     return ""
 
 
-def _compute(frames: Sequence[Path], method: Method) -> Iterator[np.ndarray]:
-    for first, second in pairwise(_read_grey(path) for path in frames):
+def _compute(frames: StoredFrames, method: Method) -> Iterator[np.ndarray]:
+    # Grey is made of the pixels that training sees.
+    greys = (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for _, image in frames.read())
+    for first, second in pairwise(greys):
         yield method(first, second)
 
 
@@ -271,18 +275,6 @@ def _cropped_images(
                 yield from ((crop.image, crop.of(image)) for crop in wanted[index])
             if index == last:
                 return
-
-
-def _read_grey(path: Path) -> np.ndarray:
-    """Return a frame as (height, width) uint8; grey is made of the pixels that training sees."""
-    frame = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    if frame is None:
-        raise InputError(
-            "A frame is damaged.",
-            where=path,
-            fix="delete it and run snakemake again, which makes it again",
-        )
-    return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
 
 
 def make_method(settings: FlowSettings) -> Method:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from actionrec.errors import some
+from actionrec.frames import references
+from actionrec.frames.references import reference_fault
 from actionrec.frames.videos import folder_name
 from actionrec.utils.files import sha256
 from actionrec.utils.tables import read_records, write_records
@@ -26,9 +28,10 @@ class FrameRecord:
 
     `video` is the name of its folder, `file`, `bytes` and `sha256` are the video file's ("" when it
     cannot be read; of a segment the file and the part of it). `suffix` is that of the image files,
-    without a dot, and `format` all that their pixels depend on besides the video ("png", "jpg 95",
-    "png 320x240", "png woven" of an interlaced one whose fields are left as they are); both are ""
-    for a bad video, which has no frames. `content` is the SHA-256 of the decoded frames' sizes and
+    without a dot, or "video" where they stay in the video file. `format` is all that their pixels
+    depend on besides the video ("png", "jpg 95", "png 320x240", "video", "png woven" of an
+    interlaced one whose fields are left as they are). Both are "" for a bad video, which has no
+    frames. `content` is the SHA-256 of the decoded frames' sizes and
     CRC-32: equal videos may be in different files.
 
     The rest tells what the video is, and "" or 0 what is not known of a bad one: `codec` as FFmpeg
@@ -114,7 +117,10 @@ def video_hash(video: Path) -> str:
 
 
 def frame_fault(folder: Path | str, number: int, suffix: str) -> str:
-    """Return what is wrong with a frame folder, or "" when it holds frames 1 to `number` alone."""
+    """Return what is wrong with a frame folder, or "" when it holds frames 1 to `number` alone.
+
+    With the suffix "video" that is a reference to a video that holds them and is there.
+    """
     try:
         with os.scandir(folder) as entries:
             is_file = {entry.name: entry.is_file() for entry in entries}
@@ -125,7 +131,7 @@ def frame_fault(folder: Path | str, number: int, suffix: str) -> str:
     if no_files := sorted(name for name in found if not is_file[name]):
         return f"no file, but a pipe, a folder or a broken link: {some(no_files, 3)}"
     if expected == found:
-        return ""
+        return reference_fault(folder, number) if suffix == references.SUFFIX else ""
     strays = sorted(found - expected)
     stray = f", among them {some(strays, 3)}" if strays else ""
     return f"expected {count(number, f'{suffix} frame')}, found {count(len(found), 'file')}{stray}"
@@ -143,4 +149,6 @@ def frame_fault_since(made: int, folder: str, number: int, suffix: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _frame_names(number: int, suffix: str) -> frozenset[str]:
+    if suffix == references.SUFFIX:
+        return frozenset([references.NAME])
     return frozenset(f"{index:06d}.{suffix}" for index in range(1, number + 1))

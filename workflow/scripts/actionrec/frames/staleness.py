@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from actionrec.errors import InputError, some
+from actionrec.frames import references
 from actionrec.frames.flow_manifest import FOLDERS, read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, frame_fault_since, read_manifest, video_hash
 from actionrec.frames.segments import FrameSource, Segment, read_segments
@@ -21,8 +22,8 @@ def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dic
 
     Reads only, with two system calls a video: what is not newer than the manifest is taken as
     unchanged, what is newer is counted or hashed. Videos from an archive may be deleted once
-    their frames are there; in a user's folder, which `videos` is then a link to, a deleted video
-    is a change. Missing outputs are for Snakemake to notice and are not returned.
+    images of their frames are there; in a user's folder, which `videos` is then a link to, a
+    deleted video is a change. Missing outputs are for Snakemake to notice and are not returned.
     """
     stale: dict[Path, str] = {}
     listed: dict[str, int] = {}
@@ -44,7 +45,8 @@ def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dic
         # Which videos may be missing without being a change. In a user's folder: none. With some
         # unpacked videos left: those that the archive's table lists, not those that a user had
         # added. With none left, whoever deleted them all wanted the space and keeps the frames.
-        if linked:
+        # Frames that stay in their videos are lost with them.
+        if linked or any(record.suffix == references.SUFFIX for record in records):
             may_be_gone: Collection[str] = set()
         else:
             may_be_gone = listed.keys() if found else {record.file for record in records}

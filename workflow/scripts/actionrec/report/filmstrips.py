@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actionrec.errors import InputError
+from actionrec.frames.store import open_frames
 from actionrec.utils.pages import jpeg_url
 
 if TYPE_CHECKING:
@@ -59,9 +61,8 @@ def filmstrip(entry: Entry, data: Path) -> Filmstrip:
     pictures, activations, shown, number = {}, {}, 0, 0
     for stream, ids in entry["frames"].items():
         positions = _spread(len(ids), FRAMES)
-        images = [_frame(folder, stream, ids[position], entry) for position in positions]
-        if all(images):
-            drawn = [image for image in images if image]
+        drawn = _frames(folder, stream, [ids[position] for position in positions], entry)
+        if drawn:
             pictures[stream] = _sheet(drawn)
             shown, number = len(drawn), len(ids)
             if heat := entry.get("activation", {}).get(stream):
@@ -80,18 +81,38 @@ def _spread(number: int, most: int) -> list[int]:
     return [(2 * index + 1) * number // (2 * shown) for index in range(shown)]
 
 
-def _frame(folder: Path, stream: str, number: int, entry: Entry) -> "Image | None":
-    """Return a frame as the network saw it, resized and cropped, but in thumbnail size."""
-    from PIL import Image
+def _frames(folder: Path, stream: str, ids: Sequence[int], entry: Entry) -> "list[Image]":
+    """Return frames as the network saw them, resized and cropped, but in thumbnail size.
 
+    Without one of them there are none.
+    """
     try:
         if stream == "of":
-            u, v = (Image.open(_nth(folder / part, number)).convert("L") for part in ("u", "v"))
-            image = _flow_image(u, v)
+            found = {number: _flow_frame(folder, number) for number in ids}
         else:
-            image = Image.open(_nth(folder / "rgb", number)).convert("RGB")
-    except (OSError, IndexError):
-        return None
+            read = open_frames(folder / "rgb").read(ids)
+            found = {number: _rgb_image(pixels) for number, pixels in read}
+    except (OSError, IndexError, InputError):
+        return []
+    return [_thumbnail(found[number], entry) for number in ids]
+
+
+def _rgb_image(pixels: np.ndarray) -> "Image":
+    from PIL import Image
+
+    return Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
+
+
+def _flow_frame(folder: Path, number: int) -> "Image":
+    from PIL import Image
+
+    u, v = (Image.open(_nth(folder / part, number)).convert("L") for part in ("u", "v"))
+    return _flow_image(u, v)
+
+
+def _thumbnail(image: "Image", entry: Entry) -> "Image":
+    from PIL import Image
+
     (width, height), (crop_w, crop_h) = entry["resized"], entry["input"]
     # The centre crop, in the pixels of the stored frame: the network's is taken after resizing.
     keep_w, keep_h = image.width * crop_w / width, image.height * crop_h / height
@@ -140,9 +161,9 @@ def _sheet(images: Sequence["Image"]) -> str:
 def _neighbour(found: Mapping[str, Any], data: Path, entry: Entry) -> Neighbour:
     folder = data / "train" / found["label"] / found["video"]
     try:
-        middle = len(list((folder / "rgb").iterdir())) // 2
-        image = _frame(folder, "rgb", middle, entry)
-    except OSError:
-        image = None
-    picture = jpeg_url(image) if image else ""
+        middle = open_frames(folder / "rgb").count // 2
+    except InputError:
+        middle = 0
+    shown = _frames(folder, "rgb", [middle], entry)
+    picture = jpeg_url(shown[0]) if shown else ""
     return Neighbour(found["video"], found["label"], found["similarity"], picture)

@@ -10,6 +10,14 @@ from actionrec.config.models.section import Section
 class FramesConfig(Section):
     """How videos become frames."""
 
+    store: Literal["images", "video"] = "images"
+    """`images`: every frame is a file. `video`: none is; tasks decode them from the videos.
+
+    Only the native engine can do without image files, and `video` needs `tao.runner: native` and
+    the lossless `format: png`. Both stores have the same pixels, so weights and metrics are equal.
+    With `video` the frames take no disk, and the videos must stay where they are: compare
+    [stores](../docs/frames.md#images-or-videos).
+    """
     format: Literal["png", "jpg"] = "png"
     """`png`: lossless, as in TAO's recipe. `jpg`: a fifth of the space, and read faster."""
     size: Literal["source", "model"] = "source"

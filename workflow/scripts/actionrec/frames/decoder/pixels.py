@@ -48,8 +48,7 @@ class Pixels:
 
         Raises `BadVideo` for colours that FFmpeg cannot convert.
         """
-        if frame.key_frame or self._stale:
-            self._prepare(frame)
+        self.skip(frame)
         try:
             converted = self._reformatter.reformat(
                 frame,
@@ -64,6 +63,11 @@ class Pixels:
             raise BadVideo(reason) from error
         image = _view(converted)
         return self.orientation.apply(image) if self._turned else image
+
+    def skip(self, frame: VideoFrame) -> None:
+        """Take note of a frame without converting it: what follows may be shown as it says."""
+        if frame.key_frame or self._stale:
+            self._prepare(frame)
 
     def _prepare(self, frame: VideoFrame) -> None:
         """Take note of what may change from one key frame to the next."""

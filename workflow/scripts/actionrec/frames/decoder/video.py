@@ -5,7 +5,7 @@ from before a cut. What FFmpeg reports as damaged, and what depends on it, ends 
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -45,8 +45,8 @@ class Video:
     The header says `codec`, `pixel_format`, `container`, `rate` (frames a second, 0 if unknown),
     `duration` (seconds, 0 if unknown) and `header_frames` (0 if unknown), which are hints. What
     only frames tell is known of those read: `orientation`, `interlaced_frames`, `variable_rate`,
-    the largest `width` and `height` as shown, and after the last one `end`, the second until which
-    it is shown.
+    the largest `width` and `height` as shown, `keys`, the times of key frames, and after the last
+    one `end`, the second until which it is shown.
     """
 
     def __init__(self, path: Path, interlaced: Interlaced, pixels: PixelForm) -> None:
@@ -66,6 +66,7 @@ class Video:
         self.header_interlaced = codec.field_order > 1  # top or bottom field first
         self.interlaced_frames = 0
         self.width, self.height = 0, 0
+        self.keys: list[float] = []
         self.end: float | None = None
         self._hidden = 0  # frames that were counted and not shown
         self._integrity: Integrity | None = None
@@ -104,21 +105,37 @@ class Video:
         damaged one, when there is no frame, and when the file ends before what its index lists.
         Memory for a few frames is used, and one thread.
         """
+        return (frame for _, frame in self.select(_all, start, end))
+
+    def select(
+        self, wanted: Callable[[int, float], bool], start: float = 0.0, end: float = math.inf
+    ) -> Generator[tuple[int, Frame], None, None]:
+        """Yield (index, frame) of those of `frames` whose index and time are `wanted`.
+
+        The others are decoded and not converted, which takes a third of the time of a frame.
+        """
         slack = min(max(0.1 / self.rate if self.rate else 0.0, 0.001), 0.005)
         first = start - slack if start > 0 else -math.inf
         last = end - slack
         count, shape = 0, (0, 0, 0)
         self._pixels.restart()
+        self.keys = []
         for time, frame in self._from(first):
             if time >= last:
                 return
-            if time >= first:
-                count += 1
-                image = self._pixels.of(frame)
-                if image.shape != shape:
-                    shape = image.shape
-                    self.width, self.height = max(self.width, shape[1]), max(self.height, shape[0])
-                yield Frame(time, image)
+            if time < first:
+                continue
+            index, count = count, count + 1
+            if frame.key_frame:
+                self.keys.append(time)
+            if not wanted(index, time):
+                self._pixels.skip(frame)
+                continue
+            image = self._pixels.of(frame)
+            if image.shape != shape:
+                shape = image.shape
+                self.width, self.height = max(self.width, shape[1]), max(self.height, shape[0])
+            yield index, Frame(time, image)
         if not count:
             raise BadVideo(self._nothing(start, end))
 
@@ -134,6 +151,11 @@ class Video:
             more = f" and {count - 1} more" if count > 1 else ""
             found.append(f"FFmpeg reports {self._input.last_harmless}{more}")
         return found
+
+    @property
+    def indexed(self) -> bool:
+        """Tell whether the container leads to any time at once, without being read up to it."""
+        return self._input.indexed
 
     def _nothing(self, start: float, end: float) -> str:
         if start == 0 and end == math.inf:
@@ -213,6 +235,10 @@ class Video:
                     yield time, frame
         integrity.finish()
         self.end = clock.now + clock.step if clock.count else None
+
+
+def _all(index: int, time: float) -> bool:
+    return True
 
 
 def open_video(

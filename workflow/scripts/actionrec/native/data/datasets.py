@@ -106,7 +106,6 @@ class EvalDataset:
         model, lengths = self._model, stream_lengths(self._model)
         selection = selection or ClipSelection()
         sizes = _prepared_sizes(videos, model, augmentation, training=False)
-        self._caches = {stream: FrameCache(videos, stream, sizes, memory) for stream in lengths}
         self._clips = [
             (index, ids)
             for index, video in enumerate(videos)
@@ -120,6 +119,11 @@ class EvalDataset:
                 whole=model.input_type == "3d",
             )
         ]
+        drawn = [self._drawn(place) for place in range(len(lengths))]
+        self._caches = {
+            stream: FrameCache(videos, stream, sizes, memory, drawn=of_stream)
+            for stream, of_stream in zip(lengths, drawn, strict=True)
+        }
         # Counted in each worker on its own, which works because a video belongs to one of them.
         self._clips_left = Counter(index for index, _ in self._clips)
         size = (model.input_width, model.input_height)
@@ -127,6 +131,17 @@ class EvalDataset:
         self._crop = crops.centre_crop(size) if cropped else crops.no_crop
         if model.backbone == "i3d":
             self._check_lengths()
+
+    def _drawn(self, place: int) -> dict[int, np.ndarray]:
+        """Return the frames of each video that are in its clips, if it has several."""
+        clips: dict[int, list[np.ndarray]] = {}
+        for index, ids in self._clips:
+            clips.setdefault(index, []).append(ids[place])
+        return {
+            index: np.unique(np.concatenate(found))
+            for index, found in clips.items()
+            if len(found) > 1
+        }
 
     def _check_lengths(self) -> None:
         """Raise `InputError` if a clip, which may be a whole video, is too short for I3D."""

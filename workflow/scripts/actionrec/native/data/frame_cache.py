@@ -1,14 +1,17 @@
 """The prepared frames of videos: decoded, resized, and kept while there is memory for them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from actionrec.native.data import image_io
 from actionrec.native.data.frame_memory import FrameMemory
+from actionrec.native.data.frame_reading import read_frames
 from actionrec.native.data.videos import Video
 from actionrec.native.streams import CHANNELS
+
+# A read of some frames decodes about half of a video file, and one of all also converts them.
+_READS_OF_A_WHOLE = 4
 
 
 class FrameCache:
@@ -17,7 +20,10 @@ class FrameCache:
     A video is kept if `memory` has space for all its frames; otherwise each read decodes what it
     needs. `expected_draws` is the number of frames that will be drawn of each video. If it is at
     least the video's length, the first read decodes the whole video: nearly all of its frames
-    would be decoded later anyway, and so only the first epoch is slow.
+    would be decoded later anyway, and so only the first epoch is slow. So it does with a video
+    file that will be read several times, since each time decodes also what lies before a frame.
+    `drawn` are the frames that will be drawn of some videos, where that is known: those of a video
+    file are decoded together.
     """
 
     def __init__(
@@ -28,12 +34,13 @@ class FrameCache:
         memory: FrameMemory,
         *,
         expected_draws: int = 0,
+        drawn: Mapping[int, np.ndarray] | None = None,
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
-        self._memory, self._expected_draws = memory, expected_draws
+        self._memory, self._expected_draws, self._drawn = memory, expected_draws, drawn or {}
         # Of each video: memory for all frames, which of them are decoded into it, and if all are.
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
-        self._decoded = [np.zeros(len(video.images(stream)), bool) for video in videos]
+        self._decoded = [np.zeros(video.count(stream), bool) for video in videos]
         self._complete = [False] * len(videos)
 
     def read(self, video: int, ids: np.ndarray) -> list[np.ndarray]:
@@ -48,7 +55,7 @@ class FrameCache:
                 self._fill(video, pixels, ids)
         if pixels is None:
             # No memory: the frames are decoded for this clip alone, each once if it comes twice.
-            frames = {i: self._decode(video, i) for i in np.unique(ids)}
+            frames = dict(self._decode(video, np.unique(ids)))
             return [frames[i] for i in ids]
         return [pixels[i] for i in ids]
 
@@ -83,18 +90,23 @@ class FrameCache:
     def _fill(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> None:
         """Decode the frames `ids`, or all of them, if they are not in `pixels` yet."""
         decoded = self._decoded[video]
-        whole = self._expected_draws >= len(decoded)
-        wanted = np.arange(len(decoded)) if whole else np.unique(ids)
+        wanted = self._to_decode(video, ids)
         # Frames of earlier reads stay in place, so a read adds only what is still missing.
-        for i in wanted[~decoded[wanted]]:
-            pixels[i] = self._decode(video, i)
+        for i, frame in self._decode(video, wanted[~decoded[wanted]]):
+            pixels[i] = frame
             decoded[i] = True
         self._complete[video] = bool(decoded.all())
 
-    def _decode(self, video: int, index: int) -> np.ndarray:
-        folder, size = self._videos[video].folder, self._sizes[video]
-        name = self._videos[video].images(self._stream)[index]
-        if self._stream == "rgb":
-            return image_io.read_image(folder / "rgb" / name, size, "RGB")
-        u_and_v = [image_io.read_image(folder / part / name, size, "L") for part in ("u", "v")]
-        return np.stack(u_and_v, axis=-1)
+    def _to_decode(self, video: int, ids: np.ndarray) -> np.ndarray:
+        """Return which frames of a video are decoded and kept when `ids` are read."""
+        length, draws = len(self._decoded[video]), self._expected_draws
+        in_file = self._stream == "rgb" and self._videos[video].decoded > 0
+        if draws >= length or (in_file and draws >= _READS_OF_A_WHOLE * len(ids)):
+            return np.arange(length)
+        return self._drawn[video] if in_file and video in self._drawn else np.unique(ids)
+
+    def _decode(self, video: int, ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        # With no frame to decode, nothing is to be opened.
+        if not len(ids):
+            return iter(())
+        return read_frames(self._videos[video], self._stream, ids.tolist(), self._sizes[video])

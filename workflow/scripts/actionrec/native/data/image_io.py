@@ -49,6 +49,11 @@ def read_image(path: Path, size: tuple[int, int], mode: str = "RGB") -> np.ndarr
             found=error,
             fix=f"extract the video's {CONTENTS[mode]} again",
         ) from error
+    return resized(pixels, size)
+
+
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return (H, W, 3) or (H, W) pixels, uint8, resized bilinearly to `size` (width, height)."""
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))

@@ -1,7 +1,8 @@
 """Videos as folders of frames, in TAO's layout.
 
-Frames are in <root>/<class>/<video>/rgb/<frame>.png, for inference in <root>/<video>/rgb. Optical
-flow is next to rgb, as pairs of grey images in u (motion to the right) and v (downwards).
+Frames are in <root>/<class>/<video>/rgb/<frame>.png, for inference in <root>/<video>/rgb, or they
+stay in the video file that rgb/video.json refers to (`actionrec.frames.references`). Optical flow
+is next to rgb, as pairs of grey images in u (motion to the right) and v (downwards).
 """
 
 import logging
@@ -15,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from actionrec.errors import InputError
+from actionrec.frames.references import has_reference, read_reference
 from actionrec.native.data import frame_sampling, image_io
 from actionrec.native.streams import stream_lengths
 from actionrec.utils.text import count
@@ -26,10 +28,11 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 @dataclass(frozen=True)
 class Video:
-    """A folder of images: `size` is the (width, height) of the first, `label` the class id.
+    """A folder of frames: `size` is the (width, height) of the first, `label` the class id.
 
-    `frames` are the file names in rgb, `flow` those in u and in v. A stream that the network does
-    not see is empty. Without a label `label` is -1.
+    `frames` are the file names in rgb, or there are as many as `decoded` in the video that rgb
+    refers to; `flow` are the file names in u and in v. A stream that the network does not see is
+    empty. Without a label `label` is -1.
     """
 
     folder: Path
@@ -37,14 +40,19 @@ class Video:
     size: tuple[int, int]
     label: int = -1
     flow: tuple[str, ...] = ()
+    decoded: int = 0
 
     @property
     def length(self) -> int:
         """The number of frames that clips are cut from: those with flow, if the network sees it."""
-        return len(self.flow or self.frames)
+        return self.count("of" if self.flow else "rgb")
+
+    def count(self, stream: str) -> int:
+        """Return the number of frames of the stream "rgb" or "of"."""
+        return len(self.flow) if stream == "of" else self.decoded or len(self.frames)
 
     def images(self, stream: str) -> tuple[str, ...]:
-        """Return the files of the stream "rgb" or "of"."""
+        """Return the files of the stream "rgb" or "of", none if its frames stay in the video."""
         return self.flow if stream == "of" else self.frames
 
 
@@ -107,20 +115,27 @@ def _subfolders(folder: Path, where: str) -> list[Path]:
 
 
 def _video(folder: Path, model_type: str, label: int = -1) -> Video:
-    frames = () if model_type == "of" else _images(folder, "rgb", "frames")
     flow = () if model_type == "rgb" else _flow(folder)
-    if frames and len(frames) < len(flow):
+    if model_type == "of":
+        return Video(folder, (), _image_size(folder / "u" / flow[0], "L"), label, flow)
+    if has_reference(folder / "rgb"):
+        import actionrec.frames.decoder.video  # noqa: F401 -- the workers, forks, need it loaded
+
+        reference = read_reference(folder / "rgb")
+        size = reference.width, reference.height
+        video = Video(folder, (), size, label, flow, decoded=reference.count)
+    else:
+        frames = _images(folder, "rgb", "frames")
+        size = _image_size(folder / "rgb" / frames[0], "RGB")
+        video = Video(folder, frames, size, label, flow)
+    if video.count("rgb") < len(flow):
         raise InputError(
             "A video has more flow than frames.",
             where=folder,
-            found=f"{count(len(frames), 'image')} in rgb, {len(flow)} in u",
+            found=f"{count(video.count('rgb'), 'image')} in rgb, {len(flow)} in u",
             fix="extract the video's flow again, from these frames",
         )
-    if frames:
-        size = _image_size(folder / "rgb" / frames[0], "RGB")
-    else:
-        size = _image_size(folder / "u" / flow[0], "L")
-    return Video(folder, frames, size, label, flow)
+    return video
 
 
 def _flow(folder: Path) -> tuple[str, ...]:

@@ -1,0 +1,139 @@
+"""Measure what frames cost that stay in their videos, against the tree of PNG files.
+
+The same generated videos, 320x240, as HMDB51's (MPEG-4 in AVI) and as most others (H.264 in MP4),
+go to both stores. Measured are the CPU seconds and the disk of the frames, then the CPU seconds in
+which the engine reads the clips of epochs at 224x224, without a network: the first epoch and a
+later one, with memory for all frames and with none. One process without workers does it, by turns.
+
+    python benchmarks/frame_store.py
+    python benchmarks/frame_store.py --frames 32 --videos 20
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
+sys.path.insert(0, str(SCRIPTS))
+
+from frames import draw_videos  # noqa: E402
+
+from actionrec.frames.encoders import ImageFormat  # noqa: E402
+from actionrec.frames.extraction import extract_class  # noqa: E402
+from actionrec.frames.videos import list_videos, write_files_table  # noqa: E402
+from actionrec.native.data.datasets import TrainDataset  # noqa: E402
+from actionrec.native.data.frame_memory import FrameMemory  # noqa: E402
+from actionrec.native.data.videos import list_labelled_videos  # noqa: E402
+from actionrec.spec.load import make_spec  # noqa: E402
+
+STORES = {"PNG files": "png", "video": "video"}
+MEMORY = {"kept in memory": 2**40, "decoded each time": 0}
+
+
+def to_h264(videos: Path, folder: Path) -> Path:
+    """Encode videos again, as x264 does by default."""
+    import av
+
+    folder.mkdir(parents=True)
+    for path in list_videos(videos):
+        target = folder / f"{path.stem}.mp4"
+        with av.open(str(path)) as source, av.open(str(target), "w") as output:
+            stream = output.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for frame in source.decode(video=0):
+                frame.pts = None
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    return folder
+
+
+def extract(videos: Path, root: Path, store: str) -> tuple[float, int]:
+    """Return the CPU seconds in which videos became frames below `root`, and the bytes on disk."""
+    table = root / "videos.tsv"
+    root.mkdir(parents=True)
+    write_files_table(table, list_videos(videos))
+    frames = root / "work" / "walk"
+    start = time.process_time()
+    image_format = ImageFormat(store, "fpng", 95)
+    extract_class(videos, table, frames, root / "frames.tsv", image_format=image_format)
+    seconds = time.process_time() - start
+    (root / "data").mkdir()
+    (root / "data" / "walk").symlink_to(frames)
+    size = sum(512 * path.stat().st_blocks for path in frames.rglob("*") if path.is_file())
+    return seconds, size
+
+
+def epochs(data: Path, length: int, memory: int) -> tuple[float, float]:
+    """Return the CPU seconds in which a first and a later epoch of clips are read."""
+    values = {
+        "model": {"input_width": 224, "input_height": 224, "rgb_seq_length": length},
+        "dataset": {"clips_per_video": 4, "augmentation_config": {"train_crop_type": "no_crop"}},
+        "train": {"num_epochs": 50},
+    }
+    spec = make_spec(values, "benchmark")
+    videos = list_labelled_videos(data, {"walk": 0}, "benchmark")
+    dataset = TrainDataset(videos, spec, FrameMemory(memory))
+    clip = {name: np.empty(shape, np.uint8) for name, shape in dataset.shapes((0, 0)).items()}
+    spent = []
+    for epoch in range(2):
+        start = time.process_time()
+        for key in range(len(dataset)):
+            dataset.write_clip((epoch, key), clip)
+        spent.append(time.process_time() - start)
+    return spent[0], spent[1]
+
+
+def figure(seconds: list[float]) -> str:
+    """Return a median, with the lowest and the highest."""
+    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
+
+
+def measure(name: str, videos: Path, folder: Path, options: argparse.Namespace) -> None:
+    """Measure both stores of some videos, and print their rows."""
+    spent: dict[str, list[float]] = {store: [] for store in STORES}
+    sizes, read = {}, {}
+    for repeat in range(options.repeats):
+        for store, suffix in STORES.items():
+            root = folder / f"{name} {suffix} {repeat}"
+            seconds, sizes[store] = extract(videos, root, suffix)
+            spent[store].append(seconds)
+            for kept, memory in MEMORY.items():
+                pair = epochs(root / "data", options.frames, memory)
+                read.setdefault((store, kept), []).append(pair)
+    size = sum(path.stat().st_size for path in videos.iterdir())
+    for store in STORES:
+        cells = [f"{name}, {store}", f"{(size + sizes[store]) / 1e6:.1f}", figure(spent[store])]
+        for kept in MEMORY:
+            first, later = zip(*read[store, kept], strict=True)
+            cells += [figure(list(first)), figure(list(later))]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    """Parse the command line, measure and report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--videos", type=int, default=24)
+    parser.add_argument("--length", type=int, default=95, help="frames of a video")
+    parser.add_argument("--frames", type=int, default=3, help="frames of a clip")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        draw_videos(folder / "avi", options.videos, options.length)
+        to_h264(folder / "avi", folder / "mp4")
+        columns = ["videos and store", "videos and frames, MB", "frames made, s"]
+        columns += [f"{epoch}, {kept}, s" for kept in MEMORY for epoch in ("first epoch", "later")]
+        print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
+        measure("MPEG-4", folder / "avi", folder, options)
+        measure("H.264", folder / "mp4", folder, options)
+
+
+if __name__ == "__main__":
+    main()

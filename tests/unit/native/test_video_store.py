@@ -1,0 +1,120 @@
+"""The engine trains and scores alike, whether frames are image files or stay in their videos."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from actionrec.errors import InputError
+from actionrec.frames.extraction import extract_class
+from actionrec.frames.videos import list_videos, write_files_table
+from actionrec.native.__main__ import main
+from actionrec.native.data import reading
+from actionrec.native.data import videos as engine_videos
+from actionrec.native.data.frame_cache import FrameCache
+from actionrec.native.data.frame_memory import FrameMemory
+from helpers import PNG
+from helpers.engine import LABELS, curve, write_spec
+from helpers.videos import encode
+
+FORMATS = {"png": PNG, "video": replace(PNG, suffix="video")}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Return store -> train/ and val/ of two classes, extracted from the same videos."""
+    root = tmp_path_factory.mktemp("stores")
+    for part, count in (("train", 4), ("val", 2)):
+        for label in LABELS:
+            videos, table = root / "videos" / part / label, root / f"{part}.{label}.tsv"
+            for index in range(count):
+                kind = {"options": {"g": "8", "bf": "2"}, "width": 48, "height": 40 + 2 * index}
+                encode(videos / f"{index}.mp4", "libx264", 20 + len(label) + index, **kind)
+            write_files_table(table, list_videos(videos))
+            for store, form in FORMATS.items():
+                frames = root / store / part / label
+                extract_class(videos, table, frames, root / "made.tsv", image_format=form)
+                shutil.rmtree(frames.with_name(f".{label}"))  # the split's links lead past it
+    return {store: root / store for store in FORMATS}
+
+
+def read(videos, memory, ids, draws=0):
+    """Return the frames `ids` of each video, as a task reads them."""
+    sizes = [(32, 32)] * len(videos)
+    cache = FrameCache(videos, "rgb", sizes, FrameMemory(memory), expected_draws=draws)
+    return np.array([cache.read(index, ids) for index in range(len(videos))]), cache
+
+
+@pytest.mark.parametrize("memory", [0, 2**30], ids=["decoded each time", "kept"])
+@pytest.mark.parametrize("draws", [0, 12, 1000])
+def test_the_engine_sees_the_same_pixels(stores, memory, draws):
+    ids = np.array([17, 2, 2, 9])
+    listed = [
+        engine_videos.list_labelled_videos(root / "train", LABELS, "train")
+        for root in stores.values()
+    ]
+    facts = [[(v.length, v.size, v.label) for v in videos] for videos in listed]
+    assert facts[0] == facts[1]
+    (png, _), (video, cache) = (read(videos, memory, ids, draws) for videos in listed)
+    assert np.array_equal(png, video)
+    # What is kept and will be drawn again was decoded whole in one pass.
+    whole = cache.all_frames(0)
+    assert (whole is not None) == (memory > 0 and draws == 1000)
+    again = cache.read(0, np.array([5, 17]))
+    assert np.array_equal(again[1], png[0][0])
+
+
+def test_the_process_that_waits_sees_which_video_is_read(stores):
+    (video, *_) = engine_videos.list_labelled_videos(stores["video"] / "val", LABELS, "val")
+    slot = reading.ReadingSlot()
+    reading.note_in(slot)
+    try:
+        read([video], 0, np.array([3]))
+    finally:
+        reading._slot = None
+    assert slot.path.endswith("videos/val/fall/0.mp4")
+    assert slot.count > 3  # each frame counts: a long video is no drive that hangs
+
+
+@pytest.fixture(scope="module")
+def trainings(stores, tmp_path_factory):
+    """Return the results of two trainings that differ in nothing but the store."""
+    found = {}
+    for store, data in stores.items():
+        root = tmp_path_factory.mktemp(store)
+        options = {"train.num_epochs": 1, "dataset.batch_size": 4}
+        spec = write_spec(root / "spec.yaml", data, root / "results", **options)
+        assert main(["train", "-e", str(spec)]) == 0
+        found[store] = spec
+    return found
+
+
+def test_a_training_from_videos_has_equal_weights_and_scores(trainings, capsys):
+    weights, curves, printed = [], [], []
+    for spec in trainings.values():
+        train = spec.parent / "results/train"
+        content = torch.load(train / "ar_model_latest.pth", weights_only=False)
+        weights.append(content["state_dict"])
+        curves.append(curve(train))
+        assert main(["evaluate", "-e", str(spec)]) == 0
+        assert main(["inference", "-e", str(spec)]) == 0
+        rows = spec.parent / "results/inference/predictions.csv"
+        printed.append((capsys.readouterr().out.replace("/png/", "/video/"), rows.read_text()))
+    assert curves[0] == curves[1]
+    assert printed[0] == printed[1]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_a_video_that_is_lost_during_a_task_is_named(stores):
+    videos = engine_videos.list_labelled_videos(stores["video"] / "val", LABELS, "val")
+    file = stores["video"].parent / "videos/val/fall/1.mp4"
+    aside = file.rename(file.with_suffix(".aside"))
+    try:
+        with pytest.raises(InputError, match=r"does not hold(?s:.)*fall/1\.mp4") as error:
+            read(videos, 0, np.array([3]))
+        assert "snakemake dataset" in str(error.value)
+    finally:
+        aside.rename(file)
