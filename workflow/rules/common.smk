@@ -8,13 +8,11 @@ from snakemake.utils import validate
 
 from actionrec import __version__, runners
 from actionrec.config import load, params, paths, provenance, queries
-from actionrec.dataset import page as dataset_page
 from actionrec.deploy import chunks, from_spec, sources, support
 from actionrec.errors import InputError
 from actionrec.experiments import successive_halving as budgets
 from actionrec.experiments.spec_checks import check_specs
 from actionrec.frames import staleness
-from actionrec.report import assets
 from actionrec.sources import user_files
 from actionrec.spec import relevance, render, schema, toolkits
 from actionrec.utils import pages

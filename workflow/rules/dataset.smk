@@ -47,7 +47,7 @@ rule write_dataset_page:
         flips=queries.flips(config),
         classes=CLASSES,
         frames=f"{RESOURCES}/frames",
-        templates=pages.digest(dataset_page.TEMPLATES),
+        templates=pages.digest(pages.templates("dataset")),
     script:
         "../scripts/write_dataset_page.py"
 

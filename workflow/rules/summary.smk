@@ -1,4 +1,4 @@
-TEMPLATES = pages.digest(assets.TEMPLATES)
+TEMPLATES = pages.digest(pages.templates("report"))
 
 
 rule summarise_experiments:

@@ -14,10 +14,9 @@ from actionrec.dataset.summary import rate, source_size
 from actionrec.errors import InputError
 from actionrec.frames.manifest import STATUSES, FrameRecord, read_manifest
 from actionrec.frames.store import open_frames
-from actionrec.utils.pages import jpeg_url
+from actionrec.utils.pages import jpeg_url, templates
 from actionrec.utils.pages import write_page as write_html
 
-TEMPLATES = Path(__file__).with_name("templates")
 VIDEOS_SHOWN = 3  # of a class
 FRAME_HEIGHT = 84  # pixels of a picture
 ROWS, ROWS_OF_CLASS = 2000, 40  # of the tables of videos: of all classes, at least of each
@@ -52,7 +51,7 @@ def write_page(
     records = {cls: read_manifest(Path(manifest)) for cls, manifest in manifests.items()}
     clips = {cls: [clip for clip in of if clip.usable] for cls, of in records.items()}
     write_html(
-        TEMPLATES / "dataset.html.jinja",
+        templates("dataset") / "dataset.html.jinja",
         output,
         name=name,
         dataset=dataset,

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.report import notes, reproduce, settings
-from actionrec.report.assets import TEMPLATES
 from actionrec.report.deployment import Deployment, deployment
 from actionrec.report.statistics import FEW_VIDEOS
 from actionrec.report.summary import Run, accuracy_of, runs_of
 from actionrec.utils.files import write_text
-from actionrec.utils.pages import write_page
+from actionrec.utils.pages import templates, write_page
 from actionrec.utils.tables import read_csv
 
 MISTAKES_BYTES = 7_000_000  # of all runs; the rest stays in files of its own, which the page names
@@ -105,7 +104,7 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
     # The best experiment's runs first, the others in the order of the configuration.
     order = sorted(inputs.runs, key=lambda run: run.experiment != best.name)
     write_page(
-        TEMPLATES / "page.html.jinja",
+        templates("report") / "page.html.jinja",
         output,
         **content | {"notes": found},
         best_experiment=best,

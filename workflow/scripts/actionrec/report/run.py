@@ -11,12 +11,11 @@ from typing import Any
 
 from actionrec.experiments.predictions import Prediction
 from actionrec.report import confusions, statistics
-from actionrec.report.assets import TEMPLATES
 from actionrec.report.calibration import Calibration, calibration
 from actionrec.report.filmstrips import Filmstrip, filmstrip
 from actionrec.report.summary import Run, accuracy_of
 from actionrec.utils.files import write_text
-from actionrec.utils.pages import render
+from actionrec.utils.pages import render, templates
 from actionrec.utils.pages.charts import Chart, Line, line_chart, matrix_layout
 from actionrec.utils.tables import read_csv
 
@@ -34,7 +33,7 @@ def describe_run(
     matrix, labels = metrics["confusion_matrix"], metrics["labels"]
     found = calibration(predictions)
     page = render(
-        TEMPLATES / "run.html.jinja",
+        templates("report") / "run.html.jinja",
         run=run,
         content=content,
         curves=curves(history),
@@ -47,7 +46,7 @@ def describe_run(
     write_text(figures, page)
     strips = [filmstrip(entry, run.folder / "data") for entry in explained["videos"]]
     page = render(
-        TEMPLATES / "mistakes.html.jinja",
+        templates("report") / "mistakes.html.jinja",
         run=run,
         wrong=sum(not p.correct for p in predictions),
         groups=_groups(_within_budget(strips)),

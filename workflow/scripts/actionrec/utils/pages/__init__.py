@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).with_name("templates")
 
 
+def templates(package: str) -> Path:
+    """Return the folder of a package's templates, without importing it: the plan asks, too."""
+    return Path(__file__).parents[2] / package / "templates"
+
+
 def digest(*folders: Path) -> str:
     """Return a checksum of the shared templates and those in `folders`.
 
