@@ -112,7 +112,7 @@ class Video:
     ) -> Generator[tuple[int, Frame], None, None]:
         """Yield (index, frame) of those of `frames` whose index and time are `wanted`.
 
-        The others are decoded and not converted, which takes a third of the time of a frame.
+        The others are decoded, since frames depend on them, and not converted.
         """
         slack = min(max(0.1 / self.rate if self.rate else 0.0, 0.001), 0.005)
         first = start - slack if start > 0 else -math.inf
