@@ -94,9 +94,12 @@ class Class:
         return np.array([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths])
 
     def tree(self):
-        """Return each flow image's path and inode: an inode tells a kept file from a remade one."""
+        """Return each flow image's path, inode and time, which tell a kept file from a remade one.
+
+        A remade file may get the inode of the one that it replaces.
+        """
         return {
-            str(path.relative_to(self.frames)): path.stat().st_ino
+            str(path.relative_to(self.frames)): (path.stat().st_ino, path.stat().st_mtime_ns)
             for path in self.frames.glob("*/[uv]/*")
         }
 
