@@ -54,9 +54,12 @@ class Class:
         return self.frames / video / "rgb"
 
     def tree(self):
-        """Return each frame file's path and inode: an inode tells a kept file from a remade one."""
+        """Return each frame file's path, inode and time, which tell a kept file from a remade one.
+
+        A remade file may get the inode of the one that it replaces.
+        """
         return {
-            str(path.relative_to(self.frames)): path.stat().st_ino
+            str(path.relative_to(self.frames)): (path.stat().st_ino, path.stat().st_mtime_ns)
             for path in self.frames.rglob("*")
             if path.is_file()
         }
@@ -479,7 +482,7 @@ def resume(long):
     """Run again: what was finished is kept, the rest is made, nothing is left over."""
     done = finished(long)
     assert 0 < len(done) < 12
-    before = {path: inode for path, inode in long.tree().items() if path[:2] in done}
+    before = {path: state for path, state in long.tree().items() if path[:2] in done}
     assert len(before) == 250 * len(done)
     records = long.extract(workers=2)
     assert {record.frames for record in records.values()} == {250}
@@ -526,7 +529,7 @@ def test_frames_in_the_networks_size_are_what_the_reader_would_make_of_them(walk
 
 def test_files_that_differ_by_suffix_alone_are_told_apart(three):
     """Whatever is added to or removed from a class, `a` stays `a` as long as a.avi is there."""
-    kept = {path: inode for path, inode in three.tree().items() if path[:2] == "a/"}
+    kept = {path: state for path, state in three.tree().items() if path[:2] == "a/"}
     write_video(three.videos / "a.mp4", frames=8, fourcc="mp4v")
     three.list()
     records = three.extract()
