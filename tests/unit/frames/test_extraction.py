@@ -448,8 +448,11 @@ def long(walk):
 
 def finished(walk):
     """Return the videos whose frames the next run can rely on."""
-    done = walk.frames.with_name(".walk") / "done.tsv"
-    return {record.video for record in read_manifest(done)} if done.exists() else set()
+    journal = walk.frames.with_name(".walk") / "done.tsv"
+    try:
+        return {record.video for record in read_manifest(journal)}
+    except InputError:  # not there, or its first row is being written just now
+        return set()
 
 
 def test_a_killed_worker_names_its_video_which_is_made_once_more(long, tmp_path):
