@@ -4,7 +4,7 @@ For `same_losses.py`, in the Python that has nvidia_tao_pytorch. Its files stay 
 record is JSON: `clips`, in the order of the training, each with its video, its frames and what was
 drawn for its crop and flip; and `losses`.
 
-    python record_nvidia.py SPEC RECORD [double]
+    python record_nvidia.py SPEC RECORD
 """
 
 import json
@@ -21,7 +21,7 @@ PACKAGE = "nvidia_tao_pytorch.cv.action_recognition"
 
 def main() -> None:
     """Train by a spec, whose dataset.workers is 0: clips are then cut in order, in this process."""
-    spec, record, double = Path(sys.argv[1]).resolve(), Path(sys.argv[2]), "double" in sys.argv
+    spec, record = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
     # As NVIDIA's command starts its script.
     os.environ["TAO_VISIBLE_DEVICES"] = "0"
     sys.argv = ["train", "--config-path", str(spec.parent), "--config-name", spec.name]
@@ -29,8 +29,6 @@ def main() -> None:
     losses: list[float] = []
     record_draws(clips)
     record_losses(losses)
-    if double:
-        compute_in_double()
     try:
         runpy.run_module(f"{PACKAGE}.scripts.train", run_name="__main__")
     finally:
@@ -76,24 +74,6 @@ def record_losses(losses: list[float]) -> None:
         return loss
 
     ActionRecognitionModel.training_step = recorded
-
-
-def compute_in_double() -> None:
-    """Let the network and its input be float64."""
-    from nvidia_tao_pytorch.cv.action_recognition.model.pl_ar_model import ActionRecognitionModel
-    from nvidia_tao_pytorch.cv.action_recognition.utils.group_transforms import ToTorchFormatTensor
-
-    build, convert = ActionRecognitionModel._build_model, ToTorchFormatTensor.__call__
-
-    def built(self: Any, export: bool) -> None:
-        build(self, export)
-        self.model.double()
-
-    def converted(self: Any, pic: Any) -> Any:
-        return convert(self, pic).double().mul(255).round().div(255)
-
-    ActionRecognitionModel._build_model = built
-    ToTorchFormatTensor.__call__ = converted
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 Both start from equal weights. What NVIDIA's code draws at random (the order, frames, crops, flips)
 is recorded, and the engine is made to draw the same; dropout, which both draw for themselves, is
-off. So only the rounding differs. How far that alone leads shows a second training of the engine,
-from weights that differ by 1e-7 of their value.
+off. So only the rounding differs, which is that of the engine's own 3D convolution on a CPU: a
+second training takes PyTorch's. A third, from weights that differ by 1e-7 of their value, shows how
+far rounding alone leads.
 
 Each SET is a folder <class>/<video file>. COMMAND is a Python that has nvidia_tao_pytorch, a GPU or
 what stands in for one.
@@ -27,19 +28,21 @@ import numpy as np
 import torch
 import yaml
 from recipes import SCRIPTS, Set, extract, figures, make_start, read_set, smaller_edge
+from torch import nn
 
 sys.path.insert(0, str(SCRIPTS))
 
-from actionrec.native import precision
 from actionrec.native.__main__ import main as engine
 from actionrec.native.data import frame_sampling, samplers, transforms
-from actionrec.native.data.batch import Batch
 from actionrec.native.data.datasets import TrainDataset
 from actionrec.native.data.videos import list_labelled_videos
+from actionrec.native.networks.conv import Conv3d
 from actionrec.native.training import totals
 
 RECORDER = Path(__file__).with_name("record_nvidia.py")
 NETWORKS = {"3d": 8, "2d": 3}  # frames of a clip
+WAYS = {"native": "nvidia", "plain": "nvidia", "rounding": "native"}  # compared with
+PARTS = {"step 1": slice(1), "3 steps": slice(3), "all": slice(None)}
 ROUNDING = 1e-7  # of a weight; float32 has 6e-8
 
 
@@ -98,13 +101,13 @@ def link_videos(folder: Path, count: int, work: Path, side: int) -> tuple[Set, P
     return data, root
 
 
-def train_nvidia(command: str, spec: dict[str, Any], double: bool) -> dict[str, Any]:
+def train_nvidia(command: str, spec: dict[str, Any]) -> dict[str, Any]:
     """Train by NVIDIA's code; return what it drew and the losses of its steps."""
     work = Path(spec["results_dir"])
     (work / "spec.yaml").write_text(yaml.safe_dump(spec))
     recorder = [*shlex.split(command), RECORDER, work / "spec.yaml", work / "record.json"]
     with (work / "nvidia.log").open("w") as log:
-        subprocess.run([*recorder, *["double"] * double], stdout=log, stderr=log, check=True)
+        subprocess.run(recorder, stdout=log, stderr=log, check=True)
     return json.loads((work / "record.json").read_text())
 
 
@@ -172,24 +175,6 @@ def recorded_losses() -> Iterator[list[float]]:
         yield losses
 
 
-@contextmanager
-def double_precision() -> Iterator[None]:
-    """Let the engine's network and its input be float64."""
-
-    def normalise(batch: Batch, spec: Any) -> torch.Tensor:
-        clips = torch.where(
-            batch.flips.view(-1, 1, 1, 1, 1), batch.streams["rgb"].flip(3), batch.streams["rgb"]
-        )
-        clips = clips.permute(0, 4, 1, 2, 3).double().div(255).sub(0.5).div(0.5)
-        return clips.flatten(1, 2) if spec.model.input_type == "2d" else clips
-
-    with (
-        patch.object(precision, "apply_memory_format", lambda network, *_: network.double()),
-        patch.object(transforms, "normalise", normalise),
-    ):
-        yield
-
-
 def round_weights(start: Path, target: Path) -> None:
     """Write the weights of a file, each changed by about what rounding would change it."""
     weights = torch.load(start, weights_only=True)["state_dict"]
@@ -201,12 +186,12 @@ def round_weights(start: Path, target: Path) -> None:
 
 
 def compare(folder: Path, input_type: str, options: argparse.Namespace) -> dict[str, list[float]]:
-    """Train three times; return the losses of each step, and of each epoch's validation."""
+    """Train in four ways; return the losses of each step, and of each validation."""
     work = options.work / folder.name
     data, videos = link_videos(folder, options.videos, work, 2 * options.size)
     losses: dict[str, list[float]] = {}
     clips: list[dict[str, Any]] = []
-    for name in ("nvidia", "native", "rounding"):
+    for name in ("nvidia", "native", "plain", "rounding"):
         own = work / f"{name}_{input_type}"
         shutil.rmtree(own, ignore_errors=True)  # neither resumes
         own.mkdir(parents=True)
@@ -216,10 +201,11 @@ def compare(folder: Path, input_type: str, options: argparse.Namespace) -> dict[
         else:
             make_start(spec, len(data.classes), 0, own / "start.pth")
         if name == "nvidia":
-            record = train_nvidia(options.nvidia, spec, options.double)
+            record = train_nvidia(options.nvidia, spec)
             losses[name], clips = record["losses"], record["clips"]
         else:
-            with double_precision() if options.double else nullcontext():
+            plain = patch.object(Conv3d, "forward", nn.Conv3d.forward)
+            with plain if name == "plain" else nullcontext():
                 losses[name] = train_native(spec, clips)
         losses[f"{name}_val"] = figures(own / "train", "val_loss")
     (work / f"losses_{input_type}.json").write_text(json.dumps(losses, indent=1))
@@ -244,22 +230,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=4, help="clips of a step")
     parser.add_argument("--size", type=int, default=64, help="of the network's input, in pixels")
     parser.add_argument("--rate", type=float, default=0.001)
-    parser.add_argument("--double", action="store_true", help="compute in float64")
     parser.add_argument("--work", type=Path, default=Path("same_losses"))
     options = parser.parse_args()
     options.work = options.work.resolve()
-    print("| set | network | steps | first and last loss | step 1 | 10 | all | rounding | val |")
-    print("|" + " --- |" * 9)
+    columns = ["set", "network", "steps", *(f"{way}, {part}" for way in WAYS for part in PARTS)]
+    print(f"| {' | '.join(columns)} |")
+    print("|" + " --- |" * len(columns))
     for folder in options.sets:
         for input_type in NETWORKS:
             losses = compare(folder, input_type, options)
-            steps = difference(losses["nvidia"], losses["native"])
-            rounding = difference(losses["native"], losses["rounding"])
-            validation = difference(losses["nvidia_val"], losses["native_val"])
-            ends = f"{losses['nvidia'][0]:.3f}, {losses['nvidia'][-1]:.3f}"
-            cells = [steps[0], steps[:10].max(), steps.max(), rounding.max(), validation.max()]
-            shown = " | ".join(f"{cell:.1e}" for cell in cells)
-            print(f"| {folder.name} | {input_type} | {len(steps)} | {ends} | {shown} |", flush=True)
+            cells = [folder.name, input_type, str(len(losses["nvidia"]))]
+            for name, other in WAYS.items():
+                steps = difference(losses[other], losses[name])
+                cells += [f"{steps[part].max():.1e}" for part in PARTS.values()]
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
