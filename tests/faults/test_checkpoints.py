@@ -14,7 +14,7 @@ import torch
 
 from actionrec.experiments import checkpoints as experiments
 from actionrec.native import networks
-from actionrec.native.checkpoints import lightning, pretrained, validation
+from actionrec.native.checkpoints import content_checks, lightning, pretrained
 from actionrec.native.training.resume import _newest_intact
 from actionrec.native.training.sgd import build_optimizer
 from actionrec.spec.load import make_spec
@@ -308,9 +308,9 @@ class Foreign(Scene):
         return self.said(self._check)
 
     def _check(self) -> None:
-        validation.check_progress(self.checkpoint, 5, "a.pth")
+        content_checks.check_progress(self.checkpoint, 5, "a.pth")
         states = self.checkpoint["optimizer_states"]
-        validation.check_optimizer_state(self.optimizer, states, "a.pth")
+        content_checks.check_optimizer_state(self.optimizer, states, "a.pth")
 
 
 def put(name: str, value: object) -> Callable[[Foreign], None]:

@@ -60,7 +60,7 @@ RESOURCES, TABLES, EXPERIMENTS, PRETRAINED, BENCHMARKS, PAGE = (
 )
 CLASSES = config["dataset"]["classes"]
 SOURCE = config["dataset"]["source"]
-LISTED = SOURCE in ("table", "shad")  # whose tables name clips of videos that stay where they are
+LISTED = SOURCE in ("table", "shad")  # tables name segments of videos that stay where they are
 ARCHIVES = queries.archives(config)
 ARCHIVE_ROLES = {a["file"]: role for role, a in ARCHIVES.items() if "file" in a}
 SPLITS = queries.splits(config)

@@ -1,5 +1,5 @@
 rule summarise_dataset:
-    """Count clips and frames, list bad and duplicate clips, and see how the splits divide them."""
+    """Count videos and frames, list bad and duplicate videos, and how the splits divide them."""
     input:
         manifests=collect("<tables>/frames/{cls}.tsv", cls=CLASSES),
         official=paths.all_split_files(config),

@@ -1,4 +1,34 @@
-"""Predict the user's new videos, some in each job, with the exported models."""
+"""Predict the test videos with the models, and new videos with the exported models."""
+
+
+rule predict_videos:
+    """Predict every test video with TAO's inference task."""
+    input:
+        spec="<run>/specs/inference.yaml",
+        split="<run>/split.tsv",
+        data=data_for("predictions.csv"),
+        model=f"<run>/{MODEL}",
+        image=container_images,
+    output:
+        "<run>/predictions.csv",
+    log:
+        "<logs>/predict_videos/{exp}.split{k}.log",
+    benchmark:
+        "<benchmarks>/predict_videos/{exp}.split{k}.tsv"
+    conda:
+        "../../envs/engine.yaml"
+    threads: 8
+    resources:
+        gpu=ask(queries.gpus, "exp", task="inference"),
+        mem_mb=growing(8000),
+        runtime=growing(120),
+    params:
+        runner=config["tao"]["runner"],
+        toolkit=TOOLKIT,
+        engine=ENGINE,
+    script:
+        "../scripts/predict_videos.py"
+
 
 if config["predict"]["videos"]:
 

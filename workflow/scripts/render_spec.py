@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from actionrec.config.params import present_values
+from actionrec.config.params import current_values
 from actionrec.experiments.pretrained import weights_of_spec
 from actionrec.spec.render import Run, render_spec
 from actionrec.utils.rule_script import rule_script
@@ -30,5 +30,5 @@ with rule_script(snakemake):
         run,
         native=params.native,
         # No params: they change no result, so they must not make anything again.
-        present=present_values(snakemake.config, snakemake.wildcards.exp),
+        current=current_values(snakemake.config, snakemake.wildcards.exp),
     )

@@ -47,8 +47,8 @@ def test_a_marked_key_is_tracked_by_nothing(key, tmp_path):
     assert relevance.relevant(native, "7.3.0", "native.") == {}
     spec = check_overrides(keys, "test", native)
     assert relevance.settings(spec) == {"train.optim.lr": 0.1}
-    with_default = render(tmp_path / "default", task, {}, present={key: default})
-    with_other = render(tmp_path / "other", task, {}, present={key: other})
+    with_default = render(tmp_path / "default", task, {}, current={key: default})
+    with_other = render(tmp_path / "other", task, {}, current={key: other})
     assert with_default.read_text() != with_other.read_text()
     digests = {relevance.digest(path, task, "7.3.0") for path in (with_default, with_other)}
     assert len(digests) == 1
@@ -57,23 +57,23 @@ def test_a_marked_key_is_tracked_by_nothing(key, tmp_path):
 
 
 @pytest.mark.parametrize("key", MARKED)
-def test_its_present_value_reaches_the_task_and_leaves_the_spec_file_alone(key, tmp_path):
+def test_its_current_value_reaches_the_task_and_leaves_the_spec_file_alone(key, tmp_path):
     default, other = MARKED[key]
     task = TASK_OF.get(key.partition(".")[0], "train")
     spec = render(tmp_path, task, {"train": {"optim": {"lr": 0.1}}})
     before = spec.read_text()
     copy = tmp_path / "now.yaml"
 
-    present = relevance.present_values(toolkits.nested({key: other}))
-    assert relevance.with_present_values(spec, copy, present, task, "7.3.0") == copy
+    current = relevance.current_values(toolkits.nested({key: other}))
+    assert relevance.with_current_values(spec, copy, current, task, "7.3.0") == copy
     loaded = load_spec(copy)
     assert dict(toolkits.leaves(yaml.safe_load(copy.read_text())))[key] == other
     assert spec.read_text() == before and not is_edited(spec)
     assert task != "train" or loaded.train.optim.lr == 0.1
 
-    present = relevance.present_values({})
-    assert present[key] == default
-    assert relevance.with_present_values(spec, copy, present, task, "7.3.0") == spec
+    current = relevance.current_values({})
+    assert current[key] == default
+    assert relevance.with_current_values(spec, copy, current, task, "7.3.0") == spec
     assert not copy.exists(), "nothing is left of a value that was taken back"
 
 
@@ -88,17 +88,17 @@ def test_its_present_value_reaches_the_task_and_leaves_the_spec_file_alone(key, 
 )
 def test_each_toolkit_has_its_own_name_for_a_key(tmp_path, toolkit, task, key, name):
     spec = render(tmp_path / "a", task, {}, toolkit)
-    present = relevance.present_values(toolkits.nested({key: 3}))
+    current = relevance.current_values(toolkits.nested({key: 3}))
     copy = tmp_path / "now.yaml"
-    assert relevance.with_present_values(spec, copy, present, task, toolkit) == copy
+    assert relevance.with_current_values(spec, copy, current, task, toolkit) == copy
     assert dict(toolkits.leaves(yaml.safe_load(copy.read_text())))[name] == 3
     assert relevance.digest(spec, task, toolkit) == relevance.digest(copy, task, toolkit)
 
 
 def test_keys_that_a_toolkit_does_not_have_are_not_written(tmp_path):
     spec = render(tmp_path, "train", {}, "4.0.1")
-    present = relevance.present_values({"wandb": {"project": "mine"}})
-    assert relevance.with_present_values(spec, tmp_path / "x", present, "train", "4.0.1") == spec
+    current = relevance.current_values({"wandb": {"project": "mine"}})
+    assert relevance.with_current_values(spec, tmp_path / "x", current, "train", "4.0.1") == spec
 
 
 def test_neither_order_nor_a_written_default_counts():

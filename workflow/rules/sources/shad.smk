@@ -9,7 +9,7 @@ def annotation_files(wildcards):
 
 
 rule list_shad:
-    """Read SHAD's annotations: the clips of each class, and where the people are in them."""
+    """Read SHAD's annotations: the segments of each class, and where the people are in them."""
     input:
         nameable(annotation_files),
     output:

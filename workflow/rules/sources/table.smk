@@ -2,7 +2,7 @@ from actionrec.sources import table
 
 
 rule list_table:
-    """Read the user's list: the clips of each class, and the part each is given."""
+    """Read the user's list: the videos or segments of each class, and the part each is given."""
     input:
         nameable(video_lists),
     output:

@@ -37,10 +37,10 @@ def native_settings(config: Config, experiment: str, task: str) -> dict[str, Any
     return relevance.relevant(settings, config["tao"]["toolkit"], "native.")
 
 
-def present_values(config: Config, experiment: str) -> dict[str, Any]:
+def current_values(config: Config, experiment: str) -> dict[str, Any]:
     """Return the values of all keys of a spec that change no result, by dotted name."""
     native = queries.native(config, experiment)
-    return relevance.present_values({**queries.overrides(config, experiment), "native": native})
+    return relevance.current_values({**queries.overrides(config, experiment), "native": native})
 
 
 def validation_part(config: Config) -> str:

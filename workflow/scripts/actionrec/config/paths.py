@@ -60,7 +60,7 @@ def video_tables(config: Config, experiment: str) -> list[str]:
 
 
 def crops_tables(config: Config, experiment: str) -> list[str]:
-    """Return the tables of the crops of these classes, if their clips are cropped out of videos."""
+    """Return the tables of the crops of these classes, if their segments are cropped."""
     classes = verified_classes(config, experiment)
     return [table for cls in classes for table in crops_table(config, cls)]
 
@@ -101,17 +101,17 @@ def _split_files(config: Config, classes: Sequence[str], splits: Iterable[int | 
 
 
 def part_tables(config: Config, experiment: str) -> list[str]:
-    """Return the tables of the parts that a list gives the clips of an experiment's classes."""
+    """Return the tables of the parts that a list gives the videos of an experiment's classes."""
     return _part_tables(config, queries.classes(config, experiment))
 
 
 def all_part_tables(config: Config) -> list[str]:
-    """Return the tables of the parts that a user's list gives the clips of the dataset."""
+    """Return the tables of the parts that a user's list gives the videos of the dataset."""
     return _part_tables(config, config["dataset"]["classes"])
 
 
 def group_tables(config: Config) -> list[str]:
-    """Return the tables of the groups that a user's list gives the clips of the dataset."""
+    """Return the tables of the groups that a user's list gives the videos of the dataset."""
     listed = config["dataset"]["source"] == "table"
     return [f"<tables>/parts/{cls}.tsv" for cls in config["dataset"]["classes"]] if listed else []
 
@@ -122,12 +122,12 @@ def _part_tables(config: Config, classes: Sequence[str]) -> list[str]:
 
 
 def crops_table(config: Config, cls: str) -> list[str]:
-    """Return the table of a class's crops, if its clips are cropped out of videos."""
+    """Return the table of a class's crops, if its segments are cropped out of videos."""
     return [f"<tables>/crops/{cls}.tsv"] if config["dataset"]["source"] == "shad" else []
 
 
 def cropped_table(config: Config, cls: str) -> list[str]:
-    """Return the table of a class's clips, if they are cropped out of videos."""
+    """Return the table of a class's segments, if they are cropped out of videos."""
     return [f"<tables>/videos/{cls}.tsv"] if config["dataset"]["source"] == "shad" else []
 
 

@@ -51,7 +51,7 @@ def write_fp16(source: Path, target: Path) -> None:
 
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    # It logs each weight that is too small for float16, which the comparison afterwards judges.
+    # It logs each weight that is too small for float16, which the comparison afterwards measures.
     logging.getLogger("onnxruntime.transformers.float16").setLevel(logging.ERROR)
     _save(convert_float_to_float16(onnx.load(source), keep_io_types=True), target)
 

@@ -112,13 +112,13 @@ def require_sound(checkpoint: Checkpoint) -> None:
 
 
 def _fault_in_content(path: Path) -> str | None:
-    from actionrec.native.checkpoints import encrypted, lightning, validation  # loads PyTorch
+    from actionrec.native.checkpoints import content_checks, encrypted, lightning  # loads PyTorch
 
     if encrypted.is_encrypted_file(path):
         return None
     try:
         lightning.read(path, str(path))
-    except validation.DivergedWeights as error:
+    except content_checks.DivergedWeights as error:
         return str(error).splitlines()[0]
     except InputError:  # a format of TAO's own; the tasks that read the model say what is wrong
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec import runners
-from actionrec.config.params import present_values
+from actionrec.config.params import current_values
 from actionrec.experiments import status_json
 from actionrec.experiments.task_outcome import (
     PREDICTIONS,
@@ -25,7 +25,7 @@ class Execution:
 
     `version` is all that results depend on: runner, toolkit, and image or code. `toolkit` is the
     TAO version whose command line and results are to be expected, `scratch` a folder on the node's
-    own disk to train from, or "". `present` are the values that keys of the spec have now, of those
+    own disk to train from, or "". `current` are the values that keys of the spec have now, of those
     that change no result.
     """
 
@@ -37,7 +37,7 @@ class Execution:
     gpus: int = 1
     container: Container = field(default_factory=Container)
     scratch: str = ""
-    present: Mapping[str, Any] = field(default_factory=dict)
+    current: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of_rule(cls, snakemake: Any) -> "Execution":
@@ -55,7 +55,7 @@ class Execution:
             gpus=snakemake.resources.get("gpu", 1),
             container=runners.container(snakemake.config["tao"]),
             scratch=snakemake.resources.get("scratch", ""),
-            present=present_values(snakemake.config, snakemake.wildcards.exp),
+            current=current_values(snakemake.config, snakemake.wildcards.exp),
         )
 
 
@@ -81,8 +81,8 @@ def execute(
     run = run_folder(spec).absolute()
     folder = folder or run / task
     folder.mkdir(parents=True, exist_ok=True)
-    spec = relevance.with_present_values(
-        spec, folder / "spec.yaml", execution.present, task, execution.toolkit
+    spec = relevance.with_current_values(
+        spec, folder / "spec.yaml", execution.current, task, execution.toolkit
     )
     if task != "train":  # which resumes from what it finds
         for leftover in (status_json.NAME, PREDICTIONS):

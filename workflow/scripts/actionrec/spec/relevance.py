@@ -1,6 +1,6 @@
 """Which keys of a spec results depend on: only these decide whether something is made again.
 
-The schema marks the others, such as the number of processes that read frames. Their present values
+The schema marks the others, such as the number of processes that read frames. Their current values
 are laid over a spec when its task runs, so that a change waits for the next run and causes none.
 """
 
@@ -68,7 +68,7 @@ def of_task(values: Mapping[str, Any], task: str) -> dict[str, Any]:
     return dict(toolkits.leaves({**found, "native": native}))
 
 
-def present_values(keys: Mapping[str, Any]) -> dict[str, Any]:
+def current_values(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of all keys that change no result, some nested `keys` over the defaults."""
     chosen = dict(toolkits.leaves(keys))
     return {
@@ -112,7 +112,7 @@ def _is_native(key: str) -> bool:
     return key.startswith("native.")
 
 
-def with_present_values(
+def with_current_values(
     file: Path, copy: Path, values: Mapping[str, Any], task: str, toolkit: str
 ) -> Path:
     """Return the spec to run a task with: `file`, or a `copy` with other values of some keys.

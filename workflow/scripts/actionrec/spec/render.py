@@ -78,20 +78,20 @@ def render_spec(
     run: Run,
     *,
     native: Mapping[str, Any] | None = None,
-    present: Mapping[str, Any] | None = None,
+    current: Mapping[str, Any] | None = None,
     where: Path | str = "spec",
 ) -> None:
     """Write the spec of one task of a run, in the schema of its toolkit.
 
     It is complete for its task and leaves the other tasks' sections out, so that it changes only
     when its own task does. `overrides` are the user's TAO keys, nested; `native` the native
-    engine's own, left out unless they change something; `present` the values, by dotted name, of
+    engine's own, left out unless they change something; `current` the values, by dotted name, of
     keys that change no result; `where` names the keys in errors. Raises `SpecError` as
     `check_overrides` does.
     """
     spec = check_overrides(overrides, where, native, run.toolkit)
     chosen = {key for key, _ in toolkits.leaves(overrides)}
-    for key, value in relevance.of_task(present or {}, task).items():
+    for key, value in relevance.of_task(current or {}, task).items():
         if OmegaConf.select(spec, key) != value:
             OmegaConf.update(spec, key, value)
             chosen.add(key)

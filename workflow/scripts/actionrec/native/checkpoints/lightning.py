@@ -17,9 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from actionrec.errors import InputError
 from actionrec.native import networks
-from actionrec.native.checkpoints import encrypted, integrity, validation
+from actionrec.native.checkpoints import content_checks, encrypted, integrity
+from actionrec.native.checkpoints.content_checks import CLASSIFIERS, UnusableCheckpoint
 from actionrec.native.checkpoints.families import family_of
-from actionrec.native.checkpoints.validation import CLASSIFIERS, UnusableCheckpoint
 from actionrec.utils.files import replacing, same_file_system_link
 from actionrec.utils.text import count
 
@@ -40,7 +40,7 @@ def save(path: Path, checkpoint: Mapping[str, Any], *, encrypt: bool = False) ->
     Its digest is kept next to it. Raises `InputError` if the disk is full, or if the weights are
     not finite: nobody could use them.
     """
-    validation.check_state_dict(checkpoint["state_dict"], path, "the training")
+    content_checks.check_state_dict(checkpoint["state_dict"], path, "the training")
     content = dict(encrypted.encrypt(checkpoint) if encrypt else checkpoint)
     integrity.write(path, lambda file: torch.save(content, file))
 
@@ -87,7 +87,7 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
         raise UnusableCheckpoint(path, where, "no state_dict", "The file holds no state_dict.")
     if encrypted.is_encrypted(checkpoint):
         checkpoint = encrypted.decrypt(checkpoint, path, where.removeprefix("spec: "))
-    validation.check_state_dict(checkpoint.get("state_dict", checkpoint), path, where)
+    content_checks.check_state_dict(checkpoint.get("state_dict", checkpoint), path, where)
     return checkpoint
 
 
@@ -163,7 +163,7 @@ class _SkipInitialisation(TorchFunctionMode):
 
 def load_strict(network: nn.Module, state_dict: Mapping[str, Any], path: str, where: str) -> None:
     """Load a state dict; raise `InputError` unless names and shapes are the network's."""
-    validation.check_tensors(network, state_dict, path, where)
+    content_checks.check_tensors(network, state_dict, path, where)
     network.load_state_dict(state_dict)
 
 
@@ -178,7 +178,7 @@ def check_resumable(
                 where=f"spec: {where}",
                 found=f"{path} has no {key}",
             )
-    validation.check_tensors(network, network_state_dict(checkpoint), path, where)
+    content_checks.check_tensors(network, network_state_dict(checkpoint), path, where)
 
 
 def loops_state(epoch: int, global_step: int, batch_idx: int, num_batches: int) -> dict[str, Any]:

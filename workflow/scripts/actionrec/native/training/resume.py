@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from actionrec.native.checkpoints import lightning, validation
-from actionrec.native.checkpoints.validation import UnusableCheckpoint
+from actionrec.native.checkpoints import content_checks, lightning
+from actionrec.native.checkpoints.content_checks import UnusableCheckpoint
 from actionrec.native.training.fixed_settings import check_unchanged
 from actionrec.native.training.state import TrainState
 
@@ -37,13 +37,13 @@ def resume(state: TrainState) -> None:
 
 def _restore(state: TrainState, path: str, checkpoint: Mapping[str, Any]) -> None:
     lightning.check_resumable(state.network, checkpoint, path, KEY)
-    validation.check_progress(checkpoint, state.spec.train.num_epochs, path)
-    validation.check_optimizer_state(state.optimizer, checkpoint["optimizer_states"], path)
+    content_checks.check_progress(checkpoint, state.spec.train.num_epochs, path)
+    content_checks.check_optimizer_state(state.optimizer, checkpoint["optimizer_states"], path)
     state.status.write(f"Resuming training from checkpoint: {path}")
     try:
         state.load_state_dict(checkpoint, path)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError) as error:
-        raise validation.explained(path, error) from error
+        raise content_checks.explained(path, error) from error
 
 
 def _newest_intact(folder: Path) -> tuple[Path, dict[str, Any]] | None:
