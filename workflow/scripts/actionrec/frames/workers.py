@@ -119,7 +119,7 @@ def _started(context: Any, function: Callable[[Item], Any]) -> _Worker[Item]:
 
 
 def _feed(worker: _Worker[Item], waiting: deque[Item]) -> None:
-    """Give a worker items to go on with."""
+    """Give a worker items until it has enough of them waiting."""
     while waiting and len(worker.items) < AHEAD:
         item = waiting.popleft()
         worker.items.append(item)

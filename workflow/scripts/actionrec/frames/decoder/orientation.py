@@ -1,4 +1,4 @@
-"""Which way up a frame is shown: the display matrix that cameras write beside the picture."""
+"""Which way up a frame is shown: the display matrix that cameras write with the picture."""
 
 from dataclasses import dataclass
 from typing import Any
