@@ -2,7 +2,7 @@
 
 Both start from equal weights. What NVIDIA's code draws at random (the order, frames, crops, flips)
 is recorded, and the engine is made to draw the same; dropout, which both draw for themselves, is
-off. So only the rounding differs, which is that of the engine's own 3D convolution on a CPU: a
+off. So only the rounding differs, above all that of the engine's own 3D convolution on a CPU: a
 second training takes PyTorch's. A third, from weights that differ by 1e-7 of their value, shows how
 far rounding alone leads.
 
