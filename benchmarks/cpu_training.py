@@ -9,11 +9,12 @@ epochs take turns in one process, so that other load meets both alike.
 
 import argparse
 import os
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from spread import spread
 
 from actionrec.spec.load import load_spec
 
@@ -95,9 +96,7 @@ def main() -> None:
             pure = network_alone(state, batch, num_batches)
             shares.append(pure / whole)
             print(f"epoch {number + 1}: {whole:.2f} s, network alone {pure:.2f} s")
-    print(
-        f"the network's part: {statistics.median(shares):.0%} ({min(shares):.0%}-{max(shares):.0%})"
-    )
+    print(f"the network's part: {spread(shares, '.0%')}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ later one, with memory for all frames and with none. One process without workers
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from frames import draw_videos  # noqa: E402
+from spread import spread  # noqa: E402
 
 from actionrec.frames.encoders import ImageFormat  # noqa: E402
 from actionrec.frames.extraction import extract_class  # noqa: E402
@@ -88,11 +88,6 @@ def epochs(data: Path, length: int, memory: int) -> tuple[float, float]:
     return spent[0], spent[1]
 
 
-def figure(seconds: list[float]) -> str:
-    """Return a median, with the lowest and the highest."""
-    return f"{statistics.median(seconds):.2f} ({min(seconds):.2f}-{max(seconds):.2f})"
-
-
 def measure(name: str, videos: Path, folder: Path, options: argparse.Namespace) -> None:
     """Measure both stores of some videos, and print their rows."""
     spent: dict[str, list[float]] = {store: [] for store in STORES}
@@ -107,10 +102,10 @@ def measure(name: str, videos: Path, folder: Path, options: argparse.Namespace) 
                 read.setdefault((store, kept), []).append(pair)
     size = sum(path.stat().st_size for path in videos.iterdir())
     for store in STORES:
-        cells = [f"{name}, {store}", f"{(size + sizes[store]) / 1e6:.1f}", figure(spent[store])]
+        cells = [f"{name}, {store}", f"{(size + sizes[store]) / 1e6:.1f}", spread(spent[store])]
         for kept in MEMORY:
             first, later = zip(*read[store, kept], strict=True)
-            cells += [figure(list(first)), figure(list(later))]
+            cells += [spread(first), spread(later)]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from spread import spread
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -145,12 +146,10 @@ def report(runs: dict[str, list[tuple[float, int, int]]]) -> None:
     for title, results in runs.items():
         seconds = [result[0] for result in results]
         _, frames, size = results[0]
-        median = statistics.median(seconds)
         ratios = [frames / ours / theirs for theirs, ours in zip(peer, seconds, strict=True)]
         print(
-            f"| {title} | {frames} | {median:.2f} ({min(seconds):.2f}-{max(seconds):.2f}) "
-            f"| {frames / median:.0f} "
-            f"| {statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f}) "
+            f"| {title} | {frames} | {spread(seconds)} | {frames / statistics.median(seconds):.0f} "
+            f"| {spread(ratios, '.1f')} "
             f"| {size // frames} |"
         )
 

@@ -33,6 +33,7 @@ import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
+from spread import spread  # noqa: E402
 from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # noqa: E402
 
 from actionrec.native import batch_size, networks  # noqa: E402
@@ -176,15 +177,11 @@ def scoring(frames: int, data: Path, turns: int = 3) -> None:
     with ProcessPoolExecutor(**own) as pool:
         found = [pool.submit(turn, frames, data).result() for _ in range(turns)]
     sizes, rates, shares, usual = zip(*found, strict=True)
-    spread = f"{statistics.median(rates):.4g} ({min(rates):.4g}-{max(rates):.4g})"
-    parts = [
-        f"{statistics.median(each):.0%} ({min(each):.0%}-{max(each):.0%})"
-        for each in (shares, usual)
-    ]
+    parts = [spread(each, ".0%") for each in (shares, usual)]
     videos = len(list(data.glob("*/*")))
     print(
-        f"| {frames} | scoring {videos} videos, {DEVICE} | {min(sizes)} | {spread}, {parts[0]} of "
-        f"the network alone, {parts[1]} of it as PyTorch has it |",
+        f"| {frames} | scoring {videos} videos, {DEVICE} | {min(sizes)} | {spread(rates, '.4g')}, "
+        f"{parts[0]} of the network alone, {parts[1]} of it as PyTorch has it |",
         flush=True,
     )
 

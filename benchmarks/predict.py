@@ -9,7 +9,6 @@ folder.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from frames import draw_videos
 from PIL import Image
+from spread import spread
 
 from actionrec.deploy import from_spec
 from actionrec.deploy.describe import finish_export, onnx_file
@@ -110,15 +110,10 @@ def compare(model: Model, network: torch.nn.Module, paths: list[Path], repeats: 
         if labels["by hand"] != labels["actionrec predict"]:
             raise SystemExit("the two ways do not find the same labels")
     for name, found in speeds.items():
-        cost = summary(costs[name])
-        print(f"  {name}: {summary(found)} videos/s, {cost} CPU seconds a video", flush=True)
+        cost = spread(costs[name])
+        print(f"  {name}: {spread(found)} videos/s, {cost} CPU seconds a video", flush=True)
     times = [new / old for old, new in zip(*speeds.values(), strict=True)]
-    print(f"  times as fast: {summary(times)}", flush=True)
-
-
-def summary(values: list[float]) -> str:
-    """Return the median, with the lowest and the highest."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
+    print(f"  times as fast: {spread(times)}", flush=True)
 
 
 def main() -> None:
@@ -146,7 +141,7 @@ def main() -> None:
                 started = time.perf_counter()
                 predict_long(model, folder / "long.mp4", Windows.of_card(model.card, None, 1.0))
                 factors.append(options.seconds / (time.perf_counter() - started))
-            print(f"  real-time factor: {summary(factors)}", flush=True)
+            print(f"  real-time factor: {spread(factors)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Kills: kill -9 of any process of a run at any time; the next run makes what was to be made.
 
 The moments are drawn from a seed, which is printed: ACTIONREC_FAULTS_SEED=... repeats them. Without
-it the seed is the day: `make test` kills jobs of two rules at other moments each day, and
-`make faults` those of all.
+it the seed is the day: `make test` kills one job each day, and `make faults` those of
+all rules.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from actionrec.dataset.page import write_page
 from actionrec.dataset.splits import ClassFiles, SplitSettings
 from actionrec.dataset.summary import summarise
 from actionrec.frames.manifest import FrameRecord, write_manifest
-from helpers.browser import SCHEMES, WIDTHS, chromium, needs_chromium, opener, too_wide
+from helpers.browser import SCHEMES, WIDTHS, needs_chromium, opener, too_wide
 
 pytestmark = needs_chromium
 
@@ -67,12 +67,6 @@ def dataset_page(tmp_path_factory) -> Path:
         flips={"rgb_3d": 0.5},
     )
     return folder / "dataset.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

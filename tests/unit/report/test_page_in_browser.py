@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.browser import SCHEMES, WIDTHS, chromium, needs_chromium, opener, too_wide
+from helpers.browser import SCHEMES, WIDTHS, needs_chromium, opener, too_wide
 from helpers.report import write_all
 from helpers.results import make_results
 
@@ -21,12 +21,6 @@ def report(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "set"
     experiments = {"first_experiment": 0.5, "second_experiment": 0.9}
     return write_all(make_results(folder, experiments, LABELS, splits=(1, 2), prefix=NAMES))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture

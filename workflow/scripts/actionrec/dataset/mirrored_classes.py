@@ -11,6 +11,7 @@ _SIDES = (("left", "right"), ("leftward", "rightward"), ("leftwards", "rightward
 _TURNS = (("clockwise", "counterclockwise"), ("clockwise", "anticlockwise"), ("cw", "ccw"))
 _FLIP = "horizontal_flip_prob"
 _TAOS_FLIP = 0.5  # where a spec does not say
+_FIX = f"Set spec: dataset.augmentation_config.{_FLIP}: 0."
 
 
 def mirrored_pairs(classes: Iterable[str]) -> list[tuple[str, str]]:
@@ -41,8 +42,7 @@ def warning(spec: Mapping[str, Any]) -> str | None:
     names = ", ".join(f"{one} and {other}" for one, other in pairs)
     return (
         f"{names}: a mirror exchanges these classes, and {flips:.0%} of the training clips are "
-        f"mirrored, which teaches the opposite label. Set spec: dataset.augmentation_config.{_FLIP}"
-        ": 0."
+        f"mirrored, which teaches the opposite label. {_FIX}"
     )
 
 
@@ -56,8 +56,7 @@ def flips_to_stop(flips: Mapping[str, float]) -> str:
         return ""
     return (
         "Classes that are each other's mirror image, and training clips that are mirrored "
-        f"({', '.join(flipped)}): a mirrored clip teaches the opposite label. Set "
-        f"spec: dataset.augmentation_config.{_FLIP}: 0."
+        f"({', '.join(flipped)}): a mirrored clip teaches the opposite label. {_FIX}"
     )
 
 

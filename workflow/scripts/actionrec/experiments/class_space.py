@@ -136,7 +136,7 @@ class _Images:
         return self._space(number, pixels * _BYTES_PER_PIXEL[self._format.suffix], pixels)
 
     def _space(self, frames: float, size: float, pixels: float, videos: float = 1) -> ImageSpace:
-        """Return what `frames` of so many bytes and pixels take, and their flow, of `videos`."""
+        """Return the space of frames, each of so many bytes and pixels, and of their flow."""
         flow = self._blocks(self._flow_bytes * pixels / 2)  # of one of the two images of a pair
         # A video has a folder and one in it for each kind of image.
         stored = Space(frames * self._blocks(size), frames + 2 * videos)
@@ -233,7 +233,7 @@ def _weights(sources: Sequence[Source]) -> dict[Source, float]:
 
 
 def _pixels(source: FrameSource) -> int:
-    return sum((crop.xmax - crop.xmin) * (crop.ymax - crop.ymin) for crop in source.crops)
+    return sum(math.prod(crop.size) for crop in source.crops)
 
 
 def _spread(weights: Mapping[Source, float], limit: int) -> list[Source]:

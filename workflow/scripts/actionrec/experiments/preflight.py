@@ -157,7 +157,7 @@ def _fitting(need: frame_space.Need, all_here: Space, folder: Path, form: str) -
     disk, files = os.statvfs(folder), round(all_here.files)
     free = shutil.disk_usage(folder).free
     counted = disk.f_files > 0  # some file systems have no table of inodes that could be full
-    state = f"{_of(free, all_here.size)}"
+    state = _of(free, all_here.size)
     if counted and files:
         state += f", {disk.f_favail:,} files free, about {files:,} needed"
     state += f" in {folder}: {need.basis}"

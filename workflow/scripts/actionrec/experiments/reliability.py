@@ -11,7 +11,10 @@ BINS = 15  # of equal width, as in the paper
 
 @dataclass(frozen=True)
 class Bin:
-    """The videos whose score is from `low` to `high`: their mean score and accuracy, 0 to 1."""
+    """The videos whose score is from `low` to `high`, with their mean score and accuracy.
+
+    All four are from 0 to 1 here; the report states them in percent.
+    """
 
     low: float
     high: float

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from actionrec.errors import some
 from actionrec.frames import references
-from actionrec.frames.references import reference_fault
 from actionrec.frames.videos import folder_name
 from actionrec.utils.files import sha256
 from actionrec.utils.tables import read_records, write_records
@@ -31,8 +30,8 @@ class FrameRecord:
     without a dot, or "video" where they stay in the video file. `format` is all that their pixels
     depend on besides the video ("png", "jpg 95", "png 320x240", "video", "png woven" of an
     interlaced one whose fields are left as they are). Both are "" for a bad video, which has no
-    frames. `content` is the SHA-256 of the decoded frames' sizes and
-    CRC-32: equal videos may be in different files.
+    frames. `content` is the SHA-256 of the decoded frames' sizes and CRC-32: equal videos may be in
+    different files.
 
     The rest tells what the video is, and "" or 0 what is not known of a bad one: `codec` as FFmpeg
     names it, `rate_mode` "constant" or "variable", `orientation` how its pictures were turned to be
@@ -131,7 +130,7 @@ def frame_fault(folder: Path | str, number: int, suffix: str) -> str:
     if no_files := sorted(name for name in found if not is_file[name]):
         return f"no file, but a pipe, a folder or a broken link: {some(no_files, 3)}"
     if expected == found:
-        return reference_fault(folder, number) if suffix == references.SUFFIX else ""
+        return references.reference_fault(folder, number) if suffix == references.SUFFIX else ""
     strays = sorted(found - expected)
     stray = f", among them {some(strays, 3)}" if strays else ""
     return f"expected {count(number, f'{suffix} frame')}, found {count(len(found), 'file')}{stray}"

@@ -59,6 +59,13 @@ class Crop:
         """Return the width and height of the picture."""
         return self.xmax - self.xmin, self.ymax - self.ymin
 
+    def scaled(self, frame: "np.ndarray") -> "np.ndarray":
+        """Return a frame of the file in the stated size."""
+        import cv2
+
+        size = self.width, self.height
+        return frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
+
     def of(self, frame: "np.ndarray") -> "np.ndarray":
         """Return the picture within a (height, width, ...) array of the stated size."""
         return frame[self.ymin : self.ymax, self.xmin : self.xmax]
@@ -166,12 +173,8 @@ def crops_by_frame(crops: Iterable[Crop]) -> dict[int, list[Crop]]:
 
 
 def scaled_for_crops(source: FrameSource, frames: "Iterable[np.ndarray]") -> "Iterator[np.ndarray]":
-    """Yield the frames of a video in the size that its crops are stated in."""
-    import cv2
-
-    size = source.crops[0].width, source.crops[0].height
-    for frame in frames:
-        yield frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
+    """Return the frames of a video in the size that its crops are stated in."""
+    return map(source.crops[0].scaled, frames)
 
 
 def check_span(source: FrameSource, ended: float | None, rate: float, images: int) -> list[str]:

@@ -40,7 +40,9 @@ class StoredFrames(Protocol):
         """Return the number of frames."""
 
     def read(self, ids: Iterable[int] | None = None) -> "Numbered":
-        """Yield (index, image) of the frames `ids`, or of all, each once and in any order.
+        """Yield (index, image) of the frames `ids`, each once and in any order, or of all.
+
+        All frames of what is not cropped come in their order.
 
         An image is (height, width, 3) uint8, blue, green, red, and may share memory with the
         decoder. Raises `InputError` when a frame is missing, damaged or another one.
@@ -205,11 +207,8 @@ def cropped(source: FrameSource, index: int, frame: "np.ndarray") -> "np.ndarray
     """Return image `index` of a source, which is the frame itself unless the source has crops."""
     if not source.crops:
         return frame
-    import cv2
-
     crop = source.crops[index]
-    size = crop.width, crop.height
-    return crop.of(frame if frame.shape[1::-1] == size else cv2.resize(frame, size))
+    return crop.of(crop.scaled(frame))
 
 
 def decoder_version() -> str:

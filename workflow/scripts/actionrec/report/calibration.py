@@ -1,23 +1,12 @@
 """Whether a model's scores can be believed, and what a threshold on them costs and gains."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from actionrec.experiments import reliability
 from actionrec.experiments.predictions import Prediction
+from actionrec.experiments.reliability import Bin, calibration_error, reliability_bins
 
 STEPS = 20
-
-
-@dataclass(frozen=True)
-class Bin:
-    """The videos whose score is in an interval: their mean score and accuracy, in percent."""
-
-    low: float
-    high: float
-    videos: int
-    score: float
-    accuracy: float
 
 
 @dataclass(frozen=True)
@@ -33,7 +22,7 @@ class Threshold:
 class Calibration:
     """Reliability diagram, expected calibration error in points, and the threshold curve."""
 
-    bins: list[Bin]
+    bins: list[Bin]  # in percent
     error: float
     thresholds: list[Threshold]
 
@@ -43,16 +32,15 @@ def calibration(predictions: Sequence[Prediction]) -> Calibration | None:
     scored = [(p.score, p.correct) for p in predictions if p.score is not None]
     if not scored:
         return None
-    bins = reliability.reliability_bins(*zip(*scored, strict=True))
-    error = round(100 * reliability.calibration_error(bins), 2)
+    bins = reliability_bins(*zip(*scored, strict=True))
+    error = round(100 * calibration_error(bins), 2)
     thresholds = [_threshold(scored, step / STEPS) for step in range(STEPS + 1)]
     return Calibration([_in_percent(found) for found in bins], error, thresholds)
 
 
-def _in_percent(found: reliability.Bin) -> Bin:
-    shares = (found.low, found.high, found.score, found.accuracy)
-    low, high, score, accuracy = (round(100 * share, 2) for share in shares)
-    return Bin(low, high, found.videos, score, accuracy)
+def _in_percent(found: Bin) -> Bin:
+    shares = {name: getattr(found, name) for name in ("low", "high", "score", "accuracy")}
+    return replace(found, **{name: round(100 * share, 2) for name, share in shares.items()})
 
 
 def _threshold(scored: Sequence[tuple[float, bool]], threshold: float) -> Threshold:

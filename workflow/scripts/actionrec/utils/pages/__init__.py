@@ -1,6 +1,6 @@
 """HTML pages that hold all they show, and open from disk: frame, style, script and pictures.
 
-The folder `templates` has what all pages share; each page has a folder of its own.
+What all pages share is in the folder `templates`; each package has another one for its page.
 """
 
 import base64
@@ -76,8 +76,4 @@ def jpeg_url(image: "Image") -> str:
     """Return a picture as the data URL of a small JPEG."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=75)
-    return _data_url("image/jpeg", buffer)
-
-
-def _data_url(media_type: str, buffer: BytesIO) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
