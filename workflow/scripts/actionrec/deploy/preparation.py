@@ -187,5 +187,5 @@ def _image_format(stored_as: str) -> ImageFormat:
     """Return the format that the split's table names, such as `png`, `jpg 95` or `png 64x48`."""
     suffix, *rest = stored_as.split()
     size = tuple(map(int, rest.pop().split("x"))) if rest and "x" in rest[-1] else None
-    quality = int(rest[0]) if rest else 95
+    quality = int(rest[0]) if rest else 0  # PNG has none
     return ImageFormat(suffix, "cv2", quality, size)  # type: ignore[arg-type]
