@@ -8,7 +8,7 @@ the division among cores that scoring has and as PyTorch has it by default, and 
 with one clip a video and with ten, of which it reads each frame once.
 
     python benchmarks/inference.py
-    python benchmarks/inference.py --only-scoring --videos 480 --form "JPEG 95 at 224x224"
+    python benchmarks/inference.py --only-scoring --videos 480 --forms PNG "JPEG 95" H.264
 """
 
 import argparse
@@ -32,6 +32,8 @@ import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
+from frame_store import extract, to_h264  # noqa: E402
+from frames import draw_videos  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 from spread import spread  # noqa: E402
 from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # noqa: E402
@@ -49,6 +51,8 @@ from actionrec.native.export import example_inputs, write_onnx  # noqa: E402
 from actionrec.native.predictor import score_videos  # noqa: E402
 from actionrec.utils import malloc  # noqa: E402
 
+VIDEO = "H.264"  # frames that stay in their videos
+PARTS = 16  # in which these are made, side by side
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -145,6 +149,30 @@ def by_cores(network: torch.nn.Module, clips: torch.Tensor, cores: int) -> Calla
     return lambda: list(pool.map(lambda _: predict(), range(4 * cores)))
 
 
+def draw_data(root: Path, videos: int, frames: int, form: str) -> None:
+    """Make a set of two classes whose frames are images of a form, or stay in H.264 videos."""
+    if form in FORMS:
+        draw_set(root, videos, frames, FORMS[form])
+        return
+    shares = [videos // PARTS + (part < videos % PARTS) for part in range(PARTS)]
+    with ProcessPoolExecutor() as pool:
+        made = list(
+            pool.map(draw_part, [root.parent] * PARTS, range(PARTS), shares, [frames] * PARTS)
+        )
+    for part, folder in enumerate(made):
+        (root / list(LABELS)[part % 2]).mkdir(parents=True, exist_ok=True)
+        for video in folder.iterdir():
+            (root / list(LABELS)[part % 2] / f"{part}_{video.name}").symlink_to(video)
+
+
+def draw_part(work: Path, part: int, videos: int, frames: int) -> Path:
+    """Make some videos, and return the folder of what is known of their frames."""
+    drawn = work / f"{part}.avi"
+    draw_videos(drawn, videos, frames)
+    extract(to_h264(drawn, work / f"{part}.mp4"), work / str(part), "video")
+    return work / str(part) / "work" / "walk"
+
+
 def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     """Score one clip of each video, then predict as many at a time by the network alone.
 
@@ -171,16 +199,16 @@ def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     return size, rate, rate / clips_per_second(predict, count, seconds)[0], rate / usual
 
 
-def scoring(frames: int, data: Path, turns: int = 3) -> None:
+def scoring(frames: int, data: Path, form: str, turns: int = 3) -> None:
     """Measure some turns, each in its process, and print their row."""
     own = {"max_workers": 1, "max_tasks_per_child": 1, "mp_context": get_context("spawn")}
     with ProcessPoolExecutor(**own) as pool:
         found = [pool.submit(turn, frames, data).result() for _ in range(turns)]
     sizes, rates, shares, usual = zip(*found, strict=True)
     parts = [spread(each, ".0%") for each in (shares, usual)]
-    videos = len(list(data.glob("*/*")))
+    what = f"scoring {len(list(data.glob('*/*')))} videos from {form}, {DEVICE}"
     print(
-        f"| {frames} | scoring {videos} videos, {DEVICE} | {min(sizes)} | {spread(rates, '.4g')}, "
+        f"| {frames} | {what} | {min(sizes)} | {spread(rates, '.4g')}, "
         f"{parts[0]} of the network alone, {parts[1]} of it as PyTorch has it |",
         flush=True,
     )
@@ -223,7 +251,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
     parser.add_argument("--videos", type=int, default=48)
     parser.add_argument("--video-frames", type=int, default=90)
-    parser.add_argument("--form", choices=list(FORMS), default=PNG, help="of the frames")
+    forms = [*FORMS, VIDEO]
+    parser.add_argument("--forms", nargs="+", choices=forms, default=[PNG], help="of the frames")
     parser.add_argument("--only-scoring", action="store_true")
     options = parser.parse_args()
     print("| frames | way | batch | clips/s, median (min-max) |\n| --- | --- | --- | --- |")
@@ -231,14 +260,16 @@ def main() -> None:
     malloc.keep_freed()  # as the engine does before it computes on a CPU
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw_set(folder / "data", options.videos, options.video_frames, FORMS[options.form])
+        for form in options.forms:
+            draw_data(folder / form / "data", options.videos, options.video_frames, form)
         for frames in options.frames:
-            scoring(frames, folder / "data")
+            for form in options.forms:
+                scoring(frames, folder / form / "data", form)
             if options.only_scoring:
                 continue
             alone(frames, sizes, options.seconds, folder)
             for segments in (0, 10):
-                whole(frames, folder / "data", folder, segments)
+                whole(frames, folder / options.forms[0] / "data", folder, segments)
 
 
 if __name__ == "__main__":

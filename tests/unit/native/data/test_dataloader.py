@@ -1,5 +1,6 @@
 """The data loader: its batches, what happens when a worker fails, and that no worker is left."""
 
+import mmap
 import os
 import signal
 import subprocess
@@ -33,6 +34,9 @@ class Numbers:
         streams["rgb"][:], streams["of"][:] = key, key**2 % 256
         return ClipInfo(label=key % 5, flip=key % 2 == 0, video=key // 2)
 
+    def read_ahead(self):
+        return False
+
 
 class Killing(Numbers):
     """A dataset with one clip that kills the worker that writes it."""
@@ -50,6 +54,23 @@ class Faulty(Numbers):
         if key == 13:
             raise OSError(28, "No space left on device", "somewhere")
         return super().write_clip(key, streams)
+
+
+class Ahead(Numbers):
+    """A dataset that can read ahead without end, and notes in shared memory that it did."""
+
+    def __init__(self, error=None):
+        self.reads, self._error = mmap.mmap(-1, 8), error
+
+    def read_ahead(self):
+        if self._error is not None:
+            raise self._error
+        self.reads[:8] = (self.count + 1).to_bytes(8, "little")
+        return True
+
+    @property
+    def count(self):
+        return int.from_bytes(self.reads[:8], "little")
 
 
 def batches_of(count, size=4):
@@ -103,6 +124,21 @@ def test_an_error_is_raised_with_its_traceback_when_its_batch_is_due():
     assert made == due
     assert "in write_clip" in "".join(raised.value.__notes__)
     assert raised.value.filename == "somewhere"
+
+
+def test_a_worker_reads_ahead_while_nothing_is_asked_for():
+    dataset = Ahead()
+    loader = iter(loader_of(dataset, workers=1, count=100))
+    next(loader)
+    before = dataset.count
+    wait_for(lambda: dataset.count > before + 100)
+    assert len(list(loader)) == len(batches_of(100)) - 1
+
+
+def test_an_error_while_reading_ahead_is_raised_with_the_next_batch():
+    dataset = Ahead(OSError(28, "No space left on device", "somewhere"))
+    with pytest.raises(OSError, match="No space left"):
+        list(loader_of(dataset, workers=1))
 
 
 def test_a_worker_that_is_killed_ends_the_epoch():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from actionrec.errors import InputError
-from actionrec.native.data import image_io
+from actionrec.native.data import datasets, image_io
 from actionrec.native.data.datasets import (
     ClipSelection,
     EvalDataset,
@@ -103,3 +103,15 @@ def test_a_damaged_frame_ends_the_epoch_with_its_name(workers, tmp_path):
     )
     with pytest.raises(InputError, match=re.escape(str(damaged))):
         epoch_of(spec, videos, 0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "videos", "processes", "readers"),
+    [(8, 100, 1, 16), (2, 100, 1, 16), (8, 100, 4, 4), (8, 3, 1, 3), (8, 100, 99, 1), (0, 9, 1, 0)],
+)
+def test_scoring_reads_with_all_cores_unless_no_process_may(
+    workers, videos, processes, readers, monkeypatch
+):
+    monkeypatch.setattr(datasets, "usable_cores", lambda: 16)
+    spec = tiny_spec(dataset={"workers": workers})
+    assert datasets.num_scoring_workers(spec, videos, processes) == readers

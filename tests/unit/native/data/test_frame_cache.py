@@ -52,19 +52,44 @@ def test_a_forgotten_video_frees_its_memory(tmp_path):
         cache.read(0, np.array([0]))
 
 
-@pytest.mark.parametrize(("draws", "all_read"), [(7, False), (8, True)])
-def test_the_first_read_decodes_a_whole_video_of_which_enough_frames_will_be_drawn(
-    draws, all_read, tmp_path
+@pytest.mark.parametrize(("draws", "rest_is_read"), [(7, False), (8, True)])
+def test_the_rest_of_a_video_is_read_ahead_if_enough_of_its_frames_will_be_drawn(
+    draws, rest_is_read, tmp_path
 ):
     draw_tree(tmp_path, videos=1)
     videos = list_labelled_videos(tmp_path, LABELS, KEY)
     cache = cache_of(videos, 2**20, expected_draws=draws)
-    cache.read(0, np.array([0]))
-    for frame in (videos[0].folder / "rgb").iterdir():
+    assert not cache.read_ahead()  # of no video before it is drawn
+    first = cache.read(0, np.array([3]))
+    assert cache.all_frames(0) is None
+    ahead = 0
+    while cache.read_ahead():
+        ahead += 1
+    for frame in tmp_path.glob("*/*/rgb/*.png"):
         frame.unlink()
-    try:
-        cache.read(0, np.arange(8))
-    except InputError:
-        assert not all_read
+    if rest_is_read:
+        assert ahead == 7
+        assert same(first, cache.all_frames(0)[3:4])
     else:
-        assert all_read
+        assert ahead == 0
+        with pytest.raises(InputError, match=r"000001\.png"):
+            cache.read(0, np.arange(8))
+
+
+def test_a_damaged_frame_is_found_when_it_is_read_ahead(tmp_path):
+    draw_tree(tmp_path, videos=1)
+    videos = list_labelled_videos(tmp_path, LABELS, KEY)
+    cache = cache_of(videos, 2**20, expected_draws=8)
+    cache.read(0, np.array([0]))
+    (videos[0].folder / "rgb/000005.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"000005\.png"):
+        while cache.read_ahead():
+            pass
+
+
+def test_nothing_is_read_ahead_without_memory_for_it(tmp_path):
+    draw_tree(tmp_path, videos=1)
+    videos = list_labelled_videos(tmp_path, LABELS, KEY)
+    cache = cache_of(videos, 0, expected_draws=8)
+    cache.read(0, np.array([0]))
+    assert not cache.read_ahead()

@@ -25,7 +25,7 @@ from actionrec.deploy.model_card import (
     metadata_of,
     write_card,
 )
-from actionrec.deploy.predict import cores, in_order
+from actionrec.deploy.predict import in_order
 from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import frames_clips
 from actionrec.deploy.session import Model, softmax
@@ -34,6 +34,7 @@ from actionrec.frames import references
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.native.data.videos import list_labelled_videos
 from actionrec.utils.files import sha256
+from actionrec.utils.processes import usable_cores
 from actionrec.utils.rule_script import as_paths, optional
 
 FP16_LIMIT = 0.02  # of a probability: half precision has three digits
@@ -205,7 +206,7 @@ def _calibrate(card: ModelCard, parts: Parts) -> tuple[Calibration | None, str]:
     def logits_of(video: Any) -> np.ndarray:
         return model.logits(frames_clips(video, preparation))
 
-    logits = list(in_order(logits_of, found, cores()))
+    logits = list(in_order(logits_of, found, usable_cores()))
     videos = np.repeat(np.arange(len(found)), [len(rows) for rows in logits])
     try:
         return (

@@ -1,6 +1,5 @@
 """Predict videos: short ones by the clips that the workflow scores, long ones by windows."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from actionrec.deploy.timeline import Segment, Windows
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.decoder.video import open_video
 from actionrec.frames.segments import FrameSource
+from actionrec.utils.processes import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,11 +46,6 @@ class Prediction:
         return self.segments or (Segment(0.0, float("inf"), self.label, self.score),)
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def predict_videos(
     model: Model,
     paths: Iterable[Path],
@@ -66,7 +61,7 @@ def predict_videos(
     was trained on and not to be taken `whole`, or `windows` are asked for. Short videos share the
     cores; `report` hears of the progress in a long one.
     """
-    workers = workers or cores()
+    workers = workers or usable_cores()
     chosen = windows or Windows.of_card(model.card)
     preparation = Preparation(model.card)
 
@@ -129,7 +124,7 @@ def predict_long(
             return (window.start, window.end), model.scores([window.clip])[0]
 
         spans, rows = [], []
-        for span, row in in_order(score, found, workers or cores()):
+        for span, row in in_order(score, found, workers or usable_cores()):
             spans.append(span)
             rows.append(row)
             if report:

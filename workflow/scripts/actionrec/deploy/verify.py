@@ -16,7 +16,7 @@ from actionrec.dataset.split_table import read_split
 from actionrec.deploy.calibration import calibration_error
 from actionrec.deploy.describe import FP16_LIMIT
 from actionrec.deploy.model_card import UNKNOWN
-from actionrec.deploy.predict import Prediction, cores, in_order, predict_whole
+from actionrec.deploy.predict import Prediction, in_order, predict_whole
 from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import read_clips
 from actionrec.deploy.session import Model, softmax
@@ -26,6 +26,7 @@ from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.segments import FrameSource, read_frame_sources
 from actionrec.frames.videos import read_files_table, video_names
 from actionrec.utils.files import write_text
+from actionrec.utils.processes import usable_cores
 from actionrec.utils.rule_script import by_class, optional
 
 _LEFT_OUT = 20  # videos of a class that was not trained on
@@ -101,7 +102,7 @@ def _compare(
     found = {cls: tables.sources(cls) for cls in classes}
     sources = [found[row.cls][row.video] for row in rows]
     started = time.perf_counter()
-    results = list(in_order(partial(_predict, model), sources, workers or cores()))
+    results = list(in_order(partial(_predict, model), sources, workers or usable_cores()))
     seconds = time.perf_counter() - started
     differing: list[str] = []
     faults: list[str] = []
@@ -192,7 +193,7 @@ def _left_out(
         except (BadVideo, OSError):
             return None
 
-    labels = [found for found in in_order(label, sources, workers or cores()) if found]
+    labels = [found for found in in_order(label, sources, workers or usable_cores()) if found]
     unknown = labels.count(UNKNOWN)
     log.info("%d of %d videos of other classes are unknown", unknown, len(labels))
     return {"classes": list(classes), "videos": len(labels), "unknown": unknown}

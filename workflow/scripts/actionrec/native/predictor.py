@@ -20,7 +20,12 @@ from tqdm import tqdm
 from actionrec.native import batch_size, precision, progress
 from actionrec.native.batch_size import BatchPlan
 from actionrec.native.data import transforms
-from actionrec.native.data.datasets import ClipSelection, EvalDataset, eval_dataloader, num_workers
+from actionrec.native.data.datasets import (
+    ClipSelection,
+    EvalDataset,
+    eval_dataloader,
+    num_scoring_workers,
+)
 from actionrec.native.data.frame_memory import FrameMemory, spare_memory
 from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.data.samplers import equal_length_batches, split_evenly
@@ -73,7 +78,8 @@ def score_videos(
         return EvalDataset(part, spec, memory, selection, only_pass=True)
 
     # On a CPU each core reads the frames of its batches itself, and never waits for another.
-    workers = 0 if device.type == "cpu" else num_workers(spec)
+    on_cpu = device.type == "cpu"
+    workers = 0 if on_cpu else num_scoring_workers(spec, len(shard), processes)
     dataset = dataset_of(shard, max(1, workers))
     longest_clip = max(dataset.lengths, default=1)
     plan = batch_size.plan_batches(
@@ -86,7 +92,7 @@ def score_videos(
     )
     with progress.progress_bar(len(dataset), "clips") as bar:
         predictor = Predictor(network, device, spec, plan, bar, activation)
-        if device.type == "cpu":
+        if on_cpu:
             # Parts of about one batch each, as many for each core: they end at the same time.
             clips_per_part = plan.batch_size(longest_clip)
             videos_per_part = max(1, clips_per_part * len(shard) // max(1, len(dataset)))

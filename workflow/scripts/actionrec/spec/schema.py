@@ -145,8 +145,9 @@ class DatasetConfig:
     workers: int = key(
         8,
         "Processes of a data loader.\n\n"
-        "The native engine starts no more than there are cores. Evaluation and inference on a CPU "
-        "start none, as each core reads the clips that it scores.",
+        "The native engine starts no more than there are cores, and for evaluation and inference "
+        "on a GPU as many, up to 32, unless this is 0. On a CPU these two start none, as each core "
+        "reads the clips that it scores.",
         low=0,
         changes_results=False,
     )

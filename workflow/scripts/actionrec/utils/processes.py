@@ -1,4 +1,4 @@
-"""Child processes: short commands, and children that the kernel kills with their parent."""
+"""Processes: the cores they may use, short commands, and children that end with their parent."""
 
 import ctypes
 import os
@@ -19,6 +19,11 @@ _PRCTL = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
 
 SECONDS = 20  # that a short command may take
 SECONDS_TO_END = 20  # that a process may take to clean up when its ancestor has died
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: those of its job, where a scheduler says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def try_command(*command: str) -> tuple[bool, str]:

@@ -1,6 +1,5 @@
 """The clips of videos: random ones for training, fixed ones for validation and prediction."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,10 @@ from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.samplers import TrainBatchSampler
 from actionrec.native.data.videos import Video
 from actionrec.native.streams import CHANNELS, I3D_MIN_FRAMES, stream_lengths
+from actionrec.utils.processes import usable_cores
 from actionrec.utils.text import count
+
+MAX_SCORING_WORKERS = 32  # more take longer to start than they save
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,10 @@ class TrainDataset:
         crop, flip = transforms.draw_augmentation(size, model, augmentation, rng)
         _write_streams(self._caches, index, ids, crop, streams)
         return ClipInfo(video.label, flip, index)
+
+    def read_ahead(self) -> bool:
+        """Decode a frame that later clips need; tell if there was one."""
+        return any(cache.read_ahead() for cache in self._caches.values())
 
 
 class EvalDataset:
@@ -192,6 +198,10 @@ class EvalDataset:
                 cache.forget(index)
         return ClipInfo(self._videos[index].label, False, index)
 
+    def read_ahead(self) -> bool:
+        """Do nothing: each pass draws the same frames, and all of them."""
+        return False
+
 
 def _plain_sections(spec: Any) -> tuple[Any, Any]:
     """Return the sections model and augmentation_config as dataclasses, which are fast to read."""
@@ -233,7 +243,18 @@ def _write_streams(
 
 def num_workers(spec: Any) -> int:
     """Return how many processes read frames: dataset.workers, but no more than there are cores."""
-    return min(spec.dataset.workers, os.cpu_count() or 1)
+    return min(spec.dataset.workers, usable_cores())
+
+
+def num_scoring_workers(spec: Any, videos: int, processes: int) -> int:
+    """Return how many processes read frames for a GPU that scores each of some `videos` once.
+
+    It waits for nothing else, so they are as many as cores, divided among the machine's
+    `processes`; none if dataset.workers is 0.
+    """
+    if not spec.dataset.workers:
+        return 0
+    return min(videos, max(1, usable_cores() // processes), MAX_SCORING_WORKERS)
 
 
 def train_dataloader(

@@ -1,6 +1,7 @@
 """The prepared frames of videos: decoded, resized, and kept while there is memory for them."""
 
 import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,11 +20,11 @@ class FrameCache:
 
     A video is kept if `memory` has space for all its frames; otherwise each read decodes what it
     needs. `expected_draws` is the number of frames that will be drawn of each video. If it is at
-    least the video's length, the first read decodes the whole video: nearly all of its frames
-    would be decoded later anyway, and so only the first epoch is slow. So it does with a video
-    file that will be read several times, since each time decodes also what lies before a frame.
-    `drawn` are the frames that will be drawn of some videos, where that is known: those of a video
-    file are decoded together.
+    least the video's length, nearly all of its frames will be drawn, and `read_ahead` decodes them
+    while nothing is asked for. A video file that will be read several times is decoded as a whole
+    at the first read, since each time decodes also what lies before a frame. `drawn` are the
+    frames that will be drawn of some videos, where that is known: those of a video file are
+    decoded together.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FrameCache:
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
         self._decoded = [np.zeros(video.count(stream), bool) for video in videos]
         self._complete = [False] * len(videos)
+        self._to_read_ahead: deque[int] = deque()  # videos with frames that will be drawn later
 
     def read(self, video: int, ids: np.ndarray) -> list[np.ndarray]:
         """Return the frames `ids` of a video, each (H, W, 3) RGB or (H, W, 2) flow, uint8.
@@ -58,6 +60,20 @@ class FrameCache:
             frames = dict(self._decode(video, np.unique(ids)))
             return [frames[i] for i in ids]
         return [pixels[i] for i in ids]
+
+    def read_ahead(self) -> bool:
+        """Decode a frame that will be drawn later, of a video that has been read; tell if one was.
+
+        Raises `InputError` for a damaged image.
+        """
+        while self._to_read_ahead:
+            video = self._to_read_ahead[0]
+            pixels = self._pixels[video]
+            if pixels is not None and not self._complete[video]:
+                self._fill(video, pixels, np.array([self._decoded[video].argmin()]))
+                return True
+            self._to_read_ahead.popleft()
+        return False
 
     def all_frames(self, video: int) -> np.ndarray | None:
         """Return all frames of a video, (N, H, W, channels), if all of them are in memory."""
@@ -84,11 +100,13 @@ class FrameCache:
         """Return the memory of a video's frames, or None if there is no space for them."""
         # Asked for again in each read: other videos may have been forgotten since.
         if self._pixels[video] is None:
-            self._pixels[video] = self._memory.allocate(self._shape(video))
+            pixels = self._pixels[video] = self._memory.allocate(self._shape(video))
+            if pixels is not None and self._expected_draws >= len(self._decoded[video]):
+                self._to_read_ahead.append(video)
         return self._pixels[video]
 
     def _fill(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> None:
-        """Decode the frames `ids`, or all of them, if they are not in `pixels` yet."""
+        """Decode the frames `ids`, and what is best decoded with them, if not in `pixels` yet."""
         decoded = self._decoded[video]
         wanted = self._to_decode(video, ids)
         # Frames of earlier reads stay in place, so a read adds only what is still missing.
@@ -101,7 +119,7 @@ class FrameCache:
         """Return which frames of a video are decoded and kept when `ids` are read."""
         length, draws = len(self._decoded[video]), self._expected_draws
         in_file = self._stream == "rgb" and self._videos[video].decoded > 0
-        if draws >= length or (in_file and draws >= _READS_OF_A_WHOLE * len(ids)):
+        if in_file and draws >= min(length, _READS_OF_A_WHOLE * len(ids)):
             return np.arange(length)
         return self._drawn[video] if in_file and video in self._drawn else np.unique(ids)
 

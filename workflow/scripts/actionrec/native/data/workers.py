@@ -5,7 +5,7 @@ import multiprocessing
 import signal
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn, Protocol
@@ -40,6 +40,9 @@ class ClipDataset(Protocol):
 
     def write_clip(self, key: Any, streams: Mapping[str, np.ndarray]) -> ClipInfo:
         """Write the pixels of a clip into arrays of its `shapes`."""
+
+    def read_ahead(self) -> bool:
+        """Read a little of what later clips need; tell if there was anything."""
 
 
 class Worker:
@@ -146,16 +149,21 @@ def _worker_loop(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(EOFError, OSError):
         while True:
+            failed = _error_of(_read_ahead, dataset, pipe)
             buffer, count, places = pipe.recv()
-            pipe.send(_try_collate(dataset, buffers[buffer], count, places))
+            pipe.send(failed or _error_of(collate, dataset, buffers[buffer], count, places))
 
 
-def _try_collate(
-    dataset: ClipDataset, buffer: BatchBuffer, count: int, places: Places
-) -> Exception | None:
-    """Write clips; return the error, with its traceback as a note, instead of raising it."""
+def _read_ahead(dataset: ClipDataset, requests: Connection) -> None:
+    """Read for later clips until there is a request, or nothing more to read."""
+    while not requests.poll() and dataset.read_ahead():
+        pass
+
+
+def _error_of(function: Callable[..., None], *arguments: Any) -> Exception | None:
+    """Call a function; return its error, with its traceback as a note, instead of raising it."""
     try:
-        collate(dataset, buffer, count, places)
+        function(*arguments)
     except Exception as error:
         error.add_note(traceback.format_exc())
         return error
