@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import compileall
 import os
 import shutil
 import signal
@@ -15,9 +16,14 @@ from helpers import REPOSITORY
 SLURM = ("test_slurm.py", "test_containers_on_slurm.py")
 
 
-def pytest_configure() -> None:
-    """Heed Ctrl-C, as what the tests start must: the jobs of a shell's background ignore it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what the processes that the tests start inherit."""
+    # Heed Ctrl-C, as they must: the jobs of a shell's background ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Hundreds of them import the package: it is compiled once, also for clones of the workflow.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(REPOSITORY / "workflow/scripts", quiet=1)
 
 
 class ByFile(LoadScopeScheduling):

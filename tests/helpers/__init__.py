@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import yaml
 from actionrec.frames.decoder.video import open_video
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.flow import FlowSettings
+from helpers.snakemake_server import run_snakemake
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = REPOSITORY / "tests/data"
@@ -63,7 +65,7 @@ def clone(target: Path) -> Path:
     for part in PARTS:
         source = REPOSITORY / part
         if source.is_dir():
-            shutil.copytree(source, target / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, target / part)  # with compiled modules
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
@@ -113,17 +115,12 @@ def path_with_trtexec() -> str:
 
 def snakemake(folder: Path, *options: str, check: bool = True) -> str:
     """Run Snakemake in `folder` and return all it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *options],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert (done.returncode == 0) == check, done.stdout[-8000:]
-    return done.stdout
+    with tempfile.NamedTemporaryFile() as output:
+        said = Path(output.name)
+        code = run_snakemake(folder, options, said, seconds=900)
+        text = said.read_text()
+    assert (code == 0) == check, text[-8000:]
+    return text
 
 
 def edit(path: Path, change) -> None:

@@ -164,11 +164,7 @@ def root_archive() -> bytes:
         member.size = len(users)
         archive.addfile(member, io.BytesIO(users))
         archive.add(STANDIN / "bin", "opt/tao/bin")
-        archive.add(
-            REPOSITORY / "workflow/scripts/actionrec",
-            "opt/tao/lib/actionrec",
-            filter=lambda member: None if "__pycache__" in member.name else member,
-        )
+        archive.add(REPOSITORY / "workflow/scripts/actionrec", "opt/tao/lib/actionrec")
     return buffer.getvalue()
 
 

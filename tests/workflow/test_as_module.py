@@ -24,7 +24,7 @@ def git(*arguments: str, folder: Path) -> None:
 def repository(tmp_path_factory) -> Path:
     """Return a git repository of the project, with a tag."""
     folder = clone(tmp_path_factory.mktemp("hub") / HUB)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         (folder / name).write_bytes((REPOSITORY / name).read_bytes())
     git("init", "--quiet", "--initial-branch=main", folder=folder)
     git("add", ".", folder=folder)
