@@ -24,7 +24,7 @@ run: env  ## make the environment and run the demo from archives to deployable m
 test: lint  ## make the environment and pass all checks and tests
 	@echo "==> Testing"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" pytest -n $$(($(CORES) + 1)) -m "not thorough" $(PYTEST_OPTIONS) \
-		tests/integration tests/workflow tests/unit tests/faults
+		tests/integration tests/workflow tests/faults tests/unit
 
 faults: env  ## inject every fault, with kills at moments from new seeds, ROUNDS times
 	@for round in $$(seq $(ROUNDS)); do \
@@ -37,7 +37,7 @@ lint: env  ## check style, types, the order of the packages and the rules
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/snakefmt --check Snakefile workflow
 	@$(VENV)/bin/lint-imports
-	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy --num-workers $(CORES)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --lint
 
 docs: env  ## write the configuration's reference from its models, and the table of faults from the tests
