@@ -139,6 +139,26 @@ def archive(config: Config, role: str) -> str:
     return found.get("folder") or f"<resources>/<dataset>/archives/{found.get('file')}"
 
 
+def published_of_run(config: Config, etlt: bool) -> list[str]:
+    """Return what is published of an experiment on a split, below <run>."""
+    model, exported = (
+        of_toolkit(config["tao"]["toolkit"])
+        for of_toolkit in (toolkits.model_file, toolkits.exported_file)
+    )
+    tables = ["model.json", "history.csv", "metrics.json", "predictions.csv", "split.tsv"]
+    export = [exported, "labels.txt", *queries.export_forms(config)]
+    if etlt and "model.etlt" not in export:
+        export.append("model.etlt")
+    return [model, *tables, *(f"export/{name}" for name in export)]
+
+
+def published_of_dataset(config: Config) -> list[str]:
+    """Return what is published of all experiments, below <results>/<dataset>."""
+    pages = ["dataset.json", "dataset.html", "report.json", "report.html"]
+    settings = [f"experiments/{experiment}/settings.yaml" for experiment in config["experiments"]]
+    return ["summary.csv", "comparisons.csv", *pages, *settings]
+
+
 def weights(config: Config, experiment: str, split: int | str) -> list[str]:
     """Return the fetched weights of an experiment, a file for each stream that starts from some."""
     suffix = PurePath(toolkits.model_file(config["tao"]["toolkit"])).suffix

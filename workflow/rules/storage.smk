@@ -1,0 +1,86 @@
+"""Input functions for what is in an object store, which the plan asks once.
+
+Snakemake's plugin retrieves it before the job, by the credentials and the endpoint that it was
+given. What the plan has found is told to Snakemake, which would else ask for each object again.
+"""
+
+from actionrec.config import addresses
+from actionrec.sources import object_store
+
+if internals.has_default_storage(workflow):
+    raise WorkflowError(
+        "The workflow keeps its folders on disks: large trees of frames are in no output that "
+        "Snakemake could store.\n"
+        "  found:   --default-storage-provider\n"
+        "  fix:     leave it out; results go to a bucket by the key `tracking.publish`: "
+        "docs/object-stores.md"
+    )
+
+
+def store_client(address, where):
+    """Return an address as an input that the plugin retrieves, and the client that it made."""
+    object_store.require_plugin(address, where)
+    with object_store.explained(address, where):
+        file = storage.s3(address)
+    return file, internals.storage_client(file)
+
+
+@cache
+def stored_file(address, key):
+    """Return a file in a store as an input; refuse one that cannot be read."""
+    file, client = store_client(address, f"{CONFIG_FILES}, {key}")
+    found = object_store.looked_up(client, address, f"{CONFIG_FILES}, {key}")
+    internals.note_stored(workflow, file, found.modified, found.bytes)
+    return file
+
+
+@cache
+def stored_objects(address, key):
+    """Return the objects below an address; refuse one where nothing can be read."""
+    _, client = store_client(address, f"{CONFIG_FILES}, {key}")
+    found = object_store.listed(client, address, f"{CONFIG_FILES}, {key}")
+    size = sum(item.bytes for item in found) / 1e6
+    logger.info(f"In {address}: {len(found)} objects, {size:.1f} MB")
+    return found
+
+
+def stored_folder(address, key, objects):
+    """Return a folder in a store as an input, of which the objects are known."""
+    file, _ = store_client(address, f"{CONFIG_FILES}, {key}")
+    modified = max(item.modified for item in objects)
+    internals.note_stored(workflow, file, modified, sum(item.bytes for item in objects))
+    return file
+
+
+def stored_class(wildcards):
+    """Return the folder of a class in a store; refuse one that cannot be read, or has no videos."""
+    root = config["dataset"]["path"].rstrip("/")
+    where = f"{CONFIG_FILES}, dataset.path"
+    found = stored_objects(root, "dataset.path")
+    objects = object_store.of_class(found, root, wildcards.cls, where)
+    folder = objects[0].key.partition("/")[0]
+    return stored_folder(f"{root}/{folder}", "dataset.path", objects)
+
+
+def stored_videos(wildcards):
+    """Return the folder of a list's videos in a store; remake the copies that are lost."""
+    root = config["dataset"]["videos"].rstrip("/")
+    objects = stored_objects(root, "dataset.videos")
+    object_store.require_videos(objects, root, f"{CONFIG_FILES}, dataset.videos")
+    return stored_folder(root, "dataset.videos", objects)
+
+
+def stored_list(wildcards):
+    """Return a list in a store; of one on a web server none, which the job downloads."""
+    address = FETCHED_LISTS[wildcards.list]
+    return stored_file(address, "dataset.path") if addresses.is_stored(address) else []
+
+
+def fetched_videos(wildcards):
+    """Return the table of the videos fetched for a list, if they are in a store."""
+    if not addresses.is_stored(config["dataset"]["videos"]):
+        return []
+    table = TABLES / "fetched.tsv"
+    if why := object_store.lost_files(RESOURCES / "videos", table):
+        remake(table, why)
+    return "<tables>/fetched.tsv"
