@@ -6,11 +6,8 @@ explained(object_store.require_plugin, PUBLISHED, f"{CONFIG_FILES}, tracking.pub
 
 
 def published(artifacts, folder=""):
-    """Return artifacts of a folder as outputs in the store: files, and packages as folders."""
-    return [
-        (str if Path(artifact).suffix else directory)(storage.s3(f"{PUBLISHED}/{folder}{artifact}"))
-        for artifact in artifacts
-    ]
+    """Return artifacts of a folder as outputs in the store, files and packages alike."""
+    return [storage.s3(f"{PUBLISHED}/{folder}{artifact}") for artifact in artifacts]
 
 
 def if_published(artifacts):

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from actionrec.config import queries
+from actionrec.config.addresses import is_stored
 from actionrec.spec import toolkits
 from actionrec.utils.text import count
 
@@ -188,6 +189,8 @@ def weights_source(config: Config, experiment: str, split: int | str, stream: st
 
 def outcome(targets: Sequence[str], folder: PurePath) -> str:
     """Return in words where to look after a run for these files; `folder` holds the results."""
+    if stored := [target for target in targets if is_stored(target)]:
+        return f"The object store has {count(len(stored), 'result')}, such as {stored[0]}"
     pages = [target for target in targets if target.endswith(".html")]
     if pages:
         return f"Open {' or '.join(pages)} in a browser; all results are in {folder}"

@@ -89,7 +89,8 @@ def note_stored(workflow: Any, file: Any, modified: float, size: int) -> None:
 
 def target_files(workflow: Any) -> list[str]:
     """Return the files that were asked for: of a target rule without outputs, its inputs."""
-    return [str(file) for job in workflow.dag.targetjobs for file in job.output or job.input]
+    files = [file for job in workflow.dag.targetjobs for file in job.output or job.input]
+    return [file.storage_object.query if file.is_storage else str(file) for file in files]
 
 
 def failed_logs(workflow: Any) -> list[str]:
