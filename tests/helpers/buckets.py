@@ -33,6 +33,7 @@ class Store:
         handler, logger = _Asked(), logging.getLogger("werkzeug")
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+        logger.propagate = False
         self.asked = handler.lines
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()

@@ -125,23 +125,16 @@ def test_an_archive_is_refused_in_the_plan_and_fetched_with_permission(project, 
     folder = project(source="archives", path=None, archives={"videos": archive})
     target = folder / "resources/small/archives/set.zip"
 
-    with refusing(bucket) as keys:
-        said = snakemake(folder, *QUICK, *named(keys), f"{TABLES}/videos/clap.tsv", check=False)
+    with refusing(bucket) as keys, pytest.MonkeyPatch.context() as environment:
+        for name, value in keys.items():
+            environment.setenv(name, value)
+        said = snakemake(folder, *QUICK, f"{TABLES}/videos/clap.tsv", check=False)
     assert "gives no permission" in said and "dataset.archives.videos.path" in said
     assert "Traceback (most" not in said
     assert not target.parent.exists()
 
     snakemake(folder, *QUICK, f"{TABLES}/videos/clap.tsv")
     assert len((folder / TABLES / "videos/clap.tsv").read_text().splitlines()) == 9
-
-
-def named(keys: dict[str, str]) -> list[str]:
-    """Return options of the command line in place of the environment's variables."""
-    return [
-        text
-        for name, value in keys.items()
-        for text in (f"--{name.removeprefix('SNAKEMAKE_').lower().replace('_', '-')}", value)
-    ]
 
 
 @pytest.mark.slow
@@ -173,3 +166,11 @@ def test_results_are_published(project, bucket):
     assert SECRET_KEY not in said and not places_of(SECRET_KEY, folder)
     assert all(file.read_text() == file.name for file in made)
     assert "Nothing to be done" in snakemake(folder, *QUICK, "-n", *options)
+
+
+@pytest.mark.slow
+def test_a_store_for_all_files_is_refused(project, bucket):
+    folder = project(path="videos")
+    prefix = ("--default-storage-provider", "s3", "--default-storage-prefix", f"s3://{BUCKET}/all")
+    said = snakemake(folder, *QUICK, "-n", *prefix, check=False)
+    assert "The workflow keeps its folders on disks" in said and "tracking.publish" in said

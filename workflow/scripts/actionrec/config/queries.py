@@ -183,7 +183,7 @@ def lists(config: Config) -> dict[str, str]:
 def fetched_lists(config: Config) -> dict[str, str]:
     """Return file name -> address of the lists, and of their labels, that are not on this machine.
 
-    They are named after their part of a split, or `list`, with the suffix of the original.
+    They are named after their part of a split, or `list`, and have the original's suffix.
     """
     named = {part or "list": path for part, path in lists(config).items()}
     named |= {"labels": config["dataset"]["labels"]}
@@ -212,7 +212,7 @@ def local_videos(config: Config, folder: str) -> str | None:
 
 def _local_name(name: str, address: str) -> str:
     suffix = PurePosixPath(urlsplit(address).path).suffix
-    return name + (suffix if suffix[1:].isalnum() else "")
+    return name + (suffix if suffix[1:].isalnum() else ".txt")
 
 
 def videos_folder(config: Config) -> str | None:

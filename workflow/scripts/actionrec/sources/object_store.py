@@ -159,8 +159,8 @@ def of_class(objects: Iterable[Stored], address: str, cls: str, where: str) -> l
     if folder is None:
         raise InputError(
             "A class has no folder in dataset.path.",
-            where=where,
-            found=f"{address}/{cls}",
+            where=f"{where}: {address}",
+            found=cls,
             allowed=folders,
             fix="correct dataset.classes, or add the folder",
         )
