@@ -114,7 +114,7 @@ def in_store(fault: str, scene: type[Scene], values: Mapping[str, object], *seen
 
 
 def key(fault: str, name: str) -> Fault:
-    seen = ("cannot be a file on this machine", name, "rename or remove these objects")
+    seen = ("cannot be a file on this machine", name[:30], "rename or remove these objects")
     injected = setting(others=[Stored(name, 1, 0.0)])
     return Fault(f"key {fault}", "an object of this key in the class", Dataset, injected, seen)
 

@@ -52,22 +52,38 @@ def stored_folder(address, key, objects):
     return file
 
 
-def stored_class(wildcards):
-    """Return the folder of a class in a store; refuse one that cannot be read, or has no videos."""
+def objects_of_class(wildcards):
+    """Return the objects of a class; refuse one that cannot be read, or has no videos."""
     root = config["dataset"]["path"].rstrip("/")
-    where = f"{CONFIG_FILES}, dataset.path"
     found = stored_objects(root, "dataset.path")
-    objects = object_store.of_class(found, root, wildcards.cls, where)
+    where = f"{CONFIG_FILES}, dataset.path"
+    return root, object_store.of_class(found, root, wildcards.cls, where)
+
+
+def stored_class(wildcards):
+    """Return the folder of a class in a store."""
+    root, objects = objects_of_class(wildcards)
     folder = objects[0].key.partition("/")[0]
     return stored_folder(f"{root}/{folder}", "dataset.path", objects)
 
 
-def stored_videos(wildcards):
-    """Return the folder of a list's videos in a store; remake the copies that are lost."""
+def objects_of_list(wildcards):
+    """Return the objects below the folder of a list's videos; refuse one without videos."""
     root = config["dataset"]["videos"].rstrip("/")
     objects = stored_objects(root, "dataset.videos")
     object_store.require_videos(objects, root, f"{CONFIG_FILES}, dataset.videos")
+    return root, objects
+
+
+def stored_videos(wildcards):
+    """Return the folder of a list's videos in a store."""
+    root, objects = objects_of_list(wildcards)
     return stored_folder(root, "dataset.videos", objects)
+
+
+def contents(objects_of):
+    """Return a params function: a digest of names and sizes, as a removed object is not newer."""
+    return lambda wildcards: object_store.digest(objects_of(wildcards)[1])
 
 
 def stored_list(wildcards):

@@ -17,6 +17,7 @@ if addresses.is_stored(config["dataset"]["path"]):
             download=1,
         params:
             videos=f"{RESOURCES}/videos/{{cls}}",
+            contents=contents(objects_of_class),
         script:
             "../../scripts/fetch_class.py"
 

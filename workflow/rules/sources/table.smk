@@ -71,5 +71,6 @@ if addresses.is_stored(config["dataset"]["videos"]):
             download=1,
         params:
             videos=f"{RESOURCES}/videos",
+            contents=contents(objects_of_list),
         script:
             "../../scripts/fetch_videos.py"

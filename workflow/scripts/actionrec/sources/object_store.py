@@ -6,6 +6,7 @@ request for a thousand objects, which also proves endpoint, bucket and permissio
 that would leave the folder they are fetched to.
 """
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -186,6 +187,12 @@ def _without_videos(address: str, where: str, problem: str) -> InputError:
         allowed=[f"*{suffix}" for suffix in SUFFIXES],
         fix="put videos there, or correct the configuration",
     )
+
+
+def digest(objects: Iterable[Stored]) -> str:
+    """Return what tells that objects were added, removed, or replaced by others of another size."""
+    lines = sorted(f"{item.key}\t{item.bytes}\n" for item in objects)
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def require_safe(objects: Sequence[Stored], address: str) -> None:
