@@ -51,17 +51,17 @@ def places_of(text: str, folder: Path) -> list[Path]:
     return [path for path in files if text.encode() in path.read_bytes() or text in path.name]
 
 
-@pytest.mark.slow
-def test_a_folder_is_listed_once_fetched_once_and_fetched_again_when_it_changes(project, bucket):
+def of_folder(project) -> Path:
+    """Return a project whose videos and initial weights are in the store."""
     folder = project(path=f"s3://{BUCKET}/sets/my videos")
-    edit(
-        folder / "config/config.yaml",
-        lambda c: c["experiments"].update(
-            rgb_2d={"pretrained": {"path": f"s3://{BUCKET}/models/start.pth"}}
-        ),
-    )
-    targets = (f"{TABLES}/videos/wave.tsv", f"{TABLES}/videos/clap.tsv", WEIGHTS)
+    start = {"pretrained": {"path": f"s3://{BUCKET}/models/start.pth"}}
+    edit(folder / "config/config.yaml", lambda c: c["experiments"].update(rgb_2d=start))
+    return folder
 
+
+@pytest.mark.slow
+def test_a_folder_is_listed_once_and_fetched_once(project, bucket):
+    folder, targets = of_folder(project), (f"{TABLES}/videos/wave.tsv", WEIGHTS)
     said = snakemake(folder, *QUICK, "-n", *targets)
     assert f"In s3://{BUCKET}/sets/my videos: 16 objects" in said
     assert f"s3://{BUCKET}/sets/my videos/wave (retrieve from storage)" in said
@@ -72,7 +72,7 @@ def test_a_folder_is_listed_once_fetched_once_and_fetched_again_when_it_changes(
 
     said = snakemake(folder, *QUICK, *targets)
     fetched = [line for line in requests(bucket) if ".mp4" in line]
-    assert len(fetched) == len(set(fetched)) == 16
+    assert len(fetched) == len(set(fetched)) == 8
     videos = sorted((folder / "resources/small/videos/wave").iterdir())
     assert [path.name for path in videos] == [f"wave [{index}] & co.mp4" for index in range(8)]
     assert (folder / WEIGHTS).read_text() == "weights"
@@ -80,9 +80,19 @@ def test_a_folder_is_listed_once_fetched_once_and_fetched_again_when_it_changes(
     for secret in (ACCESS_KEY, SECRET_KEY):
         assert not places_of(secret, folder) and secret not in said
 
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_a_class_is_fetched_again_when_an_object_is_removed(project, bucket):
+    folder = of_folder(project)
+    targets = [f"{TABLES}/videos/{cls}.tsv" for cls in ("wave", "clap")]
+    snakemake(folder, *QUICK, *targets)
     assert "Nothing to be done" in snakemake(folder, *QUICK, "-n", *targets)
-    bucket.client.delete_object(Bucket=BUCKET, Key="sets/my videos/wave/wave [0] & co.mp4")
-    said = snakemake(folder, *QUICK, "--keep-storage-local-copies", *targets)
+    videos = sorted((folder / "resources/small/videos/wave").iterdir())
+    bucket.client.delete_object(Bucket=BUCKET, Key=f"sets/my videos/wave/{videos[0].name}")
+    requests(bucket)
+    snakemake(folder, *QUICK, "--keep-storage-local-copies", *targets)
+    bucket.client.upload_file(str(videos[1]), BUCKET, f"sets/my videos/wave/{videos[0].name}")
     left = sorted((folder / "resources/small/videos/wave").iterdir())
     assert [path.name for path in left] == [path.name for path in videos[1:]]
     assert not [line for line in requests(bucket) if "clap%20" in line], "it is as it was"
@@ -91,6 +101,7 @@ def test_a_folder_is_listed_once_fetched_once_and_fetched_again_when_it_changes(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_list_its_labels_and_its_videos_are_fetched(project, bucket):
     rows = [
         f"{cls}/{cls} [{index}] & co.mp4 {label}"
@@ -115,34 +126,43 @@ def test_a_list_its_labels_and_its_videos_are_fetched(project, bucket):
     assert "fetch_videos" in said
 
 
-@pytest.mark.slow
-def test_an_archive_is_refused_in_the_plan_and_fetched_with_permission(project, bucket, tmp_path):
-    shutil.make_archive(str(tmp_path / "set"), "zip", small_project(tmp_path / "of") / "videos")
-    bucket.client.upload_file(str(tmp_path / "set.zip"), BUCKET, "archives/set.zip")
-    archive = {"file": "set.zip", "path": f"s3://{BUCKET}/archives/set.zip"}
-    archive["sha256"] = sha256(tmp_path / "set.zip")
-    folder = project(source="archives", path=None, archives={"videos": archive})
-    target = folder / "resources/small/archives/set.zip"
+def of_archive(project, **archive) -> Path:
+    """Return a project whose videos are in an archive in the store."""
+    archive |= {"file": "set.zip", "path": f"s3://{BUCKET}/archives/set.zip"}
+    return project(source="archives", path=None, archives={"videos": archive})
 
-    with refusing(bucket) as keys, pytest.MonkeyPatch.context() as environment:
+
+@pytest.mark.slow
+def test_an_archive_without_permission_is_refused_in_the_plan(project, bucket, monkeypatch):
+    folder = of_archive(project)
+    with refusing(bucket) as keys:
         for name, value in keys.items():
-            environment.setenv(name, value)
+            monkeypatch.setenv(name, value)
         said = snakemake(folder, *QUICK, f"{TABLES}/videos/clap.tsv", check=False)
     assert "gives no permission" in said and "dataset.archives.videos.path" in said
     assert "Traceback (most" not in said
-    assert not target.parent.exists()
-
-    snakemake(folder, *QUICK, f"{TABLES}/videos/clap.tsv")
-    assert len((folder / TABLES / "videos/clap.tsv").read_text().splitlines()) == 9
+    assert not (folder / "resources").exists() and not (folder / "results").exists()
+    assert not any(secret in said or places_of(secret, folder) for secret in keys.values())
 
 
 @pytest.mark.slow
-def test_results_are_published(project, bucket):
+@pytest.mark.thorough
+def test_an_archive_is_fetched_and_unpacked(project, bucket, tmp_path):
+    shutil.make_archive(str(tmp_path / "set"), "zip", small_project(tmp_path / "of") / "videos")
+    bucket.client.upload_file(str(tmp_path / "set.zip"), BUCKET, "archives/set.zip")
+    folder = of_archive(project, sha256=sha256(tmp_path / "set.zip"))
+    snakemake(folder, *QUICK, f"{TABLES}/videos/clap.tsv")
+    assert len((folder / TABLES / "videos/clap.tsv").read_text().splitlines()) == 9
+    assert (folder / "resources/small/archives/set.zip").exists()
+
+
+def with_results(project, prefix: str) -> tuple[Path, list[Path], tuple[str, ...]]:
+    """Return a project with results, their files, and the options that publish only them."""
     folder = project(path="videos")
     edit(
         folder / "config/config.yaml",
         lambda c: c.update(
-            tracking={"publish": f"s3://{BUCKET}/results/small"},
+            tracking={"publish": f"s3://{BUCKET}/{prefix}"},
             export={"etlt": "never", "triton": "onnx"},
         ),
     )
@@ -159,15 +179,32 @@ def test_results_are_published(project, bucket):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(file.name)
     options = ("--allowed-rules", "publish_run", "publish_dataset", "publish", "--", "publish")
+    return folder, made, options
 
+
+@pytest.mark.slow
+def test_results_are_published(project, bucket):
+    folder, made, options = with_results(project, "results/small")
+    results = folder / "results/small"
     said = snakemake(folder, *QUICK, *options)
     assert bucket.keys("results/small") == {str(file.relative_to(results)) for file in made}
     assert SECRET_KEY not in said and not places_of(SECRET_KEY, folder)
     assert all(file.read_text() == file.name for file in made)
-    assert "Nothing to be done" in snakemake(folder, *QUICK, "-n", *options)
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
+def test_what_is_published_is_published_again_only_when_it_changes(project, bucket):
+    folder, made, options = with_results(project, "again")
+    snakemake(folder, *QUICK, *options)
+    assert "Nothing to be done" in snakemake(folder, *QUICK, "-n", *options)
+    made[0].write_text("other")
+    said = snakemake(folder, *QUICK, "-n", *options)
+    assert "publish_run" in said and "publish_dataset" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_store_for_all_files_is_refused(project, bucket):
     folder = project(path="videos")
     prefix = ("--default-storage-provider", "s3", "--default-storage-prefix", f"s3://{BUCKET}/all")
