@@ -60,7 +60,8 @@ class Dataset(Scene):
 
     def ask(self, client: object) -> None:
         found = object_store.listed(client, self.address, WHERE)
-        object_store.of_class([*found, *self.others], self.address, self.cls, WHERE)
+        folders = object_store.by_folder([*found, *self.others])
+        object_store.of_class(folders, self.address, self.cls, WHERE)
 
 
 class List(Dataset):

@@ -200,7 +200,7 @@ def test_what_is_published_is_published_again_only_when_it_changes(project, buck
     assert "Nothing to be done" in snakemake(folder, *QUICK, "-n", *options)
     made[0].write_text("other")
     said = snakemake(folder, *QUICK, "-n", *options)
-    assert "publish_run" in said and "publish_dataset" not in said
+    assert "rule publish_run" in said and "rule publish_dataset" not in said
 
 
 @pytest.mark.slow

@@ -5,28 +5,6 @@ PUBLISHED = config["tracking"]["publish"].rstrip("/")
 explained(object_store.require_plugin, PUBLISHED, f"{CONFIG_FILES}, tracking.publish")
 
 
-def published(artifacts, folder=""):
-    """Return artifacts of a folder as outputs in the store, files and packages alike."""
-    return [storage.s3(f"{PUBLISHED}/{folder}{artifact}") for artifact in artifacts]
-
-
-def if_published(artifacts):
-    """Return an input function: artifacts to publish; refuse a bucket that is not there."""
-
-    def get(wildcards):
-        require_bucket()
-        return artifacts
-
-    return get
-
-
-@cache
-def require_bucket():
-    """Refuse a bucket that is not there, or is not ours: the plugin would try to make it."""
-    _, client = store_client(f"{PUBLISHED}/summary.csv", f"{CONFIG_FILES}, tracking.publish")
-    object_store.require_bucket(client, PUBLISHED, f"{CONFIG_FILES}, tracking.publish")
-
-
 RUN_ARTIFACTS = paths.published_of_run(config, encryption.wanted(config["export"]["etlt"]))
 DATASET_ARTIFACTS = paths.published_of_dataset(config)
 

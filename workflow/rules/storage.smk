@@ -52,23 +52,34 @@ def stored_folder(address, key, objects):
     return file
 
 
-def objects_of_class(wildcards):
-    """Return the objects of a class; refuse one that cannot be read, or has no videos."""
+@cache
+def stored_folders(root):
+    """Return the objects below an address by folder."""
+    return object_store.by_folder(stored_objects(root, "dataset.path"))
+
+
+@cache
+def objects_of_class(cls):
+    """Return the address of a class and its objects; refuse one without videos."""
     root = config["dataset"]["path"].rstrip("/")
-    found = stored_objects(root, "dataset.path")
     where = f"{CONFIG_FILES}, dataset.path"
-    return root, object_store.of_class(found, root, wildcards.cls, where)
+    return object_store.of_class(stored_folders(root), root, cls, where)
 
 
 def stored_class(wildcards):
     """Return the folder of a class in a store."""
-    root, objects = objects_of_class(wildcards)
-    folder = objects[0].key.partition("/")[0]
-    return stored_folder(f"{root}/{folder}", "dataset.path", objects)
+    address, objects = objects_of_class(wildcards.cls)
+    return stored_folder(address, "dataset.path", objects)
 
 
-def objects_of_list(wildcards):
-    """Return the objects below the folder of a list's videos; refuse one without videos."""
+def class_contents(wildcards):
+    """Return a digest of the names and sizes of a class, as a removed object is not newer."""
+    return object_store.digest(objects_of_class(wildcards.cls)[1])
+
+
+@cache
+def objects_of_list():
+    """Return the address of a list's videos and the objects there; refuse one without videos."""
     root = config["dataset"]["videos"].rstrip("/")
     objects = stored_objects(root, "dataset.videos")
     object_store.require_videos(objects, root, f"{CONFIG_FILES}, dataset.videos")
@@ -77,13 +88,13 @@ def objects_of_list(wildcards):
 
 def stored_videos(wildcards):
     """Return the folder of a list's videos in a store."""
-    root, objects = objects_of_list(wildcards)
-    return stored_folder(root, "dataset.videos", objects)
+    address, objects = objects_of_list()
+    return stored_folder(address, "dataset.videos", objects)
 
 
-def contents(objects_of):
-    """Return a params function: a digest of names and sizes, as a removed object is not newer."""
-    return lambda wildcards: object_store.digest(objects_of(wildcards)[1])
+def videos_contents(wildcards):
+    """Return a digest of the names and sizes of a list's videos."""
+    return object_store.digest(objects_of_list()[1])
 
 
 def stored_list(wildcards):
@@ -100,3 +111,25 @@ def fetched_videos(wildcards):
     if why := object_store.lost_files(RESOURCES / "videos", table):
         remake(table, why)
     return "<tables>/fetched.tsv"
+
+
+def published(artifacts, folder=""):
+    """Return artifacts of a folder as outputs in the store, files and packages alike."""
+    return [storage.s3(f"{PUBLISHED}/{folder}{artifact}") for artifact in artifacts]
+
+
+def if_published(artifacts):
+    """Return an input function: artifacts to publish; refuse a bucket that is not there."""
+
+    def get(wildcards):
+        require_bucket()
+        return artifacts
+
+    return get
+
+
+@cache
+def require_bucket():
+    """Refuse a bucket that is not there, or is not ours: the plugin would try to make it."""
+    _, client = store_client(f"{PUBLISHED}/summary.csv", f"{CONFIG_FILES}, tracking.publish")
+    object_store.require_bucket(client, PUBLISHED, f"{CONFIG_FILES}, tracking.publish")

@@ -49,7 +49,9 @@ def test_more_objects_than_one_answer_holds_are_all_listed(bucket: Store, monkey
 
 def test_a_class_is_found_in_either_form_of_its_accents():
     objects = [Stored("U\u0308bung/a.mp4", 1, 0.0), Stored("run/b.mp4", 1, 0.0)]
-    found = object_store.of_class(objects, "s3://b", "\u00dcbung", WHERE)
+    folders = object_store.by_folder(objects)
+    address, found = object_store.of_class(folders, "s3://b", "\u00dcbung", WHERE)
+    assert address == "s3://b/U\u0308bung"
     assert [item.key for item in found] == ["U\u0308bung/a.mp4"]
 
 

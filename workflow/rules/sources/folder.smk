@@ -17,7 +17,7 @@ if addresses.is_stored(config["dataset"]["path"]):
             download=1,
         params:
             videos=f"{RESOURCES}/videos/{{cls}}",
-            contents=contents(objects_of_class),
+            contents=class_contents,
         script:
             "../../scripts/fetch_class.py"
 

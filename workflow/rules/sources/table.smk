@@ -71,6 +71,6 @@ if addresses.is_stored(config["dataset"]["videos"]):
             download=1,
         params:
             videos=f"{RESOURCES}/videos",
-            contents=contents(objects_of_list),
+            contents=videos_contents,
         script:
             "../../scripts/fetch_videos.py"

@@ -11,7 +11,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,28 +148,37 @@ def require_bucket(client: Any, address: str, where: str) -> None:
         client.head_bucket(Bucket=parts(address)[0])
 
 
-def of_class(objects: Iterable[Stored], address: str, cls: str, where: str) -> list[Stored]:
-    """Return the objects below the folder of a class, with keys below the address.
+def by_folder(objects: Iterable[Stored]) -> dict[str, list[Stored]]:
+    """Return the objects below each folder of an address."""
+    folders: dict[str, list[Stored]] = {}
+    for item in objects:
+        if "/" in item.key:
+            folders.setdefault(item.key.partition("/")[0], []).append(item)
+    return folders
 
-    Its folder may have the class's name in another Unicode form. Raises `InputError` where there is
-    no such folder, no video in it, or a key that is unsafe.
+
+def of_class(
+    folders: Mapping[str, Sequence[Stored]], address: str, cls: str, where: str
+) -> tuple[str, Sequence[Stored]]:
+    """Return the address of a class's folder, and the objects below it.
+
+    Its name may have another Unicode form than the class. Raises `InputError` where there is no
+    such folder, no video in it, or a key that is unsafe.
     """
-    objects = list(objects)
-    folders = sorted({item.key.partition("/")[0] for item in objects if "/" in item.key})
     folder = next((name for name in folders if normal(name) == normal(cls)), None)
     if folder is None:
         raise InputError(
             "A class has no folder in dataset.path.",
             where=f"{where}: {address}",
             found=cls,
-            allowed=folders,
+            allowed=sorted(folders),
             fix="correct dataset.classes, or add the folder",
         )
-    inside = [item for item in objects if item.key.partition("/")[0] == folder]
+    place, inside = f"{address}/{folder}", folders[folder]
     require_safe(inside, address)
     if not any(is_video(item.key.partition("/")[2]) for item in inside):
-        raise _without_videos(f"{address}/{folder}", where, f"The class {cls!r} has no videos.")
-    return inside
+        raise _without_videos(place, where, f"The class {cls!r} has no videos.")
+    return place, inside
 
 
 def require_videos(objects: Sequence[Stored], address: str, where: str) -> None:
@@ -270,13 +279,16 @@ def take_tree(retrieved: Path, videos: Path, table: Path) -> None:
 
 
 def put_all(files: Sequence[str], copies: Sequence[str]) -> None:
-    """Copy files and folders to where the plugin stores them from."""
+    """Copy files and folders to where the plugin stores them from.
+
+    A copy, not a link: Snakemake dates its outputs, and a link would date the originals too.
+    """
     for source, target in zip(map(Path, files), map(Path, copies), strict=True):
         with replacing(target) as part:
             if source.is_dir():
-                shutil.copytree(source, part, copy_function=_link_or_copy)
+                shutil.copytree(source, part, copy_function=shutil.copyfile)
             else:
-                _link_or_copy(source, part)
+                shutil.copyfile(source, part)
 
 
 def lost_files(videos: Path, table: Path) -> str:
@@ -295,9 +307,9 @@ def _has_size(path: Path, size: str) -> bool:
     return path.is_file() and str(path.stat().st_size) == size
 
 
-def _link_or_copy(source: Path | str, target: Path | str) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Give a file a second name, so that it takes no more space; copy it to another disk."""
     try:
-        Path(target).hardlink_to(source)
+        target.hardlink_to(source)
     except OSError:
         shutil.copyfile(source, target)
