@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,11 @@ from moto.server import ThreadedMotoServer
 
 ACCESS_KEY, SECRET_KEY = "AKIAOFTHETESTS012345", "of+the/tests0123456789abcdefghijklmnopqr"
 BUCKET = "data"
+
+
+# Snakemake imports all plugins that it finds at every start; so this one is where it finds it in
+# these tests alone. `make env` puts it there.
+PLUGINS = Path(sys.prefix, "plugins")
 
 
 class _Asked(logging.Handler):
@@ -54,6 +60,7 @@ class Store:
             "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL": self.address,
             "SNAKEMAKE_STORAGE_S3_ACCESS_KEY": ACCESS_KEY,
             "SNAKEMAKE_STORAGE_S3_SECRET_KEY": SECRET_KEY,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(PLUGINS), os.getenv("PYTHONPATH")])),
         }
 
     def put(self, folder: Path, prefix: str) -> None:

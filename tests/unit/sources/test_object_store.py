@@ -10,6 +10,7 @@ from actionrec.sources.object_store import Stored
 from actionrec.utils import checksums
 from actionrec.utils.files import sha256
 from faults.servers import answer, serving
+from helpers import REPOSITORY
 from helpers.buckets import BUCKET, Store, store
 
 WHERE = "config.yaml, dataset.path"
@@ -107,6 +108,12 @@ def test_a_list_is_downloaded_from_a_web_server(tmp_path):
     with serving({"/all.csv": answer(rows, content_type="text/csv")}) as (address, _):
         fetch_list(f"{address}/all.csv", [], tmp_path / "list.csv")
     assert (tmp_path / "list.csv").read_bytes() == rows
+
+
+def test_the_plugin_has_one_version():
+    pinned = f"{object_store.PLUGIN}=={object_store.VERSION}"
+    for file in ("Makefile", "pyproject.toml", "docs/object-stores.md"):
+        assert pinned in (REPOSITORY / file).read_text(), file
 
 
 def test_copies_that_are_lost_are_noticed(tmp_path):
