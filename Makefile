@@ -5,6 +5,7 @@ ROUNDS ?= 5
 PIP_OPTIONS ?=
 SNAKEMAKE_OPTIONS ?=
 VENV := .venv
+S3_PLUGIN := snakemake-storage-plugin-s3==0.3.6
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(p))))
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -59,6 +60,8 @@ endif
 	@touch $(VENV)/.installing
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -r envs/requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@# Apart, for its tests alone: Snakemake imports all plugins at every start, and this one brings boto3.
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps $(PIP_OPTIONS) --target $(VENV)/plugins $(S3_PLUGIN)
 	@$(VENV)/bin/python -m actionrec.utils.environments encryption || true
 	@mv $(VENV)/.installing $@ && touch $@
 

@@ -24,7 +24,7 @@ def rules_with_gpus() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
+@pytest.mark.parametrize("profile", ["slurm", "cluster-generic", "kubernetes"])
 def test_each_rule_with_a_gpu_goes_where_the_profile_sends_gpu_jobs(profile):
     """One that a profile forgets asks for a GPU among the nodes without one, and waits for ever."""
     content = yaml.safe_load((REPOSITORY / f"profiles/{profile}/profile.yaml").read_text())

@@ -76,8 +76,10 @@ def frames_of_flow(wildcards):
 
 
 def own_archive(wildcards):
-    """Return no file; refuse an archive of the user's that is not there and not yet unpacked."""
+    """Return an archive in a store; refuse one of the user's that is not there nor yet unpacked."""
     role = ARCHIVE_ROLES[wildcards.archive]
+    if addresses.is_stored(path := config["dataset"]["archives"][role]["path"]):
+        return stored_file(path, f"dataset.archives.{role}.path")
     user_files.require_archive(config["dataset"], role, TABLES / "videos", RESOURCES / "splits")
     return []
 
@@ -90,9 +92,12 @@ def class_folder(wildcards):
 
 def video_lists(wildcards):
     """Return the user's lists of videos; refuse one that is not there."""
-    labels, videos = config["dataset"]["labels"], config["dataset"]["videos"]
-    files = [*queries.lists(config).values(), *([labels] if labels else [])]
-    table.require_inputs(map(Path, files), Path(videos) if videos else None)
+    files = [*LOCAL_LISTS.values(), *([LABELS] if LABELS else [])]
+    fetched = {f"{RESOURCES}/lists/{name}" for name in FETCHED_LISTS}
+    own = LIST_VIDEOS if LIST_VIDEOS == config["dataset"]["videos"] else None
+    table.require_inputs(
+        (Path(file) for file in files if file not in fetched), Path(own) if own else None
+    )
     return files
 
 
@@ -100,6 +105,8 @@ def weights_source(wildcards):
     """Return the file that {stream} takes weights from; refuse a user's that is not there."""
     exp, k, stream = wildcards.exp, wildcards.k, wildcards.stream
     source, fetched = queries.pretrained(config, exp)[stream], f"{exp}.split{k}.{stream}{WEIGHTS}"
+    if addresses.is_stored(source.get("path")):
+        return stored_file(source["path"], f"experiments.{exp}.pretrained")
     user_files.require_weights(source, f"experiments.{exp}.pretrained", PRETRAINED / fetched)
     if internals.can_name(source.get("path", "")):
         return paths.weights_source(config, exp, k, stream)

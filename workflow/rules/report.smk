@@ -116,3 +116,8 @@ rule summary:
         rules.write_report.output,
         of_every_run("mlflow.json") if config["tracking"]["mlflow"] else [],
         RECORDS,
+
+
+if config["tracking"]["publish"]:
+
+    include: "publish.smk"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from actionrec.config.queries import archive_of_file
-from actionrec.sources.download import download
+from actionrec.sources.fetch import fetch_archive
 from actionrec.utils.rule_script import rule_script
 
 with rule_script(snakemake):
     archive = archive_of_file(snakemake.config, snakemake.wildcards.archive)
-    download(archive["urls"], Path(snakemake.output[0]), archive["sha256"])
+    fetch_archive(archive, list(snakemake.input), Path(snakemake.output[0]))

@@ -404,3 +404,54 @@ def test_only_the_native_engine_reads_frames_from_videos(demo, runner):
 def test_frames_that_stay_in_videos_have_no_lossy_format(demo):
     demo["frames"] = {"store": "video", "format": "jpg"}
     assert "found:   jpg, with frames.store: video" in refusal(demo)
+
+
+def in_a_store(**changes) -> dict:
+    """Return a configuration of a list of videos in a bucket, with other keys of its dataset."""
+    dataset = {
+        "name": "mine",
+        "source": "table",
+        "path": "s3://bucket/list.csv",
+        "videos": "s3://bucket/videos",
+        "classes": ["walk", "run"],
+    }
+    splits = {"method": "fraction"}
+    return {"dataset": dataset | changes, "splits": splits, "experiments": {"rgb_2d": None}}
+
+
+def test_addresses_of_object_stores_and_web_servers_are_taken():
+    config = complete(in_a_store(labels="https://host/labels.txt"))
+    assert queries.fetched_lists(config) == {
+        "list.csv": "s3://bucket/list.csv",
+        "labels.txt": "https://host/labels.txt",
+    }
+    assert queries.local_lists(config, "lists") == {"": "lists/list.csv"}
+    assert queries.local_videos(config, "videos") == "videos"
+    complete(in_a_store(source="folder", path="s3://bucket"))
+    archive = {"path": "s3://bucket/all.zip"}
+    complete(in_a_store(source="archives", path=None, archives={"videos": archive}))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "key", "problem"),
+    [
+        ({"videos": None}, "dataset.videos", "has no videos next to it"),
+        ({"videos": "https://host/videos"}, "dataset.videos", "cannot stand here"),
+        ({"path": {"train": "s3://bucket"}}, "dataset.path.train", "no file in it"),
+        ({"path": "s3://me:password@bucket/a.csv"}, "dataset.path", "a user's name or a password"),
+        ({"source": "folder", "path": "https://host/all"}, "dataset.path", "cannot stand here"),
+        ({"source": "shad", "path": "s3://bucket/shad"}, "dataset.path", "cannot stand here"),
+        (
+            {
+                "source": "archives",
+                "path": None,
+                "archives": {"videos": {"file": "a.zip", "urls": ["s3://bucket/a.zip"]}},
+            },
+            "dataset.archives.videos.urls",
+            "cannot stand here",
+        ),
+    ],
+)
+def test_addresses_that_cannot_be_read_are_refused(dataset, key, problem):
+    message = refusal(in_a_store(**dataset))
+    assert key in message and problem in message and "password@" not in message

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from actionrec.config import queries
+from actionrec.config import addresses, queries
 from actionrec.config.files import ConfigFiles
 from actionrec.config.messages import ADD_KEY, DRY_RUN
 from actionrec.config.yaml_traps import Key
@@ -27,6 +27,7 @@ def check(config: Config, files: ConfigFiles) -> None:
     `config` is complete, its sweeps are expanded; `files` name the places in messages.
     """
     _check_source(config["dataset"], files)
+    _check_addresses(config, files)
     _check_name(config["dataset"], files)
     _check_archives(config["dataset"], files)
     _check_class_names(config["dataset"]["classes"], files)
@@ -76,6 +77,61 @@ def _check_source(dataset: Config, files: ConfigFiles) -> None:
             where=files.where("dataset", "path"),
             allowed=list(dataset["path"]),
             fix="name a list, or one for each part",
+        )
+
+
+def _check_addresses(config: Config, files: ConfigFiles) -> None:
+    """Refuse addresses where only a path will do, and those that no store can have."""
+    dataset = config["dataset"]
+    store, web = addresses.STORE, addresses.WEB
+    path = dataset["path"]
+    of_source = {"folder": (store,), "table": (store, *web)}.get(dataset["source"], ())
+    lists = path if isinstance(path, Mapping) else {None: path}
+    named: list[tuple[tuple[Key, ...], Any, Sequence[str]]] = [
+        (("dataset", "path", *([part] if part else [])), address, of_source)
+        for part, address in lists.items()
+    ]
+    named.append((("dataset", "labels"), dataset["labels"], (store, *web)))
+    named.append((("dataset", "videos"), dataset["videos"], (store,)))
+    named.append((("flow", "path"), config["flow"]["path"], ()))
+    named.append((("predict", "videos"), _stored_only(config["predict"]["videos"]), ()))
+    named.append((("tracking", "publish"), config["tracking"]["publish"], (store,)))
+    for role, entry in dataset["archives"].items():
+        if entry:
+            where = ("dataset", "archives", role)
+            named.append(((*where, "path"), entry["path"], (store,)))
+            urls = [(("urls", i), _stored_only(url)) for i, url in enumerate(entry["urls"] or ())]
+            named += [((*where, *key), url, (*web, "file")) for key, url in urls]
+    for name in config["experiments"]:
+        for source in queries.pretrained(config, name).values():
+            key = ("experiments", name, "pretrained")
+            named.append(((*key, "path"), source.get("path"), (store,)))
+            named.append(((*key, "url"), _stored_only(source.get("url")), web))
+    folders: set[tuple[Key, ...]] = {("dataset", "videos"), ("tracking", "publish")}
+    if dataset["source"] == "folder":
+        folders.add(("dataset", "path"))
+    for place, address, allowed in named:
+        if address:
+            addresses.check(address, files.where(*place), allowed, folder=place in folders)
+    _check_videos_of_lists(dataset, files)
+
+
+def _stored_only(path: str | None) -> str | None:
+    """Return a path if it is in a store; what else an address may be there, others know."""
+    return path if addresses.is_stored(path) else None
+
+
+def _check_videos_of_lists(dataset: Config, files: ConfigFiles) -> None:
+    fetched = dataset["source"] == "table" and any(
+        map(addresses.is_address, queries.lists({"dataset": dataset}).values())
+    )
+    if fetched and not dataset["videos"]:
+        raise InputError(
+            "A list that is fetched has no videos next to it.",
+            where=files.where("dataset", "videos"),
+            found="no dataset.videos",
+            allowed=["a folder on this machine", "s3://bucket/prefix"],
+            fix="name what the paths in the list are relative to in dataset.videos",
         )
 
 

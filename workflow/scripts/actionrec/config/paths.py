@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from actionrec.config import queries
+from actionrec.config.addresses import is_stored
 from actionrec.spec import toolkits
 from actionrec.utils.text import count
 
@@ -139,6 +140,26 @@ def archive(config: Config, role: str) -> str:
     return found.get("folder") or f"<resources>/<dataset>/archives/{found.get('file')}"
 
 
+def published_of_run(config: Config, etlt: bool) -> list[str]:
+    """Return what is published of an experiment on a split, below <run>."""
+    model, exported = (
+        of_toolkit(config["tao"]["toolkit"])
+        for of_toolkit in (toolkits.model_file, toolkits.exported_file)
+    )
+    tables = ["model.json", "history.csv", "metrics.json", "predictions.csv", "split.tsv"]
+    export = [exported, "labels.txt", *queries.export_forms(config)]
+    if etlt and "model.etlt" not in export:
+        export.append("model.etlt")
+    return [model, *tables, *(f"export/{name}" for name in export)]
+
+
+def published_of_dataset(config: Config) -> list[str]:
+    """Return what is published of all experiments, below <results>/<dataset>."""
+    pages = ["dataset.json", "dataset.html", "report.json", "report.html"]
+    settings = [f"experiments/{experiment}/settings.yaml" for experiment in config["experiments"]]
+    return ["summary.csv", "comparisons.csv", *pages, *settings]
+
+
 def weights(config: Config, experiment: str, split: int | str) -> list[str]:
     """Return the fetched weights of an experiment, a file for each stream that starts from some."""
     suffix = PurePath(toolkits.model_file(config["tao"]["toolkit"])).suffix
@@ -168,6 +189,8 @@ def weights_source(config: Config, experiment: str, split: int | str, stream: st
 
 def outcome(targets: Sequence[str], folder: PurePath) -> str:
     """Return in words where to look after a run for these files; `folder` holds the results."""
+    if stored := [target for target in targets if is_stored(target)]:
+        return f"The object store has {count(len(stored), 'result')}, such as {stored[0]}"
     pages = [target for target in targets if target.endswith(".html")]
     if pages:
         return f"Open {' or '.join(pages)} in a browser; all results are in {folder}"

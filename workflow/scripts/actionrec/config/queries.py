@@ -5,9 +5,11 @@ It is the one that `load.checked` returns: every key is there, with the user's v
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
+from actionrec.config.addresses import is_address
 from actionrec.spec import toolkits
 from actionrec.spec.schema import default_of
 
@@ -178,6 +180,41 @@ def lists(config: Config) -> dict[str, str]:
     return {"": path}
 
 
+def fetched_lists(config: Config) -> dict[str, str]:
+    """Return file name -> address of the lists, and of their labels, that are not on this machine.
+
+    They are named after their part of a split, or `list`, and have the original's suffix.
+    """
+    named = {part or "list": path for part, path in lists(config).items()}
+    named |= {"labels": config["dataset"]["labels"]}
+    return {_local_name(name, path): path for name, path in named.items() if is_address(path)}
+
+
+def local_lists(config: Config, folder: str) -> dict[str, str]:
+    """Return where the lists are once they are fetched: as `lists`, or in `folder`."""
+    return {
+        part: f"{folder}/{_local_name(part or 'list', path)}" if is_address(path) else path
+        for part, path in lists(config).items()
+    }
+
+
+def local_labels(config: Config, folder: str) -> str | None:
+    """Return where the labels of a list are once they are fetched."""
+    path = config["dataset"]["labels"]
+    return f"{folder}/{_local_name('labels', path)}" if is_address(path) else path
+
+
+def local_videos(config: Config, folder: str) -> str | None:
+    """Return the folder of a list's videos: `folder`, once they are fetched there from a store."""
+    path = config["dataset"]["videos"]
+    return folder if is_address(path) else path
+
+
+def _local_name(name: str, address: str) -> str:
+    suffix = PurePosixPath(urlsplit(address).path).suffix
+    return name + (suffix if suffix[1:].isalnum() else ".txt")
+
+
 def videos_folder(config: Config) -> str | None:
     """Return the folder of <class>/<video> as the user knows it; None where a list has the paths.
 
@@ -187,7 +224,9 @@ def videos_folder(config: Config) -> str | None:
     if dataset["source"] in ("table", "shad"):
         return None
     path = dataset["path"] if dataset["source"] == "folder" else None
-    return path or f"resources/{dataset['name']}/videos"
+    if path and not is_address(path):
+        return path
+    return f"resources/{dataset['name']}/videos"
 
 
 def overrides(config: Config, experiment: str) -> dict[str, Any]:

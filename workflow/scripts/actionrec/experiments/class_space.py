@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actionrec.config.addresses import is_address
 from actionrec.errors import InputError
 from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
@@ -211,7 +212,7 @@ def _sources(dataset: Mapping[str, Any], cls: str) -> list[Source]:
         except InputError:  # not listed yet, or no longer there
             return []
     videos = Path("resources", dataset["name"], "videos")
-    if dataset["source"] == "folder":
+    if dataset["source"] == "folder" and not is_address(dataset["path"]):
         videos = Path(dataset["path"]).expanduser()
     folder = videos / cls
     paths = sorted(folder.iterdir()) if folder.is_dir() else []

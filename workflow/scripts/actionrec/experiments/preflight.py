@@ -11,6 +11,7 @@ from typing import Any, Literal
 from unicodedata import normalize
 
 from actionrec import runners
+from actionrec.config.addresses import is_address
 from actionrec.errors import InputError, some
 from actionrec.experiments import frame_space
 from actionrec.experiments.class_space import Space, frames_table
@@ -236,19 +237,27 @@ def _dataset(dataset: Mapping[str, Any]) -> Iterator[Check]:
 
 
 def _named_paths(dataset: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Yield keys of the configuration, and the files or folders that they name."""
+    """Yield keys of the configuration, and the files or folders that they name.
+
+    What is named by an address, the plan asks for.
+    """
     path = dataset.get("path") or {}
     for part, place in path.items() if isinstance(path, Mapping) else [("", path)]:
-        yield f"dataset.path.{part}" if part else "dataset.path", Path(place).expanduser()
+        if not is_address(place):
+            yield f"dataset.path.{part}" if part else "dataset.path", Path(place).expanduser()
     for key in ("labels", "videos"):
-        if dataset.get(key):
+        if dataset.get(key) and not is_address(dataset[key]):
             yield f"dataset.{key}", Path(dataset[key]).expanduser()
-    if dataset["source"] == "folder":
+    if dataset["source"] == "folder" and not is_address(path):
         yield from _class_folders(Path(dataset["path"]).expanduser(), dataset["classes"])
     unpacked = all(frames_table(dataset, cls).exists() for cls in dataset["classes"])
     for role, archive in (dataset.get("archives") or {}).items():
-        if archive and archive["path"] and not unpacked:  # else it may have been deleted
+        if archive and _is_local(archive["path"]) and not unpacked:  # else it may have been deleted
             yield f"dataset.archives.{role}.path", Path(archive["path"]).expanduser()
+
+
+def _is_local(path: str | None) -> bool:
+    return path is not None and not is_address(path)
 
 
 def _class_folders(root: Path, classes: Sequence[str]) -> Iterator[tuple[str, Path]]:

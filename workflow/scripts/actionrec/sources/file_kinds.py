@@ -18,6 +18,7 @@ _MARKS = {
     ".xz": (b"\xfd7zXZ\x00",),
     ".pth": (b"PK\x03\x04", b"\x80"),
 }
+_TEXTS = (".csv", ".tsv", ".txt")
 _OF_WORDS = ("text/", "application/json", "application/xml", "application/xhtml")
 
 
@@ -36,6 +37,8 @@ def other_kind(path: Path, name: str, stated: str) -> str | None:
     words = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if words[:1] == b"<" or stated.lower().startswith("text/html"):
         return "a web page or XML, not the file"
+    if suffix in _TEXTS:
+        return None
     if words[:1] in (b"{", b"[") and _is_text(head):
         return "JSON, not the file"
     if stated.lower().startswith(_OF_WORDS) and _is_text(head):

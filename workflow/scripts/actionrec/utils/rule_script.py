@@ -14,7 +14,12 @@ from actionrec.utils.processes import ending_with
 # Set for the jobs of a run whose Snakemake prints the log of a job that fails.
 LOGS_ARE_PRINTED = "ACTIONREC_LOGS_ARE_PRINTED"
 # Variables whose values no log may hold; a short value cannot be told from other text.
-SECRETS = ("NGC_API_KEY", "NGC_CLI_API_KEY", "WANDB_API_KEY", "TAO_KEY")
+SECRETS = (
+    *("NGC_API_KEY", "NGC_CLI_API_KEY", "WANDB_API_KEY", "TAO_KEY"),
+    *("SNAKEMAKE_STORAGE_S3_ACCESS_KEY", "SNAKEMAKE_STORAGE_S3_SECRET_KEY"),
+    *("SNAKEMAKE_STORAGE_S3_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "AWS_SESSION_TOKEN",
+)
 _SHORTEST = 12
 
 

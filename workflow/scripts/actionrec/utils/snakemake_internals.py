@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import contains_wildcard
+from snakemake.io import contains_wildcard, get_flag_value
 from snakemake.sourcecache import LocalGitFile
+from snakemake_interface_storage_plugins.io import Mtime
 
 
 def mend_gitfile() -> None:
@@ -65,9 +66,31 @@ def prints_failed_logs(workflow: Any) -> bool:
     return settings.show_failed_logs and not quiet & {"RULES", "ALL"}
 
 
+def has_default_storage(workflow: Any) -> bool:
+    """Tell whether all files are to be in a store (--default-storage-provider)."""
+    return workflow.storage_registry.default_storage_provider is not None
+
+
+def storage_client(file: Any) -> Any:
+    """Return the client of S3 that the storage plugin made for a file in a store."""
+    return get_flag_value(file, "storage_object").provider.s3c.meta.client
+
+
+def note_stored(workflow: Any, file: Any, modified: float, size: int) -> None:
+    """Tell Snakemake what is known of a file or folder in a store, as the plugin's inventory does.
+
+    Snakemake would else ask the store some five times for each.
+    """
+    key, cache = str(file), workflow.iocache
+    cache.exists_in_storage[key] = True
+    cache.mtime[key] = Mtime(storage=modified)
+    cache.size[key] = size
+
+
 def target_files(workflow: Any) -> list[str]:
     """Return the files that were asked for: of a target rule without outputs, its inputs."""
-    return [str(file) for job in workflow.dag.targetjobs for file in job.output or job.input]
+    files = [file for job in workflow.dag.targetjobs for file in job.output or job.input]
+    return [file.storage_object.query if file.is_storage else str(file) for file in files]
 
 
 def failed_logs(workflow: Any) -> list[str]:

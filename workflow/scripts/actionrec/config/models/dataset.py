@@ -56,7 +56,7 @@ class Archive(Section):
     Without one, the checksum of the first download is reported and written next to the archive,
     into `<file>.sha256`. Later downloads must have it.
     """
-    path: Annotated[PathText | None, Shown("a path")] = None
+    path: Annotated[PathText | None, Shown("a path, or `s3://bucket/key`")] = None
     """The archive where you have it already, in place of `urls`: it is linked to, not copied.
 
     For `splits` it may also be a folder of the split files.
@@ -117,7 +117,8 @@ class DatasetConfig(Section):
     ] = None
     """For `folder`, `table` and `shad`: where the videos, or the list of them, are.
 
-    In every path of the configuration `~` is your home folder.
+    In every path of the configuration `~` is your home folder. For `folder` and `table` it may be
+    an address, [`s3://bucket/prefix`](../docs/object-stores.md), for `table` also `https://`.
 
     For `folder`: the folder that holds one folder for each class, with videos in any container
     (`.avi`, `.mp4`, `.m4v`, `.mov`, `.mkv`, `.webm`, `.mpg`, `.mpeg`, `.wmv`, `.asf`, `.flv`,
@@ -125,7 +126,9 @@ class DatasetConfig(Section):
     `table`: the list, or a list for each part: `{train: FILE, val: FILE, test: FILE}`. For `shad`:
     the folder of the `<Class>-train` folders.
     """
-    videos: Annotated[PathText | None, Shown("a path", "the list's folder")] = None
+    videos: Annotated[
+        PathText | None, Shown("a path, or `s3://bucket/prefix`", "the list's folder")
+    ] = None
     """For `table`: the folder that the list's paths are relative to.
 
     For a Kinetics list: the folder to search for `<youtube_id>`.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from actionrec.config.models.section import Section, Shown
+from actionrec.config.models.section import PathText, Section, Shown
 
 
 class TrackingConfig(Section):
@@ -17,4 +17,9 @@ class TrackingConfig(Section):
 
     The package `mlflow-skinny` or `mlflow` must be installed where Snakemake runs, see
     [the report](../docs/report.md#mlflow).
+    """
+    publish: Annotated[PathText | None, Shown("`s3://bucket/prefix`")] = None
+    """Where `snakemake publish` copies results: [where](../docs/object-stores.md#results).
+
+    It copies models, exports, metrics, predictions, tables and pages, and no videos and frames.
     """
