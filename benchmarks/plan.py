@@ -88,6 +88,11 @@ def pretend(folder: Path, classes: list[str], outputs: list[str], frames: int) -
         table = folder / "results/hmdb51/tables/videos" / f"{cls}.tsv"
         write_files_table(table, sorted(videos.iterdir()))
         write_manifest(folder / "results/hmdb51/tables/frames" / f"{cls}.tsv", clips)
+    pretend_outputs(folder, outputs)
+
+
+def pretend_outputs(folder: Path, outputs: list[str]) -> None:
+    """Leave files and folders for the outputs that are not there yet."""
     for output in outputs:
         path = folder / output
         path.parent.mkdir(parents=True, exist_ok=True)
