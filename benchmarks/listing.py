@@ -77,7 +77,7 @@ class Dataset:
         for cls in self.classes:
             videos, frames = (Path("resources/many", kind, cls) for kind in ("videos", "frames"))
             tables = self.table("videos", cls), self.table("frames", cls)
-            assert not stale_frames(videos, tables[0], frames, tables[1])
+            assert not stale_frames(videos, tables[0], frames, [tables[1]])
 
     def split(self) -> None:
         """Decide the split, as rule make_split does."""

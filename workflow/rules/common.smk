@@ -13,9 +13,10 @@ from actionrec.errors import InputError
 from actionrec.experiments import successive_halving as budgets
 from actionrec.experiments.spec_checks import check_specs
 from actionrec.frames import staleness
-from actionrec.sources import user_files
+from actionrec.sources import counts, user_files
 from actionrec.spec import relevance, render, schema, toolkits
 from actionrec.utils import pages
+from actionrec.utils.chunks import all_chunks, chunks_of_classes, number_of_chunks, parse_chunk
 from actionrec.weights import encryption
 
 
@@ -69,6 +70,8 @@ ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 MODEL = toolkits.model_file(TOOLKIT)
 WEIGHTS = Path(MODEL).suffix
 EXPORTED = toolkits.exported_file(TOOLKIT)
+# Classes that are made in chunks, and in how many of them.
+LARGE = chunks_of_classes(counts.videos_of_classes(config), config["frames"]["chunk"])
 
 
 of_every_run = partial(paths.of_every_run, config)

@@ -9,6 +9,8 @@ rule extract_frames:
         "<logs>/extract_frames/{cls}.log",
     benchmark:
         "<benchmarks>/extract_frames/{cls}.tsv"
+    wildcard_constraints:
+        cls=queries.alternatives([cls for cls in CLASSES if cls not in LARGE]),
     conda:
         "../../envs/data.yaml"
     threads: 4

@@ -55,9 +55,20 @@ def stale_tables(cls):
     Snakemake sees the small tables, not the trees they describe.
     """
     videos, frames = (RESOURCES / kind / cls for kind in ("videos", "frames"))
-    table, manifest = (TABLES / kind / f"{cls}.tsv" for kind in ("videos", "frames"))
     stale = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
-    return stale(table, frames, manifest)
+    return stale(TABLES / f"videos/{cls}.tsv", frames, frame_tables(cls))
+
+
+def frame_tables(cls):
+    """Return the table of a class's frames, or those of its chunks."""
+    if cls not in LARGE:
+        return [TABLES / f"frames/{cls}.tsv"]
+    return [TABLES / f"chunks/{cls}/{chunk}.tsv" for chunk in all_chunks(LARGE[cls])]
+
+
+def chunks_of_class(wildcards):
+    """Return the tables of the frames of a class's chunks."""
+    return frame_tables(wildcards.cls)
 
 
 def videos_table(wildcards):
@@ -186,7 +197,7 @@ def divided_new_videos(count):
 
 def chunks_of_new_videos(wildcards):
     """Return the predictions of all chunks of new videos."""
-    count = chunks.number_of_chunks(len(new_videos()), config["predict"]["chunk"])
+    count = number_of_chunks(len(new_videos()), config["predict"]["chunk"])
     return [f"<run>/predicted/chunks/{chunk}.csv" for chunk in divided_new_videos(count)]
 
 
@@ -195,4 +206,4 @@ def chunk_of_new_videos(wildcards):
 
     A job on another machine looks again, and may find other videos than the plan did.
     """
-    return divided_new_videos(chunks.count_of(wildcards.chunk)).get(wildcards.chunk, {})
+    return divided_new_videos(parse_chunk(wildcards.chunk).count).get(wildcards.chunk, {})

@@ -1,9 +1,10 @@
-"""Extract the frames of one class."""
+"""Extract the frames of one class, or of a chunk of it."""
 
 from pathlib import Path
 
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract
+from actionrec.utils.chunks import parse_chunk
 from actionrec.utils.rule_script import optional, rule_script
 
 with rule_script(snakemake):
@@ -17,4 +18,5 @@ with rule_script(snakemake):
         image_format=ImageFormat(params.fmt, params.encoder, params.quality, params.size),
         interlaced=params.interlaced,
         workers=snakemake.threads,
+        chunk=parse_chunk(snakemake.wildcards.get("chunk", "1of1")),
     )

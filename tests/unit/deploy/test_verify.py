@@ -11,6 +11,7 @@ from actionrec.deploy.verify import Tables, verify
 from actionrec.errors import InputError
 from actionrec.experiments.predictions import Prediction, write_predictions
 from actionrec.frames.videos import write_files_table
+from actionrec.utils.chunks import number_of_chunks, parse_chunk
 from actionrec.utils.tables import read_csv
 from helpers.exports import LABELS, change_card, make_export, write_colours
 
@@ -82,14 +83,14 @@ def test_a_new_video_changes_one_chunk(tmp_path):
     paths = [tmp_path / f"{i}.mp4" for i in range(40)]
     for path in paths:
         path.touch()
-    count = chunks.number_of_chunks(len(paths), 10)
+    count = number_of_chunks(len(paths), 10)
     before = chunks.divide(paths, count)
     assert sum(map(len, before.values())) == 40
     (tmp_path / "new.mp4").touch()
     after = chunks.divide([*paths[:39], tmp_path / "new.mp4"], count)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert 1 <= len(changed) <= 2, "where one came and where one went"
-    assert {chunks.count_of(name) for name in before} == {count} == {4}
+    assert {parse_chunk(name).count for name in before} == {count} == {4}
 
 
 def test_only_what_is_new_is_predicted(dataset, monkeypatch):

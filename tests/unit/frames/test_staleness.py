@@ -41,7 +41,7 @@ class Walk:
         extract_class(self.videos, self.table, self.frames, self.manifest, image_format=PNG)
 
     def stale(self):
-        return stale_frames(self.videos, self.table, self.frames, self.manifest)
+        return stale_frames(self.videos, self.table, self.frames, [self.manifest])
 
     def check(self, outputs, reason=""):
         """Assert what is stale and why, and that remaking it in this order settles it."""
@@ -165,8 +165,10 @@ def test_interrupted_before_the_manifest(archive):
 
 
 def test_nothing_made_yet(tmp_path):
-    paths = (tmp_path / name for name in ("videos/walk", "v.tsv", "frames/walk", "f.tsv"))
-    assert stale_frames(*paths) == {}
+    videos, table, frames, manifest = (
+        tmp_path / name for name in ("videos/walk", "v.tsv", "frames/walk", "f.tsv")
+    )
+    assert stale_frames(videos, table, frames, [manifest]) == {}
 
 
 def test_users_folder_gone(folder):
@@ -196,13 +198,13 @@ def test_damage_in_a_copied_project_is_found(walk, tmp_path):
 
 def test_a_folder_that_becomes_a_table_of_the_same_dataset_is_not_called_damaged(walk):
     """`source: folder` or archives before, a list of videos now: the table has other columns."""
-    found = stale_segments(walk.table, walk.frames, walk.manifest)
+    found = stale_segments(walk.table, walk.frames, [walk.manifest])
     assert list(found) == [walk.table]
     assert "another dataset.source" in found[walk.table]
     videos = sorted(walk.home.iterdir())
     segments = [Segment(path.stem, str(path), path.stat().st_size) for path in videos]
     write_segments(walk.table, segments)
-    assert stale_segments(walk.table, walk.frames, walk.manifest) == {}, "frames of equal videos"
+    assert stale_segments(walk.table, walk.frames, [walk.manifest]) == {}, "frames of equal videos"
 
 
 def test_a_table_that_becomes_a_folder_of_the_same_dataset_is_not_called_damaged(walk):

@@ -157,7 +157,7 @@ def walk(tmp_path):
 
 def stale(root):
     table, manifest = root / "videos.tsv", root / "video.tsv"
-    found = staleness.stale_frames(root / "videos", table, root / "video/walk", manifest)
+    found = staleness.stale_frames(root / "videos", table, root / "video/walk", [manifest])
     return found.get(manifest, "")
 
 

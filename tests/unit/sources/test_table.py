@@ -313,7 +313,8 @@ def test_changes_on_disk_are_noticed(project):
 
     def found():
         return {
-            path.parent.name: why for path, why in stale_segments(walk[0], frames, walk[1]).items()
+            path.parent.name: why
+            for path, why in stale_segments(walk[0], frames, [walk[1]]).items()
         }
 
     assert found() == {}

@@ -15,7 +15,7 @@ from actionrec.config import queries
 # What decides how, when or where something is made, and nothing in what an experiment leaves.
 CHANGES_NO_RESULT = {
     "dataset": {"name", "classes", "keep_archives"},  # an experiment has its own classes
-    "frames": {"tolerate", "encoder"},
+    "frames": {"tolerate", "encoder", "chunk"},
     "splits": {"numbers", "links"},
     "tao": {"container", "docker"},
 }

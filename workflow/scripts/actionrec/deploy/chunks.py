@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from actionrec.utils.chunks import chunk_of
 from actionrec.utils.tables import read_csv, write_csv
 
 COLUMNS = ("video", "start", "end", "label", "score", "problem", "state")
@@ -18,27 +19,11 @@ def state_of(path: Path) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
-def number_of_chunks(videos: int, size: int) -> int:
-    """Return the number of chunks of about `size` videos: a power of two.
-
-    So a new video seldom changes it, and else changes the chunk that it belongs to, and no other.
-    """
-    needed = max(1, -(-videos // size))
-    return 1 << (needed - 1).bit_length()
-
-
-def count_of(chunk: str) -> int:
-    """Return the number of chunks that the name of one of them states."""
-    return int(chunk.rpartition("of")[2])
-
-
 def divide(paths: Iterable[Path], count: int) -> dict[str, dict[str, str]]:
     """Return by the name of each chunk its videos and their states; empty chunks are left out."""
     chunks: dict[str, dict[str, str]] = {}
     for path in paths:
-        digest = hashlib.sha256(str(path).encode(errors="surrogateescape")).digest()
-        number = int.from_bytes(digest[:4], "big") % count
-        chunks.setdefault(f"{number + 1}of{count}", {})[str(path)] = state_of(path)
+        chunks.setdefault(str(chunk_of(str(path), count)), {})[str(path)] = state_of(path)
     return {name: dict(sorted(chunks[name].items())) for name in sorted(chunks)}
 
 

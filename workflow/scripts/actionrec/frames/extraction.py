@@ -14,7 +14,14 @@ from actionrec.errors import InputError, in_lines
 from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
-from actionrec.frames.manifest import WOVEN, FrameRecord, frame_fault, video_hash, write_manifest
+from actionrec.frames.manifest import (
+    WOVEN,
+    FrameRecord,
+    frame_fault,
+    read_manifest,
+    video_hash,
+    write_manifest,
+)
 from actionrec.frames.parallel import ImageKind, Task, make_images, remove
 from actionrec.frames.segments import (
     FrameSource,
@@ -25,6 +32,7 @@ from actionrec.frames.segments import (
 )
 from actionrec.frames.store import checksum, decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
+from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.files import explained_disk_errors, write_bytes
 from actionrec.utils.text import count
 
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
     from actionrec.frames.decoder.video import Frame, Interlaced, Video
 
 log = logging.getLogger(__name__)
+
+_NAMED = 10  # bad videos on the terminal, for each job
 
 RGB = ImageKind(folders=("rgb",), record=FrameRecord, journal="done.tsv")
 
@@ -53,6 +63,13 @@ def extract(
         extract_segments(table, crops, frames, manifest, **options)
 
 
+def gather(chunks: Iterable[Path], manifest: Path) -> None:
+    """Write the manifest of a class from those of its chunks."""
+    records = [record for chunk in chunks for record in read_manifest(chunk)]
+    write_manifest(manifest, records)
+    _log_numbers(manifest, records)
+
+
 def extract_class(
     videos: Path,
     table: Path,
@@ -62,6 +79,7 @@ def extract_class(
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
     workers: int = 0,
+    chunk: Chunk = WHOLE,
 ) -> None:
     """Write each video's frames to `<frames>/<video>/rgb/000001.png...`, then the manifest.
 
@@ -73,12 +91,13 @@ def extract_class(
     videos of `table` are missing or the disk is full; what was finished is kept for the next run.
 
     `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
+    A `chunk` of the class is all that is looked at and written; jobs of several may run at a time.
     """
     paths = _all_videos(videos, table)
     names = video_names(path.name for path in paths)
     sources = {names[path.name]: FrameSource(path, path.name) for path in paths}
-    records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
-    _write_manifest(manifest, records, videos)
+    make = partial(_extract_source, image_format, interlaced)
+    _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), videos)
 
 
 def extract_segments(
@@ -90,14 +109,15 @@ def extract_segments(
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
     workers: int = 0,
+    chunk: Chunk = WHOLE,
 ) -> None:
     """Write the frames of each segment in `table`, cut as it says and cropped as `crops` says.
 
     Otherwise as `extract_class`.
     """
     sources = read_frame_sources(table, crops)
-    records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
-    _write_manifest(manifest, records, table)
+    make = partial(_extract_source, image_format, interlaced)
+    _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), table)
 
 
 def _extract(
@@ -105,10 +125,12 @@ def _extract(
     frames: Path,
     extract: Callable[[Task[FrameSource, FrameRecord]], FrameRecord],
     workers: int,
+    chunk: Chunk,
 ) -> list[FrameRecord]:
-    _keep_only(sources, frames)
-    records = make_images(frames, RGB, sources, extract, _bad, workers)
-    _keep_only({record.video for record in records if record.usable}, frames)
+    sources = {video: source for video, source in sources.items() if chunk.holds(video)}
+    _keep_only(sources, frames, chunk)
+    records = make_images(frames, RGB, sources, extract, _bad, workers, chunk)
+    _keep_only({record.video for record in records if record.usable}, frames, chunk)
     return records
 
 
@@ -129,20 +151,30 @@ def _all_videos(videos: Path, table: Path) -> list[Path]:
     return paths
 
 
-def _keep_only(videos: Collection[str], frames: Path) -> None:
-    """Remove the folders, flow and all, of videos that are gone or bad."""
+def _keep_only(videos: Collection[str], frames: Path, chunk: Chunk) -> None:
+    """Remove the folders, flow and all, of videos of the chunk that are gone or bad."""
     for path in frames.iterdir() if frames.is_dir() else ():
-        if path.name not in videos:
+        if path.name not in videos and chunk.holds(path.name):
             log.info("Removing %s: its video is gone or bad", path)
             remove(path)
 
 
 def _write_manifest(manifest: Path, records: Sequence[FrameRecord], where: Path) -> None:
-    """Write the manifest, and name the bad ones of the videos at `where`."""
-    for record in records:
-        if not record.usable:
-            log.warning("Bad video in %s: %s %s", where, record.display_name, record.reason)
+    """Write the manifest, and name the bad ones of the videos at `where`.
+
+    The terminal is told of a few, the log of all.
+    """
+    bad = [record for record in records if not record.usable]
+    for index, record in enumerate(bad):
+        level = logging.WARNING if index < _NAMED else logging.INFO
+        log.log(level, "Bad video in %s: %s %s", where, record.display_name, record.reason)
+    if len(bad) > _NAMED:
+        log.warning("%d videos in %s are bad: all are in %s", len(bad), where, manifest)
     write_manifest(manifest, records)
+    _log_numbers(manifest, records)
+
+
+def _log_numbers(manifest: Path, records: Sequence[FrameRecord]) -> None:
     frames = count(sum(record.frames for record in records), "frame")
     log.info("%s: %s of %s", manifest.stem, frames, count(len(records), "video"))
 

@@ -21,7 +21,7 @@ STATUSES = ("ok", "warn", "bad")
 WOVEN = " woven"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FrameRecord:
     """One video or segment of a class and the frames made from it.
 

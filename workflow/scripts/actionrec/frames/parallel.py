@@ -12,34 +12,20 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from actionrec.errors import InputError, in_lines
+from actionrec.frames.journal import AnyRecord, Journal
 from actionrec.frames.workers import Died, call_for_each
+from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.files import explained_disk_errors
 from actionrec.utils.locks import locked
-from actionrec.utils.tables import append_record, drop_partial_row, read_records, write_records
 from actionrec.utils.text import count
 
 log = logging.getLogger(__name__)
 
 
-class Record(Protocol):
-    """What a table says of a video's images: a frozen dataclass, `video` first."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def video(self) -> str:
-        """Return the name of the video's folder."""
-
-    @property
-    def usable(self) -> bool:
-        """Tell whether the video has images."""
-
-
 Source = TypeVar("Source")
-AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 @dataclass(frozen=True)
@@ -76,28 +62,24 @@ def make_images(
     make: Callable[[Task[Source, AnyRecord]], AnyRecord],
     died: Callable[[Task[Source, AnyRecord], str], AnyRecord] | None = None,
     workers: int = 0,
+    chunk: Chunk = WHOLE,
 ) -> list[AnyRecord]:
     """Make the images of a kind in `<frames>/<video>` for each video of `sources`.
 
-    `make` runs in `workers` processes, for 0 in this one; returns its records. `died` is asked for
-    the record of a video whose process died, with the reason. Raises what `make` raises, and
-    `InputError` when the disk is full, or in the end when processes died and there is no `died`;
-    what was finished is kept for the next run.
+    These are all videos of the class, or those of a `chunk` of it. `make` runs in `workers`
+    processes, for 0 in this one; returns its records. `died` is asked for the record of a video
+    whose process died, with the reason. Raises what `make` raises, and `InputError` when the disk
+    is full, or in the end when processes died and there is no `died`; what was finished is kept for
+    the next run.
     """
     from tqdm import tqdm  # not for the workers, which import this module
 
     records: list[AnyRecord] = []
     dead: list[str] = []
-    with explained_disk_errors(frames), _work_folder(frames) as (folder, work_folder, part):
-        journal = work_folder / kind.journal
-        # Of a video that is gone, nothing is to be kept, and its row goes with the next rewrite.
-        known = {
-            video: record
-            for video, record in _read_journal(journal, kind.record).items()
-            if video in sources
-        }
+    with explained_disk_errors(frames), _work_folder(frames, chunk) as (folder, work_folder, part):
+        journal = Journal(work_folder / kind.journal, kind.record, chunk.holds)
         tasks = [
-            Task(source, folder / video, part / video, known.get(video))
+            Task(source, folder / video, part / video, journal.finished.get(video))
             for video, source in sources.items()
         ]
         # Closed in any case: an error here must end the workers before their folder is removed.
@@ -110,7 +92,7 @@ def make_images(
                         continue
                     made = died(task, str(made))
                 records.append(made)
-                _publish(task, made, kind, known, journal)
+                _publish(task, made, kind, journal)
     if dead and died is None:
         raise InputError(
             f"{count(len(dead), 'process')} died at work.",
@@ -123,7 +105,7 @@ def make_images(
 
 
 @contextmanager
-def _work_folder(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
+def _work_folder(frames: Path, chunk: Chunk) -> Iterator[tuple[Path, Path, Path]]:
     """Yield the class's real folder, its work folder, and an empty folder in that for this run.
 
     The work folder outlasts the job: the journal is in it.
@@ -132,26 +114,17 @@ def _work_folder(frames: Path) -> Iterator[tuple[Path, Path, Path]]:
     folder = frames.resolve()  # a link to a bigger disk: renames must stay on that disk
     work_folder = folder.with_name(f".{folder.name}")
     work_folder.mkdir(exist_ok=True)
+    # The other chunks of the class are being made next to this one.
+    own, busy = ("", "") if chunk == WHOLE else (f"-{chunk}", f" of chunk {chunk}")
     # Another project that shares the folder, or a job that has outlived its Snakemake.
-    with locked(work_folder / "lock", f"Another job is making images in {folder}") as alone:
-        for left_by_a_kill in work_folder.glob("part-*") if alone else ():
+    lock = work_folder / f"lock{own}"
+    with locked(lock, f"Another job is making images{busy} in {folder}") as alone:
+        for left_by_a_kill in work_folder.glob(f"part{own}-????????") if alone else ():
             shutil.rmtree(left_by_a_kill, ignore_errors=True)
         with tempfile.TemporaryDirectory(
-            prefix="part-", dir=work_folder, ignore_cleanup_errors=True
+            prefix=f"part{own}-", dir=work_folder, ignore_cleanup_errors=True
         ) as part:
             yield folder, work_folder, Path(part)
-
-
-def _read_journal(journal: Path, kind: type[AnyRecord]) -> dict[str, AnyRecord]:
-    if not journal.exists():
-        return {}
-    drop_partial_row(journal)
-    try:
-        return {record.video: record for record in read_records(journal, kind)}
-    except InputError:  # damaged, or by a version with other columns: nothing is known of images
-        log.warning("%s cannot be read: all images are made again", journal)
-        journal.unlink()
-        return {}
 
 
 def remove(path: Path) -> None:
@@ -166,19 +139,17 @@ def _publish(
     task: Task[Source, AnyRecord],
     record: AnyRecord,
     kind: ImageKind[AnyRecord],
-    known: dict[str, AnyRecord],
-    journal: Path,
+    journal: Journal[AnyRecord],
 ) -> None:
     """Put a video's new images in their place.
 
-    The journal never lists images that are not there: the old row goes before the first old image
-    does, the new row comes after the last new one. A kill in between costs the video's images, not
-    their truth.
+    The journal never lists images that are not there: the old row is taken back before the first
+    old image goes, the new row comes after the last new one. A kill in between costs the video's
+    images, not their truth.
     """
-    if record == known.get(record.video) and not task.work_folder.exists():
+    if record == journal.finished.get(record.video) and not task.work_folder.exists():
         return
-    if known.pop(record.video, None):
-        write_records(journal, kind.record, known.values())
+    journal.take_back(record.video)
     if not record.usable:
         for name in kind.folders:
             remove(task.folder / name)
@@ -191,8 +162,7 @@ def _publish(
                 images.rename(task.work_folder / f"replaced-{name}")
             (task.work_folder / name).rename(images)
         shutil.rmtree(task.work_folder)
-    known[record.video] = record
-    append_record(journal, record)  # the whole table for each video would take as long as 10 frames
+    journal.add(record)
 
 
 def _run(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MAX_LACKING = 1.0  # seconds that a video may end before the time its list states
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A video or a part of one: its name, the video file, and the span of seconds in it.
 

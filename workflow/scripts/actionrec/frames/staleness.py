@@ -6,6 +6,7 @@ functions compare the two for one class, fast enough for a dry run: by a few sys
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from actionrec.errors import InputError, some
@@ -13,12 +14,17 @@ from actionrec.frames import references
 from actionrec.frames.flow_manifest import FOLDERS, read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, frame_fault_since, read_manifest, video_hash
 from actionrec.frames.segments import FrameSource, Segment, read_segments
-from actionrec.frames.videos import is_video, read_files_table
+from actionrec.frames.videos import is_video, read_files_table, video_names
+from actionrec.utils.chunks import divide
 from actionrec.utils.tables import OtherTable
 
 
-def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
-    """Return which of `table` and `manifest` must be made again for one class, and why.
+def stale_frames(
+    videos: Path, table: Path, frames: Path, manifests: Sequence[Path]
+) -> dict[Path, str]:
+    """Return which of `table` and `manifests` must be made again for one class, and why.
+
+    A class has one manifest, or one for each of its chunks, in their order.
 
     Reads only, with two system calls a video: what is not newer than the manifest is taken as
     unchanged, what is newer is counted or hashed. Videos from an archive may be deleted once
@@ -34,35 +40,49 @@ def stale_frames(videos: Path, table: Path, frames: Path, manifest: Path) -> dic
         unreadable = stale[table] = _unreadable(table, error)
     found = dict(_scan_videos(videos))
     linked = videos.is_symlink()
+    differing = ""
+    if linked and {name: stat.st_size for name, stat in found.items()} != listed:
+        differing = f"{table} lists other videos than {videos} holds"
+        stale.setdefault(table, differing)
+    gone = [] if linked else sorted(listed.keys() - found.keys())
+    count = len(manifests)
+    names = video_names(found) if count > 1 else {}
+    chunks = zip(
+        divide(found, count, names.__getitem__), _divided_folders(frames, count), strict=True
+    )
+    for manifest, (files, folders) in zip(manifests, chunks, strict=True):
+        records, made, why = _read(manifest)
+        if not why:
+            # Which videos may be missing without being a change. In a user's folder: none. With
+            # some unpacked videos left: those that the archive's table lists, not those that a
+            # user had added. With none left, whoever deleted them all wanted the space and keeps
+            # the frames. Frames that stay in their videos are lost with them.
+            if linked or any(record.suffix == references.SUFFIX for record in records):
+                may_be_gone: Collection[str] = set()
+            else:
+                may_be_gone = listed.keys() if found else {record.file for record in records}
+            own = {file: found[file] for file in files}
+            why = _video_changes(videos, records, own, may_be_gone, made)
+            why = why or _frame_changes(frames, folders, records, made)
+        if why and gone:
+            # The frames cannot be made from videos that are gone: unpack them again first.
+            stale[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
+        # The rules depend on each other by the table: made again, it takes the manifest along.
+        if (why := why or differing) and manifest.exists():
+            # A table of another source explains all other differences.
+            stale[manifest] = unreadable or why
+    return stale
+
+
+def _read(manifest: Path) -> tuple[list[FrameRecord], int, str]:
+    """Return the records of a manifest, when it was made (ns), and why it cannot be used or ""."""
     try:
         made = manifest.stat().st_mtime_ns
-        records = read_manifest(manifest)
+        return read_manifest(manifest), made, ""
     except FileNotFoundError:
-        why = f"{manifest} is missing"
+        return [], 0, f"{manifest} is missing"
     except InputError as error:
-        why = _unreadable(manifest, error)
-    else:
-        # Which videos may be missing without being a change. In a user's folder: none. With some
-        # unpacked videos left: those that the archive's table lists, not those that a user had
-        # added. With none left, whoever deleted them all wanted the space and keeps the frames.
-        # Frames that stay in their videos are lost with them.
-        if linked or any(record.suffix == references.SUFFIX for record in records):
-            may_be_gone: Collection[str] = set()
-        else:
-            may_be_gone = listed.keys() if found else {record.file for record in records}
-        why = _video_changes(videos, records, found, may_be_gone, made)
-        why = why or frame_changes(frames, records, made)
-    # The rules depend on each other by the table: if it must be made again, the manifest must too.
-    if linked and {name: stat.st_size for name, stat in found.items()} != listed:
-        why = why or f"{table} lists other videos than {videos} holds"
-        stale.setdefault(table, why)
-    elif why and not linked and (gone := sorted(listed.keys() - found.keys())):
-        # The frames cannot be made from videos that are gone: unpack them again first.
-        stale[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
-    if why and manifest.exists():
-        # A table of another source explains all other differences.
-        stale[manifest] = unreadable or why
-    return stale
+        return [], 0, _unreadable(manifest, error)
 
 
 def _unreadable(table: Path, error: InputError) -> str:
@@ -106,14 +126,23 @@ def _video_changes(
     return ""
 
 
-def frame_changes(frames: Path, records: Iterable[FrameRecord], made: int) -> str:
-    """Return what differs between the frames and the manifest made at `made` (ns), or ""."""
-    usable = {record.video: record for record in records if record.usable}
+def _divided_folders(frames: Path, count: int) -> list[set[str] | None]:
+    """Return the names of the frame folders of each chunk; None without a folder of the class."""
     try:
         with os.scandir(frames) as entries:
-            folders = {entry.name for entry in entries if not entry.name.startswith(".")}
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError:
+        return [None] * count
+    return [set(of_chunk) for of_chunk in divide(names, count)]
+
+
+def _frame_changes(
+    frames: Path, folders: set[str] | None, records: Iterable[FrameRecord], made: int
+) -> str:
+    """Return what differs between frame folders and the manifest made at `made` (ns), or ""."""
+    if folders is None:
         return f"no frames in {frames}"
+    usable = {record.video: record for record in records if record.usable}
     if differing := sorted(usable.keys() ^ folders):
         return f"frame folders added or deleted: {some(differing, 3)}"
     for video, record in usable.items():
@@ -123,11 +152,14 @@ def frame_changes(frames: Path, records: Iterable[FrameRecord], made: int) -> st
     return ""
 
 
-def stale_segments(table: Path, frames: Path, manifest: Path) -> dict[Path, str]:
-    """Return which of `table` and `manifest` must be made again for one class, and why.
+def stale_segments(table: Path, frames: Path, manifests: Sequence[Path]) -> dict[Path, str]:
+    """Return which of `table` and `manifests` must be made again for one class, and why.
 
-    Reads only, with two system calls a segment: a video that is not newer than the manifest is
-    taken as unchanged. Missing outputs are for Snakemake to notice and are not returned.
+    A class has one manifest, or one for each of its chunks, in their order.
+
+    Reads only, with one system call a video and one a segment: a video that is not newer than the
+    manifest is taken as unchanged. Missing outputs are for Snakemake to notice and are not
+    returned.
     """
     if not table.exists():
         return {}
@@ -135,44 +167,48 @@ def stale_segments(table: Path, frames: Path, manifest: Path) -> dict[Path, str]
         segments = read_segments(table)
     except InputError as error:
         return {table: _unreadable(table, error)}
-    if changed := _changed_video({segment.file: segment.bytes for segment in segments}):
-        return {path: changed for path in (table, manifest) if path.exists()}
-    try:
-        made = manifest.stat().st_mtime_ns
-        records = read_manifest(manifest)
-    except FileNotFoundError:
-        return {}
-    except InputError as error:
-        return {manifest: _unreadable(manifest, error)}
-    known = {record.video: record.sha256 for record in records}
-    why = _replaced_video(known, segments, made) or frame_changes(frames, records, made)
-    return {manifest: why} if why else {}
+    modified, changed = _times({segment.file: segment.bytes for segment in segments})
+    if changed:
+        return {path: changed for path in (table, *manifests) if path.exists()}
+    stale = {}
+    count = len(manifests)
+    chunks = divide(segments, count, attrgetter("video")), _divided_folders(frames, count)
+    for manifest, own, folders in zip(manifests, *chunks, strict=True):
+        records, made, why = _read(manifest)
+        if not why:
+            known = {record.video: record.sha256 for record in records}
+            newer = [segment for segment in own if modified[segment.file] >= made]
+            why = _replaced_video(known, newer) or _frame_changes(frames, folders, records, made)
+        if why and manifest.exists():
+            stale[manifest] = why
+    return stale
 
 
-def _changed_video(files: Mapping[str, int]) -> str:
+def _times(files: Mapping[str, int]) -> tuple[dict[str, int], str]:
+    """Return when each file was changed (ns), and which one is gone or of another size, or ""."""
+    times = {}
     for file, size in files.items():
         try:
-            if os.stat(file).st_size != size:  # noqa: PTH116
-                return f"video replaced: {file}"
+            found = os.stat(file)  # noqa: PTH116
         except OSError:
-            return f"video gone: {file}"
-    return ""
+            return {}, f"video gone: {file}"
+        if found.st_size != size:
+            return {}, f"video replaced: {file}"
+        times[file] = found.st_mtime_ns
+    return times, ""
 
 
-def _replaced_video(known: Mapping[str, str], segments: Sequence[Segment], made: int) -> str:
-    """Return which video is newer than the manifest made at `made` (ns) and another one, or "".
+def _replaced_video(known: Mapping[str, str], newer: Iterable[Segment]) -> str:
+    """Return which video of `newer` segments is another one than that of the manifest, or "".
 
     `known` maps segments to the hashes in the manifest.
     """
-    for segment in segments:
-        if os.stat(segment.file).st_mtime_ns < made:  # noqa: PTH116
-            continue
+    for segment in newer:
         # Of a whole video the hash is the file's, so it can be compared here. That of a part needs
         # the crops too: making its frames again, which compares it, is the simpler way.
         source = FrameSource(Path(segment.file), segment.file, segment.start, segment.end)
-        if source.whole and video_hash(source.path) == known.get(segment.video):
-            continue
-        return f"video newer than its frames: {segment.file}"
+        if not source.whole or video_hash(source.path) != known.get(segment.video):
+            return f"video newer than its frames: {segment.file}"
     return ""
 
 

@@ -117,6 +117,9 @@ def append_record(path: Path, record: "DataclassInstance") -> None:
 
 def drop_partial_row(path: Path) -> None:
     """Cut off what stands behind the last line break of a table."""
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read() == b"\n":
+            return
     content = path.read_bytes()
     os.truncate(path, content.rfind(b"\n") + 1)
 
@@ -127,16 +130,24 @@ def read_records(path: Path, kind: "type[Record]") -> "list[Record]":
     Raises `OtherTable` and `DamagedTable` as `read_table` does, the latter too when a cell is not
     of its field's type or refused by the class with a `ValueError`.
     """
+    return sorted(read_rows(path, kind), key=attrgetter(fields(kind)[0].name))
+
+
+def read_rows(path: Path, kind: "type[Record]") -> "list[Record]":
+    """Return the rows of a table as `read_records` does, but in the order in which they stand."""
     columns = [field.name for field in fields(kind)]
     types: list[Any] = [field.type for field in fields(kind)]
+    others = [(index, of_type) for index, of_type in enumerate(types) if of_type is not str]
+    records = []
     try:
-        records = [
-            kind(*(convert(cell) for convert, cell in zip(types, row, strict=True)))
-            for row in read_table(path, columns)
-        ]
+        for row in read_table(path, columns):
+            cells: list[Any] = row
+            for index, of_type in others:
+                cells[index] = of_type(cells[index])
+            records.append(kind(*cells))
     except ValueError as error:
         raise damaged(path, error) from error
-    return sorted(records, key=attrgetter(columns[0]))
+    return records
 
 
 def damaged(path: Path, found: object, columns: Sequence[str] | None = None) -> DamagedTable:

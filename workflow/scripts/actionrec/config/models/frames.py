@@ -46,3 +46,10 @@ class FramesConfig(Section):
 
     All of them are shown on the dataset's page first, which stops for none: `snakemake dataset`.
     """
+    chunk: Annotated[int, Field(ge=1)] = 1000
+    """Videos of one job, about: a class with more of them is decoded in chunks, side by side.
+
+    1,000 videos of ten seconds take some minutes on four cores. Lists and folders are divided;
+    of an archive each class is one job, however large:
+    [large classes](../docs/cluster.md#large-classes).
+    """
