@@ -6,7 +6,7 @@ path variables, and so misses the wildcards of <run>. Stated here, the constrain
 
 
 wildcard_constraints:
-    archive=queries.alternatives(list(ARCHIVE_ROLES) or ["none"]),
+    archive=queries.alternatives(list(ARCHIVE_ROLES)),
     cls=queries.alternatives(CLASSES),
     exp=queries.alternatives(config["experiments"]),
     k="|".join(str(number) for number in SPLITS["numbers"]),

@@ -260,8 +260,11 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def alternatives(names: Sequence[str]) -> str:
-    """Return a regular expression that matches exactly these names, for wildcards."""
-    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    """Return a regular expression that matches exactly these names, for wildcards.
+
+    Snakemake takes an empty one for no constraint, so that of no name matches nothing.
+    """
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or "(?!)"
 
 
 def runs(config: Config) -> Iterator[tuple[str, int]]:

@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 _NAMED = 10  # bad videos on the terminal, for each job
 
-RGB = ImageKind(folders=("rgb",), record=FrameRecord, journal="done.tsv")
+RGB = ImageKind(folders=("rgb",), record=FrameRecord, unusable="bad", journal="done.tsv")
 
 
 def extract(

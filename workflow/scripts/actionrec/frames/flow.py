@@ -28,7 +28,7 @@ from actionrec.frames.store import StoredFrames, open_frames
 from actionrec.utils.files import explained_disk_errors
 from actionrec.utils.text import count
 
-UV = ImageKind(folders=FOLDERS, record=FlowRecord, journal="flow.tsv")
+UV = ImageKind(folders=FOLDERS, record=FlowRecord, unusable="none", journal="flow.tsv")
 QUALITY = 95  # of the JPEG images: OpenCV's default, which NVIDIA's recipe leaves as it is
 
 PRESETS = {

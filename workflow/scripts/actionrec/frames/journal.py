@@ -1,8 +1,8 @@
 """Remember which images of a class are finished, over kills and changes, for jobs side by side.
 
 A journal is a table that only grows, by a row for each video: the last row of a video counts, and
-one that says "bad" takes back those before. So the jobs of several chunks of a class can share a
-journal, and a later run can divide the class otherwise.
+one of a status without images takes back those before. So the jobs of several chunks of a class can
+share a journal, and a later run can divide the class otherwise.
 """
 
 import logging
@@ -36,10 +36,15 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class Journal(Generic[AnyRecord]):
-    """The journal at `path` of records of a `kind`, as far as `holds` a video's name."""
+    """The journal at `path` of records of a `kind`, of the videos whose name a chunk `holds`.
 
-    def __init__(self, path: Path, kind: type[AnyRecord], holds: Callable[[str], bool]) -> None:
-        self._path, self._kind = path, kind
+    `unusable` is the status of a video without images.
+    """
+
+    def __init__(
+        self, path: Path, kind: type[AnyRecord], unusable: str, holds: Callable[[str], bool]
+    ) -> None:
+        self._path, self._kind, self._unusable = path, kind, unusable
         self._lock = path.with_suffix(".lock")
         with locked(self._lock):
             rows = self._rows()
@@ -68,7 +73,7 @@ class Journal(Generic[AnyRecord]):
     def take_back(self, video: str) -> None:
         """State that nothing is known any more of a video's images."""
         if record := self.finished.pop(video, None):
-            self._append(replace(record, status="bad"))
+            self._append(replace(record, status=self._unusable))
 
     def _append(self, record: AnyRecord) -> None:
         # The whole table for each video would take as long as 10 frames.

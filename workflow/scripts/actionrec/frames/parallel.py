@@ -32,12 +32,13 @@ Source = TypeVar("Source")
 class ImageKind(Generic[AnyRecord]):
     """A kind of images, frames or flow.
 
-    `folders` are published together below a video's, `record` describes them, `journal` is the name
-    of the file that lists the records of finished ones.
+    `folders` are published together below a video's, `record` describes them and has the status
+    `unusable` where there are none. `journal` is the name of the file that lists finished ones.
     """
 
     folders: tuple[str, ...]
     record: type[AnyRecord]
+    unusable: str
     journal: str
 
 
@@ -77,7 +78,7 @@ def make_images(
     records: list[AnyRecord] = []
     dead: list[str] = []
     with explained_disk_errors(frames), _work_folder(frames, chunk) as (folder, work_folder, part):
-        journal = Journal(work_folder / kind.journal, kind.record, chunk.holds)
+        journal = Journal(work_folder / kind.journal, kind.record, kind.unusable, chunk.holds)
         tasks = [
             Task(source, folder / video, part / video, journal.finished.get(video))
             for video, source in sources.items()
