@@ -93,9 +93,8 @@ def extract_class(
     `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
     A `chunk` of the class is all that is looked at and written; jobs of several may run at a time.
     """
-    paths = _all_videos(videos, table)
-    names = video_names(path.name for path in paths)
-    sources = {names[path.name]: FrameSource(path, path.name) for path in paths}
+    names = _all_videos(videos, table, chunk)
+    sources = {name: FrameSource(videos / file, file) for file, name in names.items()}
     make = partial(_extract_source, image_format, interlaced)
     _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), videos)
 
@@ -115,7 +114,7 @@ def extract_segments(
 
     Otherwise as `extract_class`.
     """
-    sources = read_frame_sources(table, crops)
+    sources = read_frame_sources(table, crops, chunk)
     make = partial(_extract_source, image_format, interlaced)
     _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), table)
 
@@ -134,10 +133,12 @@ def _extract(
     return records
 
 
-def _all_videos(videos: Path, table: Path) -> list[Path]:
-    """Return the videos of the class, among them all that `table` lists."""
-    paths = list_videos(videos) if videos.is_dir() else []
-    missing = sorted(read_files_table(table).keys() - {path.name for path in paths})
+def _all_videos(videos: Path, table: Path, chunk: Chunk) -> dict[str, str]:
+    """Return file -> name of the class's videos; of the chunk, all that `table` lists are there."""
+    found = [path.name for path in list_videos(videos)] if videos.is_dir() else []
+    listed = read_files_table(table).keys()
+    names = video_names({*found, *listed})
+    missing = sorted(file for file in listed - set(found) if chunk.holds(names[file]))
     if missing:
         raise InputError(
             f"{count(len(missing), 'video is', 'videos are')} missing.",
@@ -145,10 +146,10 @@ def _all_videos(videos: Path, table: Path) -> list[Path]:
             found=in_lines(missing),
             fix=f"snakemake -f {table} --cores 1",
         )
-    if not paths:
+    if not found:
         suffixes = [f"*{suffix}" for suffix in SUFFIXES]
         raise InputError("A class has no videos.", where=videos, allowed=suffixes)
-    return paths
+    return video_names(found)
 
 
 def _keep_only(videos: Collection[str], frames: Path, chunk: Chunk) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from actionrec.errors import InputError, in_lines
 from actionrec.frames.decoder.faults import BadVideo
+from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.tables import read_records, write_records
 from actionrec.utils.text import count
 
@@ -108,14 +109,17 @@ def write_crops(table: Path, crops: Iterable[Crop]) -> None:
     write_records(table, Crop, crops)
 
 
-def read_frame_sources(table: Path | None, crops: Path | None = None) -> dict[str, FrameSource]:
+def read_frame_sources(
+    table: Path | None, crops: Path | None = None, chunk: Chunk = WHOLE
+) -> dict[str, FrameSource]:
     """Return segment -> what its frames are made of, in the order of the segments' names.
 
-    Without a table there are none. Raises `InputError` when a table is damaged or a video is gone.
+    Only the segments of the chunk are looked at. Without a table there are none. Raises
+    `InputError` when a table is damaged or a video is gone.
     """
     if table is None:
         return {}
-    segments = read_segments(table)
+    segments = [segment for segment in read_segments(table) if chunk.holds(segment.video)]
     missing = sorted({segment.file for segment in segments if not Path(segment.file).is_file()})
     if missing:
         raise InputError(
