@@ -1,10 +1,12 @@
 """Whole runs of a small dataset: a folder of videos, and flow that follows the frames."""
 
 import json
+import re
 import shutil
 
 import pytest
 
+from actionrec.frames.manifest import read_manifest
 from helpers import edit, planned, small_project, snakemake, write_video
 
 SMALL_RUNS = "results/small/experiments"
@@ -75,3 +77,36 @@ def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):
     assert jobs["make_split"] == 1
     snakemake(small, "--cores", "2", split)
     assert "dis medium fixed opencv" in (small / split).read_text()
+
+
+@pytest.mark.slow
+def test_a_chunk_that_fails_is_made_again_alone(small):
+    edit(small / "config/config.yaml", lambda c: c.update(frames={"chunk": 4, "store": "video"}))
+    table, tables = "results/small/tables/frames/wave.tsv", small / "results/small/tables"
+    chunks = [tables / f"chunks/wave/{number}of2.tsv" for number in (1, 2)]
+    # A file in place of the folder of one video's frames.
+    in_the_way = small / "resources/small/frames/wave/wave [3] & co"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.touch()
+    said = snakemake(small, "--cores", "2", "--keep-going", table, check=False)
+    assert "A file, or a link that leads nowhere, is in place of a folder" in said
+    assert [jobs_of(said, rule) for rule in ("extract_chunk", "gather_frames")] == [2, 1]
+    made = [chunk for chunk in chunks if chunk.exists()]
+    assert len(made) == 1, "the other chunk, whole"
+    before = made[0].stat().st_mtime_ns
+    assert not (small / table).exists()
+
+    in_the_way.unlink()
+    said = snakemake(small, "--cores", "2", table)
+    assert [jobs_of(said, rule) for rule in ("extract_chunk", "gather_frames")] == [1, 1]
+    assert made[0].stat().st_mtime_ns == before
+    assert [record.video for record in read_manifest(small / table)] == [
+        f"wave [{index}] & co" for index in range(8)
+    ]
+    assert planned(small, table) == {}
+
+
+def jobs_of(said: str, rule: str) -> int:
+    """Return how many jobs of a rule a run of Snakemake has said that it needs."""
+    found = re.search(rf"^{rule} +(\d+)$", said, re.MULTILINE)
+    return int(found[1]) if found else 0

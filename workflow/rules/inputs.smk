@@ -67,7 +67,10 @@ def frame_tables(cls):
 
 
 def chunks_of_class(wildcards):
-    """Return the tables of the frames of a class's chunks."""
+    """Return the tables of the frames of a class's chunks; remake a damaged one of the class."""
+    table = TABLES / f"frames/{wildcards.cls}.tsv"
+    if why := staleness.unreadable(table):
+        remake(table, why)
     return frame_tables(wildcards.cls)
 
 

@@ -74,6 +74,11 @@ def stale_frames(
     return stale
 
 
+def unreadable(manifest: Path) -> str:
+    """Return why a manifest that is there cannot be used, or ""."""
+    return _read(manifest)[2] if manifest.exists() else ""
+
+
 def _read(manifest: Path) -> tuple[list[FrameRecord], int, str]:
     """Return the records of a manifest, when it was made (ns), and why it cannot be used or ""."""
     try:

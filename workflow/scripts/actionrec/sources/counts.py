@@ -51,7 +51,11 @@ def rows_of_labels(lists: Iterable[Path], labels: Path | None) -> Counter[str]:
             found += _of_indices(path, labels) if labels else _of_column(path)
         except (OSError, ValueError, csv.Error):
             continue
-    return Counter({normal(label.strip()): rows for label, rows in found.items()})
+    # A letter with an accent may be written in two ways.
+    normalised: Counter[str] = Counter()
+    for label, rows in found.items():
+        normalised[normal(label.strip())] += rows
+    return normalised
 
 
 def _of_column(path: Path) -> Counter[str]:

@@ -1,0 +1,175 @@
+"""The frames of a large class are made in chunks, side by side; what is finished is kept."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actionrec.errors import InputError
+from actionrec.frames.encoders import ImageFormat
+from actionrec.frames.extraction import extract_class, extract_segments, gather
+from actionrec.frames.journal import Journal
+from actionrec.frames.manifest import FrameRecord, read_manifest
+from actionrec.frames.segments import Segment, write_segments
+from actionrec.frames.staleness import stale_frames, stale_segments
+from actionrec.frames.videos import list_videos, write_files_table
+from actionrec.sources.folder import link_class
+from actionrec.utils.chunks import WHOLE, Chunk, all_chunks, chunk_of
+from helpers import PNG, write_video
+
+HALVES = all_chunks(2)
+NAMES = ("a", "b", "c", "d", "e", "f")
+RECORD = FrameRecord("a", "a.avi", 9, 64, 48, 30.0, 5, "s" * 64, "png", "png", "ok", "")
+
+
+class Large:
+    """A class of six short videos in a folder, in two chunks."""
+
+    def __init__(self, root: Path) -> None:
+        self.videos, self.frames = root / "videos", root / "frames/walk"
+        self.table, self.manifest = root / "videos.tsv", root / "frames.tsv"
+        self.chunks = [root / f"chunks/{chunk}.tsv" for chunk in HALVES]
+        for index, name in enumerate(NAMES):
+            write_video(self.videos / f"{name}.avi", frames=3 + index, width=32, height=32)
+        write_files_table(self.table, list_videos(self.videos))
+
+    def extract(self, chunk=WHOLE, manifest=None, image_format: ImageFormat = PNG):
+        options = {"image_format": image_format, "chunk": chunk}
+        extract_class(self.videos, self.table, self.frames, manifest or self.manifest, **options)
+
+    def extract_halves(self):
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(self.extract, HALVES, self.chunks))
+
+    def tree(self):
+        files = [path for path in self.frames.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def large(tmp_path):
+    return Large(tmp_path)
+
+
+def names(manifest):
+    return [record.video for record in read_manifest(manifest)]
+
+
+def test_chunks_made_side_by_side_are_the_class(large):
+    large.extract_halves()
+    gather(large.chunks, large.manifest)
+    assert sorted(names(large.chunks[0]) + names(large.chunks[1])) == list(NAMES)
+    assert all(map(names, large.chunks)), "the names are to be in both chunks"
+    in_chunks, frames = large.manifest.read_bytes(), large.tree()
+    large.extract()
+    assert large.manifest.read_bytes() == in_chunks
+    assert large.tree() == frames
+
+
+def test_other_chunks_keep_the_frames_of_those_before(large):
+    large.extract()
+    frames = large.tree()
+    for count in (4, 2, 8):
+        for chunk in all_chunks(count):
+            large.extract(chunk, large.chunks[0])
+        assert large.tree() == frames
+
+
+def test_a_chunk_leaves_the_others_alone(large):
+    large.extract_halves()
+    frames = large.tree()
+    gone = [next(name for name in NAMES if half.holds(name)) for half in HALVES]
+    for name in gone:
+        (large.videos / f"{name}.avi").unlink()
+    write_files_table(large.table, list_videos(large.videos))
+    large.extract(HALVES[0], large.chunks[0])
+    assert {path for path in frames if gone[0] not in path.parts} == set(large.tree())
+
+
+def test_a_missing_video_fails_its_own_chunk_alone(large):
+    half, other = chunk_of("c", 2), chunk_of("c", 2).number % 2
+    (large.videos / "c.avi").unlink()
+    with pytest.raises(InputError, match=r"1 video is missing[^*]*found:   c\.avi"):
+        large.extract(half, large.chunks[0])
+    assert not large.chunks[0].exists()
+    large.extract(HALVES[other], large.chunks[1])
+    segments = [Segment(name, str(large.videos / f"{name}.avi"), 9) for name in NAMES]
+    write_segments(large.table, segments)
+    paths = large.table, None, large.frames
+    with pytest.raises(InputError, match="1 video is missing"):
+        extract_segments(*paths, large.chunks[0], image_format=PNG, chunk=half)
+    extract_segments(*paths, large.chunks[1], image_format=PNG, chunk=HALVES[other])
+
+
+def test_a_chunk_without_videos_is_an_empty_table(large):
+    empty = next(chunk for chunk in all_chunks(64) if not any(map(chunk.holds, NAMES)))
+    large.extract(empty, large.chunks[0])
+    assert names(large.chunks[0]) == []
+
+
+def test_a_replaced_video_of_a_list_makes_its_own_chunk_again(large):
+    segments = [
+        Segment(path.stem, str(path), path.stat().st_size) for path in list_videos(large.videos)
+    ]
+    write_segments(large.table, segments)
+    for half, manifest in zip(HALVES, large.chunks, strict=True):
+        extract_segments(large.table, None, large.frames, manifest, image_format=PNG, chunk=half)
+    assert stale_segments(large.table, large.frames, large.chunks) == {}
+    video = large.videos / "d.avi"
+    video.write_bytes(video.read_bytes()[:-1] + b"x")
+    found = stale_segments(large.table, large.frames, large.chunks)
+    assert list(found) == [large.chunks[chunk_of("d", 2).number - 1]]
+    (large.frames / "stray").mkdir()
+    found = stale_segments(large.table, large.frames, large.chunks)
+    assert large.chunks[chunk_of("stray", 2).number - 1] in found
+
+
+def test_frames_that_are_lost_make_their_own_chunk_again(large, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    large.videos.rename(tmp_path / "mine")
+    link_class(tmp_path / "mine", large.videos, large.table)
+    large.extract_halves()
+    paths = large.videos, large.table, large.frames
+    assert stale_frames(*paths, large.chunks) == {}
+    (large.frames / "e/rgb/000001.png").unlink()
+    found = stale_frames(*paths, large.chunks)
+    assert list(found) == [large.chunks[chunk_of("e", 2).number - 1]]
+    write_video(large.videos / "new.avi")
+    assert list(stale_frames(*paths, large.chunks)) == [large.table, *large.chunks]
+
+
+def journal(path, chunk=WHOLE):
+    return Journal(path, FrameRecord, "bad", chunk.holds)
+
+
+def test_a_journal_is_shared_by_chunks_and_forgets_what_is_taken_back(tmp_path):
+    path = tmp_path / "done.tsv"
+    own, other = chunk_of("a", 2), HALVES[chunk_of("a", 2).number % 2]
+    first, second = journal(path, own), journal(path, other)
+    first.add(RECORD)
+    foreign = next(name for name in NAMES if other.holds(name))
+    second.add(replace(RECORD, video=foreign))
+    assert set(journal(path).finished) == {"a", foreign}
+    assert set(journal(path, own).finished) == {"a"}
+    first.take_back("a")
+    assert set(journal(path, Chunk(chunk_of("a", 8).number, 8)).finished) <= {foreign}
+    first.add(replace(RECORD, sha256="t" * 64))
+    assert journal(path).finished["a"].sha256 == "t" * 64
+
+
+def test_a_row_that_a_killed_job_left_half_written_costs_no_other(tmp_path):
+    first, second = journal(tmp_path / "done.tsv"), journal(tmp_path / "done.tsv")
+    first.add(RECORD)
+    with (tmp_path / "done.tsv").open("a") as file:
+        file.write("b\tb.avi\t1")
+    second.add(replace(RECORD, video="c"))
+    assert set(journal(tmp_path / "done.tsv").finished) == {"a", "c"}
+
+
+def test_a_journal_of_many_changes_is_written_anew(tmp_path):
+    one = journal(tmp_path / "done.tsv")
+    for number in range(110):
+        one.add(replace(RECORD, frames=number))
+    assert journal(tmp_path / "done.tsv").finished["a"].frames == 109
+    assert len((tmp_path / "done.tsv").read_text().splitlines()) == 2
