@@ -156,7 +156,8 @@ def _publish(
             remove(task.folder / name)
         return
     if task.work_folder.exists():
-        task.folder.mkdir(exist_ok=True)
+        with explained_disk_errors(task.folder):
+            task.folder.mkdir(exist_ok=True)
         for name in kind.folders:
             images = task.folder / name
             if images.exists():  # moved, not removed: a rename takes no time

@@ -91,7 +91,7 @@ def _explained_place(
         )
     if error.errno == errno.EISDIR:
         return f"A folder is in place of the file {target}.", said, f"move it away {again}"
-    if error.errno == errno.ENOTDIR:
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return f"A file is in place of the folder {target}.", said, f"move it away {again}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"You may not write {target}.", said, f"correct its rights or owner, {again}"
