@@ -108,7 +108,7 @@ def run(folder: Path, *arguments: str) -> tuple[str, float, float, float]:
                 peak = max(peak, sum(one.memory_info().rss for one in tree))
             except psutil.Error:
                 return
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     began, before = time.monotonic(), psutil.Process().cpu_times()
     with (folder / "printed.txt").open("w+") as printed:

@@ -51,3 +51,19 @@ def test_more_than_are_tolerated_are_refused_with_each_class_that_has_them(manif
 def test_as_many_as_are_tolerated_are_no_matter(manifests):
     require_tolerated(manifests, 3, "mine", None)
     require_tolerated({"walk": manifests["walk"]}, 1, "mine", None)
+
+
+def test_a_large_dataset_with_a_few_bad_videos_in_each_class_is_refused_in_few_lines(tmp_path):
+    tables = {f"class{number:03d}": tmp_path / f"{number}.tsv" for number in range(100)}
+    for table in tables.values():
+        bad = [record(str(n), f"{n}.mp4", "is empty") for n in range(5)]
+        write_manifest(table, [*bad, *(record(f"g{n}", f"g{n}.mp4") for n in range(50))])
+    with pytest.raises(InputError) as error:
+        require_tolerated(tables, 4, "mine", Path("results/mine/dataset.html"))
+    said = str(error.value)
+    assert "5 of 55 videos of class class000" in said
+    assert "and 90 more" in said
+    assert "and 480 more" in said
+    assert said.count("\n") < 30
+    assert max(map(len, said.splitlines())) < 700
+    require_tolerated(tables, 5, "mine", None)

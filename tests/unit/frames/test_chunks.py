@@ -173,3 +173,14 @@ def test_a_journal_of_many_changes_is_written_anew(tmp_path):
         one.add(replace(RECORD, frames=number))
     assert journal(tmp_path / "done.tsv").finished["a"].frames == 109
     assert len((tmp_path / "done.tsv").read_text().splitlines()) == 2
+
+
+def test_many_bad_videos_are_named_in_the_log_and_a_few_on_the_terminal(large, caplog):
+    caplog.set_level("INFO")
+    for number in range(15):
+        (large.videos / f"empty{number:02d}.avi").touch()
+    large.extract()
+    bad = [record for record in caplog.records if record.message.startswith("Bad video in")]
+    assert [record.levelname for record in bad] == ["WARNING"] * 10 + ["INFO"] * 5
+    assert f"15 videos in {large.videos} are bad: all are in {large.manifest}" in caplog.text
+    assert sum(not record.usable for record in read_manifest(large.manifest)) == 15

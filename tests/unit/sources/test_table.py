@@ -156,6 +156,30 @@ def test_every_row_that_cannot_be_used_is_named(project):
     assert "line 9" not in said
 
 
+def test_of_many_faults_a_few_are_shown_and_the_log_has_all(project, caplog):
+    """As in a list with 1 % broken rows or missing videos."""
+    caplog.set_level("INFO")
+    good = "".join(f"a.avi,walk,{number},{number + 1}\n" for number in range(2000))
+    missing = "".join(f"gone{number}.avi,run,,\n" for number in range(25))
+    broken = "".join(f"a.avi,run,{number},0\n" for number in range(25))
+    for text, fault in ((missing, "is not in"), (broken, "is not before end 0")):
+        caplog.clear()
+        said = project.refusal("path,label,start,end\n" + good + text)
+        assert "25 rows of the list cannot be used; the log of list_table names all" in said
+        assert said.count(fault) == 20
+        assert "and 5 more" in said
+        assert caplog.text.count(fault) == 25
+    caplog.clear()
+    text = "path,label,start,end\na.avi,run,,\n" + good + missing
+    found = project.list(text, skip=["missing"])
+    assert len(found["walk"]) == 2000
+    assert caplog.messages.count("list.csv, line 2003: gone0.avi is not in " + str(project.root))
+    shown = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(shown) == 1
+    assert "25 rows left out" in shown[0]
+    assert len(shown[0]) < 1500
+
+
 def test_a_missing_video_is_named_and_left_out_on_request(project, caplog):
     text = "path,label\na.avi,walk\nlost/x.avi,walk\nsub/b.mp4,run\n"
     said = project.refusal(text)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from actionrec.errors import InputError, in_lines
+from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.utils.text import count
 
@@ -59,7 +59,7 @@ def require_tolerated(
     ]
     named = [f"{video.path} {video.reason}" for video in bad if video.cls in over]
     raise InputError(
-        f"Too many videos cannot be used: {', '.join(of_classes)}; frames.tolerate is {tolerate}.",
+        f"Too many videos cannot be used: {some(of_classes)}; frames.tolerate is {tolerate}.",
         where=f"{page}, which shows them all" if page else "the tables of frames",
         found=in_lines(named, _NAMED),
         fix="repair, replace or remove them; or leave them out, up to so many of each class: set "

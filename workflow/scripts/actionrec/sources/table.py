@@ -18,7 +18,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
-from actionrec.errors import InputError, in_lines, some
+from actionrec.errors import InputError, in_lines, one_line, some
 from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.videos import folder_name, is_video, video_names
 from actionrec.sources.file_names import normal, on_disk
@@ -46,6 +46,7 @@ _PARTS = {
     **dict.fromkeys(("val", "valid", "validate", "validation"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+_NAMED = 20  # faults in a message
 _LONGEST = 200  # bytes of a name: file systems take 255
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class VideoList:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Given:
     """What a list says of a video: its part or "", and its group, such as a person, or ""."""
 
@@ -99,7 +100,7 @@ class Given:
     group: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row: where it stands, its path or YouTube id, label, span in seconds, part and group."""
 
@@ -112,7 +113,7 @@ class Row:
     youtube: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _LocatedRow:
     """A row with its video file, the file's path below the folder of videos, and the span in it."""
 
@@ -148,20 +149,20 @@ def list_table(
             where=videos.where,
             fix="add a column split (train, val, test), or set splits.method: fraction",
         )
-    named = {
-        cls: _named([found for found in located if found.row.label == cls], videos)
-        for cls in tables
-    }
+    of_class = defaultdict(list)
+    for found in located:
+        of_class[found.row.label].append(found)
+    named = {cls: _named(of_class[cls], videos) for cls in tables}
     _require_rows(named, located, videos)
-    for cls, of_class in named.items():
+    for cls, segments in named.items():
         write_segments(
             tables[cls],
             [
                 Segment(name, str(found.file), found.file.stat().st_size, found.start, found.end)
-                for name, found in of_class.items()
+                for name, found in segments.items()
             ],
         )
-        write_parts(parts[cls], {name: found.row.given for name, found in of_class.items()})
+        write_parts(parts[cls], {name: found.row.given for name, found in segments.items()})
     log.info("%s of %s", count(len(located), "row"), count(len(named), "class"))
 
 
@@ -368,12 +369,22 @@ def _seconds(text: str, default: float) -> float:
 
 def _refuse(faults: Sequence[str], videos: VideoList, fix: str = "") -> None:
     if faults:
+        more = _note_all(faults)
         raise InputError(
-            f"{count(len(faults), 'row')} of the list cannot be used.",
+            f"{count(len(faults), 'row')} of the list cannot be used{more}.",
             where=videos.where,
-            found=in_lines(faults),
+            found=in_lines(faults, _NAMED),
             fix=fix or "correct or remove these rows",
         )
+
+
+def _note_all(rows: Sequence[str]) -> str:
+    """Write into the log what a message has no space for; return what the message says of it."""
+    if len(rows) <= _NAMED:
+        return ""
+    for row in rows:
+        log.info("%s", one_line(row))
+    return "; the log of list_table names all of them"
 
 
 def _of_classes(rows: Sequence[Row], classes: Sequence[str], videos: VideoList) -> list[Row]:
@@ -415,7 +426,8 @@ def _locate(rows: Sequence[Row], videos: VideoList) -> list[_LocatedRow]:
             missing.append(f"{row.where}: {row.name} is not in {videos.root}")
     if missing and "missing" in videos.skip:
         number = count(len(missing), "row")
-        log.warning("%s left out, the video is missing: %s", number, some(missing))
+        more = _note_all(missing)
+        log.warning("%s left out, the video is missing: %s%s", number, some(missing), more)
     elif missing:
         _refuse(
             missing,
