@@ -3,12 +3,13 @@
 Generated videos of 8 frames of 32x32, all with other pixels, so that what counts is the cost of a
 video, a class and a job, not that of decoding. Memory is that of all processes together.
 
-    python benchmarks/many_videos.py --classes 2 --videos 20000
+    python benchmarks/many_videos.py --classes 2 --videos 20000 20
     python benchmarks/many_videos.py --classes 500 --videos 4
 """
 
 import argparse
 import tempfile
+from itertools import zip_longest
 from pathlib import Path
 
 import cv2
@@ -20,13 +21,13 @@ from plan import workflow
 SPLIT = "results/many/experiments/rgb/split1/split.tsv"
 
 
-def write_videos(folder: Path, classes: list[str], videos: int) -> None:
+def write_videos(folder: Path, classes: list[str], videos: list[int]) -> None:
     """Write the videos, each of random pixels, and the list of them."""
     random = np.random.default_rng(0)
     rows = ["path,label,split"]
-    for cls in classes:
-        (folder / cls).mkdir(parents=True)
-        for number in range(videos):
+    for cls, count in zip_longest(classes, videos, fillvalue=videos[-1]):
+        (folder / str(cls)).mkdir(parents=True)
+        for number in range(int(count)):
             path = f"{cls}/video_{number:05d}.avi"
             code = cv2.VideoWriter.fourcc(*"MJPG")
             writer = cv2.VideoWriter(str(folder / path), code, 25.0, (32, 32))
@@ -62,7 +63,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--classes", type=int, default=2)
-    parser.add_argument("--videos", type=int, default=20_000, help="of each class")
+    parser.add_argument(
+        *("--videos", "-v"), type=int, nargs="+", default=[20_000, 20], help="the last for the rest"
+    )
     parser.add_argument("--chunk", type=int, default=1000, help="videos a job, about")
     options = parser.parse_args()
     classes = [f"class_{number:03d}" for number in range(options.classes)]
