@@ -140,7 +140,7 @@ def test_frames_that_are_lost_make_their_own_chunk_again(large, tmp_path, monkey
 
 
 def journal(path, chunk=WHOLE):
-    return Journal(path, FrameRecord, "bad", chunk.holds)
+    return Journal(path, FrameRecord, "bad", chunk)
 
 
 def test_a_journal_is_shared_by_chunks_and_forgets_what_is_taken_back(tmp_path):

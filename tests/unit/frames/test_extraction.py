@@ -66,7 +66,7 @@ class Class:
 
     def leftovers(self):
         work_folder = self.frames.with_name(f".{self.frames.name}")
-        kept = {"done.tsv", "done.lock", "lock"}
+        kept = {"done.tsv", "lock"}
         return [path.name for path in work_folder.iterdir() if path.name not in kept]
 
 

@@ -201,7 +201,7 @@ def test_layout_and_manifest(three):
         *("b", 4, 96, 64, "dis medium", "max_rad", version),
         *("png", three.records["b"].content, "ok", ""),
     )
-    assert names(three.frames.with_name(".walk")) == ["flow.lock", "flow.tsv", "lock"]
+    assert names(three.frames.with_name(".walk")) == ["flow.tsv", "lock"]
 
 
 def test_workers_and_a_second_run_change_nothing(three):
@@ -452,7 +452,7 @@ def test_kill_9_of_a_worker_or_of_the_job(walk, tmp_path, victim):
     assert {flow.images for flow in walk.extract(workers=2).values()} == {19}
     assert before.items() <= walk.tree().items()
     assert len(walk.tree()) == 12 * 38
-    assert names(done.parent) == ["flow.lock", "flow.tsv", "lock"]
+    assert names(done.parent) == ["flow.tsv", "lock"]
 
 
 def test_full_disk(small_disk, walk):

@@ -6,12 +6,13 @@ share a journal, and a later run can divide the class otherwise.
 """
 
 import logging
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from actionrec.errors import InputError
+from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.locks import locked
 from actionrec.utils.tables import append_record, drop_partial_row, read_rows, write_records
 
@@ -36,23 +37,24 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 class Journal(Generic[AnyRecord]):
-    """The journal at `path` of records of a `kind`, of the videos whose name a chunk `holds`.
+    """The journal at `path` of records of a `kind`, of the videos of a chunk of the class.
 
     `unusable` is the status of a video without images.
     """
 
-    def __init__(
-        self, path: Path, kind: type[AnyRecord], unusable: str, holds: Callable[[str], bool]
-    ) -> None:
-        self._path, self._kind, self._unusable = path, kind, unusable
-        self._lock = path.with_suffix(".lock")
-        with locked(self._lock):
+    def __init__(self, path: Path, kind: type[AnyRecord], unusable: str, chunk: Chunk) -> None:
+        self._path, self._kind, self._unusable, self._chunk = path, kind, unusable, chunk
+        with self._locked():
             rows = self._rows()
             finished = {record.video: record for record in rows}
             finished = {video: record for video, record in finished.items() if record.usable}
             if len(rows) > 2 * len(finished) + 100:
                 write_records(path, kind, finished.values())
-        self.finished = {video: record for video, record in finished.items() if holds(video)}
+        self.finished = {video: record for video, record in finished.items() if chunk.holds(video)}
+
+    def _locked(self) -> AbstractContextManager[object]:
+        """Keep the jobs of other chunks out; who makes the whole class has a lock of its own."""
+        return nullcontext() if self._chunk == WHOLE else locked(self._path.with_suffix(".lock"))
 
     def _rows(self) -> list[AnyRecord]:
         if not self._path.exists():
@@ -77,7 +79,7 @@ class Journal(Generic[AnyRecord]):
 
     def _append(self, record: AnyRecord) -> None:
         # The whole table for each video would take as long as 10 frames.
-        with locked(self._lock):
+        with self._locked():
             if self._path.exists():  # another job may have been killed while it wrote
                 drop_partial_row(self._path)
             append_record(self._path, record)

@@ -78,7 +78,7 @@ def make_images(
     records: list[AnyRecord] = []
     dead: list[str] = []
     with explained_disk_errors(frames), _work_folder(frames, chunk) as (folder, work_folder, part):
-        journal = Journal(work_folder / kind.journal, kind.record, kind.unusable, chunk.holds)
+        journal = Journal(work_folder / kind.journal, kind.record, kind.unusable, chunk)
         tasks = [
             Task(source, folder / video, part / video, journal.finished.get(video))
             for video, source in sources.items()
