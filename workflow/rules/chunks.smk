@@ -1,6 +1,14 @@
 """Make the frames of large classes in chunks, which a cluster runs side by side."""
 
 
+def chunks_of_class(wildcards):
+    """Return the tables of the frames of a class's chunks; remake a damaged one of the class."""
+    table = TABLES / f"frames/{wildcards.cls}.tsv"
+    if why := staleness.unreadable(table):
+        remake(table, why)
+    return frame_tables(wildcards.cls)
+
+
 use rule extract_frames as extract_chunk with:
     output:
         "<tables>/chunks/{cls}/{chunk}.tsv",

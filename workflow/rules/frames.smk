@@ -55,3 +55,8 @@ rule extract_flow:
         flo=ask(params.flow_files, "cls"),
     script:
         "../scripts/extract_flow.py"
+
+
+if LARGE:
+
+    include: "chunks.smk"

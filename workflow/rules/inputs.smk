@@ -66,14 +66,6 @@ def frame_tables(cls):
     return [TABLES / f"chunks/{cls}/{chunk}.tsv" for chunk in all_chunks(LARGE[cls])]
 
 
-def chunks_of_class(wildcards):
-    """Return the tables of the frames of a class's chunks; remake a damaged one of the class."""
-    table = TABLES / f"frames/{wildcards.cls}.tsv"
-    if why := staleness.unreadable(table):
-        remake(table, why)
-    return frame_tables(wildcards.cls)
-
-
 def videos_table(wildcards):
     """Return the table of a class's videos; remake what disagrees with the trees on disk."""
     for output, why in stale_tables(wildcards.cls).items():

@@ -28,6 +28,7 @@ def test_every_key_has_a_value():
         "quality": 95,
         "interlaced": "deinterlace",
         "tolerate": 0,
+        "chunk": 1000,
     }
     assert config["flow"] == {
         "method": "dis",
