@@ -1,5 +1,6 @@
 """The frames of a large class are made in chunks, side by side; what is finished is kept."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from actionrec.errors import InputError
+from actionrec.frames import staleness
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class, extract_segments, gather
 from actionrec.frames.journal import Journal
@@ -15,6 +17,7 @@ from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.staleness import stale_frames, stale_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.folder import link_class
+from actionrec.utils import tables
 from actionrec.utils.chunks import WHOLE, Chunk, all_chunks, chunk_of
 from helpers import PNG, write_video
 
@@ -184,3 +187,26 @@ def test_many_bad_videos_are_named_in_the_log_and_a_few_on_the_terminal(large, c
     assert [record.levelname for record in bad] == ["WARNING"] * 10 + ["INFO"] * 5
     assert f"15 videos in {large.videos} are bad: all are in {large.manifest}" in caplog.text
     assert sum(not record.usable for record in read_manifest(large.manifest)) == 15
+
+
+def test_the_plan_asks_the_disk_once_a_video_and_once_a_segment(large, monkeypatch):
+    """However many chunks the class has; and reads each table once."""
+    times = (0.0, 0.05), (0.05, 0.1), (0.0, 0.1)
+    segments = [
+        Segment(f"{path.stem}_{number}", str(path), path.stat().st_size, *span)
+        for path in list_videos(large.videos)
+        for number, span in enumerate(times)
+    ]
+    write_segments(large.table, segments)
+    manifests = [large.table.with_name(f"{chunk}.tsv") for chunk in all_chunks(4)]
+    for chunk, manifest in zip(all_chunks(4), manifests, strict=True):
+        extract_segments(large.table, None, large.frames, manifest, image_format=PNG, chunk=chunk)
+    asked, read = [], []
+    stat, read_table = os.stat, tables.read_table
+    monkeypatch.setattr(staleness.os, "stat", lambda path, **kw: asked.append(path) or stat(path))
+    monkeypatch.setattr(tables, "read_table", lambda *a: read.append(a[0]) or read_table(*a))
+    assert stale_segments(large.table, large.frames, manifests) == {}
+    monkeypatch.undo()
+    assert sorted(read) == sorted([large.table, *manifests])
+    of_tables = [path for path in asked if str(path).endswith(".tsv")]
+    assert len(asked) - len(of_tables) == len(NAMES) + len(segments)
