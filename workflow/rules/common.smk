@@ -78,6 +78,13 @@ of_every_run = partial(paths.of_every_run, config)
 RECORDS = paths.settings_records(config)
 
 
+def frame_tables(cls):
+    """Return the table of a class's frames, or those of its chunks."""
+    if cls not in LARGE:
+        return [TABLES / f"frames/{cls}.tsv"]
+    return [TABLES / f"chunks/{cls}/{chunk}.tsv" for chunk in all_chunks(LARGE[cls])]
+
+
 def ask(question, *names, **known):
     """Return a function that asks the configuration a question about the wildcards named."""
     return lambda wildcards: question(config, *map(wildcards.get, names), **known)

@@ -59,13 +59,6 @@ def stale_tables(cls):
     return stale(TABLES / f"videos/{cls}.tsv", frames, frame_tables(cls))
 
 
-def frame_tables(cls):
-    """Return the table of a class's frames, or those of its chunks."""
-    if cls not in LARGE:
-        return [TABLES / f"frames/{cls}.tsv"]
-    return [TABLES / f"chunks/{cls}/{chunk}.tsv" for chunk in all_chunks(LARGE[cls])]
-
-
 def videos_table(wildcards):
     """Return the table of a class's videos; remake what disagrees with the trees on disk."""
     for output, why in stale_tables(wildcards.cls).items():
