@@ -16,5 +16,6 @@ with rule_script(snakemake):
         Path(snakemake.output[0]),
         image_format=ImageFormat(params.fmt, params.encoder, params.quality, params.size),
         interlaced=params.interlaced,
+        check=params.check,
         workers=snakemake.threads,
     )

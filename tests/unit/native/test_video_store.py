@@ -19,7 +19,8 @@ from helpers import PNG
 from helpers.engine import LABELS, curve, write_spec
 from helpers.videos import encode
 
-FORMATS = {"png": PNG, "video": replace(PNG, suffix="video")}
+VIDEO = replace(PNG, suffix="video")
+STORES = {"png": (PNG, "full"), "video": (VIDEO, "full"), "quick": (VIDEO, "quick")}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,12 @@ def stores(tmp_path_factory):
                 kind = {"options": {"g": "8", "bf": "2"}, "width": 48, "height": 40 + 2 * index}
                 encode(videos / f"{index}.mp4", "libx264", 20 + len(label) + index, **kind)
             write_files_table(table, list_videos(videos))
-            for store, form in FORMATS.items():
+            for store, (form, check) in STORES.items():
                 frames = root / store / part / label
-                extract_class(videos, table, frames, root / "made.tsv", image_format=form)
+                options = {"image_format": form, "check": check}
+                extract_class(videos, table, frames, root / "made.tsv", **options)
                 shutil.rmtree(frames.with_name(f".{label}"))  # the split's links lead past it
-    return {store: root / store for store in FORMATS}
+    return {store: root / store for store in STORES}
 
 
 def read(videos, memory, ids, draws=0):
@@ -56,9 +58,9 @@ def test_the_engine_sees_the_same_pixels(stores, memory, draws):
         for root in stores.values()
     ]
     facts = [[(v.length, v.size, v.label) for v in videos] for videos in listed]
-    assert facts[0] == facts[1]
-    (png, _), (video, cache) = (read(videos, memory, ids, draws) for videos in listed)
-    assert np.array_equal(png, video)
+    assert facts[0] == facts[1] == facts[2]
+    (png, _), (video, cache), (quick, _) = (read(videos, memory, ids, draws) for videos in listed)
+    assert np.array_equal(png, video) and np.array_equal(png, quick)
     # What is kept and will be drawn again was decoded whole in one pass.
     whole = cache.all_frames(0)
     assert (whole is not None) == (memory > 0 and draws == 1000)
@@ -80,7 +82,7 @@ def test_the_process_that_waits_sees_which_video_is_read(stores):
 
 @pytest.fixture(scope="module")
 def trainings(stores, tmp_path_factory):
-    """Return the results of two trainings that differ in nothing but the store."""
+    """Return the specs of trainings that differ in nothing but the store and its check."""
     found = {}
     for store, data in stores.items():
         root = tmp_path_factory.mktemp(store)
@@ -91,7 +93,7 @@ def trainings(stores, tmp_path_factory):
     return found
 
 
-def test_a_training_from_videos_has_equal_weights_and_scores(trainings, capsys):
+def test_a_training_from_videos_has_equal_weights_and_scores(stores, trainings, capsys):
     weights, curves, printed = [], [], []
     for spec in trainings.values():
         train = spec.parent / "results/train"
@@ -101,11 +103,15 @@ def test_a_training_from_videos_has_equal_weights_and_scores(trainings, capsys):
         assert main(["evaluate", "-e", str(spec)]) == 0
         assert main(["inference", "-e", str(spec)]) == 0
         rows = spec.parent / "results/inference/predictions.csv"
-        printed.append((capsys.readouterr().out.replace("/png/", "/video/"), rows.read_text()))
-    assert curves[0] == curves[1]
-    assert printed[0] == printed[1]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+        out = capsys.readouterr().out
+        for store in stores:
+            out = out.replace(f"/{store}/", "/video/")
+        printed.append((out, rows.read_text()))
+    assert curves[0] == curves[1] == curves[2]
+    assert printed[0] == printed[1] == printed[2]
+    for others in weights[1:]:
+        assert weights[0].keys() == others.keys()
+        assert all(torch.equal(weights[0][name], others[name]) for name in others)
 
 
 def test_a_video_that_is_lost_during_a_task_is_named(stores):

@@ -1,21 +1,22 @@
 """Turn the videos of a class into numbered image files in TAO's layout."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from actionrec.errors import InputError, in_lines
 from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
+from actionrec.frames.made_images import MadeImages
 from actionrec.frames.manifest import WOVEN, FrameRecord, frame_fault, video_hash, write_manifest
 from actionrec.frames.parallel import ImageKind, Task, make_images, remove
+from actionrec.frames.quick_check import list_images
 from actionrec.frames.segments import (
     FrameSource,
     check_span,
@@ -23,7 +24,7 @@ from actionrec.frames.segments import (
     select_images,
     source_hash,
 )
-from actionrec.frames.store import checksum, decoder_version, microseconds
+from actionrec.frames.store import decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
 from actionrec.utils.files import explained_disk_errors, write_bytes
 from actionrec.utils.text import count
@@ -31,10 +32,12 @@ from actionrec.utils.text import count
 if TYPE_CHECKING:
     import numpy as np
 
+    from actionrec.frames.decoder.packets import PacketFrames
     from actionrec.frames.decoder.video import Frame, Interlaced, Video
 
 log = logging.getLogger(__name__)
 
+Check = Literal["full", "quick"]
 RGB = ImageKind(folders=("rgb",), record=FrameRecord, journal="done.tsv")
 
 
@@ -61,6 +64,7 @@ def extract_class(
     *,
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
+    check: Check = "full",
     workers: int = 0,
 ) -> None:
     """Write each video's frames to `<frames>/<video>/rgb/000001.png...`, then the manifest.
@@ -72,12 +76,15 @@ def extract_class(
     those of videos that are gone are removed. Raises `InputError`, and writes no manifest, when
     videos of `table` are missing or the disk is full; what was finished is kept for the next run.
 
-    `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
+    `interlaced` is as for `open_video`. The `check` "quick", for the format "video" alone, lists
+    frames by their packets, and decodes a video whose packets do not tell them. `workers` is the
+    number of processes, 0 for this one alone.
     """
     paths = _all_videos(videos, table)
     names = video_names(path.name for path in paths)
     sources = {names[path.name]: FrameSource(path, path.name) for path in paths}
-    records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
+    make = partial(_extract_source, _Settings(image_format, interlaced, check))
+    records = _extract(sources, frames, make, workers)
     _write_manifest(manifest, records, videos)
 
 
@@ -89,6 +96,7 @@ def extract_segments(
     *,
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
+    check: Check = "full",
     workers: int = 0,
 ) -> None:
     """Write the frames of each segment in `table`, cut as it says and cropped as `crops` says.
@@ -96,7 +104,8 @@ def extract_segments(
     Otherwise as `extract_class`.
     """
     sources = read_frame_sources(table, crops)
-    records = _extract(sources, frames, partial(_extract_source, image_format, interlaced), workers)
+    make = partial(_extract_source, _Settings(image_format, interlaced, check))
+    records = _extract(sources, frames, make, workers)
     _write_manifest(manifest, records, table)
 
 
@@ -147,10 +156,17 @@ def _write_manifest(manifest: Path, records: Sequence[FrameRecord], where: Path)
     log.info("%s: %s of %s", manifest.stem, frames, count(len(records), "video"))
 
 
-def _extract_source(
-    image_format: ImageFormat, interlaced: "Interlaced", task: Task[FrameSource, FrameRecord]
-) -> FrameRecord:
-    """Decode one source into the task's work folder, unless the images that are there are right."""
+@dataclass(frozen=True)
+class _Settings:
+    """How sources become images."""
+
+    image_format: ImageFormat
+    interlaced: "Interlaced"
+    check: Check
+
+
+def _extract_source(settings: _Settings, task: Task[FrameSource, FrameRecord]) -> FrameRecord:
+    """Put one source's images into the task's work folder, unless those there are are right."""
     source = task.source
     # The hash of the file decides, not its time or name: a copied project keeps its frames, and a
     # video that was replaced by one of equal size loses them.
@@ -159,23 +175,24 @@ def _extract_source(
     if not digest:
         return record
     known = task.known
-    if known and known.sha256 == digest and _is_right(known, image_format, interlaced, task):
+    if known and known.sha256 == digest and _is_right(known, settings, task):
         return replace(known, file=source.file)  # equal content may be in a file of another name
-    return _decode(task, record, image_format, interlaced)
+    return _make(task, record, settings)
 
 
-def _decode(
-    task: Task[FrameSource, FrameRecord],
-    record: FrameRecord,
-    image_format: ImageFormat,
-    interlaced: "Interlaced",
+def _make(
+    task: Task[FrameSource, FrameRecord], record: FrameRecord, settings: _Settings
 ) -> FrameRecord:
-    """Write a source's images; return `record`, that of a bad video, with what was found."""
+    """Make a source's images; return `record`, that of a bad video, with what was found."""
     from actionrec.frames.decoder.video import open_video  # workers have it preloaded
 
-    source, rgb = task.source, task.work_folder / "rgb"
+    source, rgb, image_format = task.source, task.work_folder / "rgb", settings.image_format
     try:
-        with open_video(source.path, interlaced=interlaced) as video:
+        if settings.check == "quick" and (listed := list_images(source, image_format.size)):
+            made, packets, remarks = listed
+            record, keys = _with_facts(record, packets), packets.keys
+            return _finished(task, record, settings, made, keys, remarks)
+        with open_video(source.path, interlaced=settings.interlaced) as video:
             shown = _Shown(video.frames(source.start, source.end))
             try:
                 with explained_disk_errors(task.folder):
@@ -183,32 +200,47 @@ def _decode(
                     made = _write_images(images, shown, rgb, image_format)
             finally:
                 record = _with_facts(record, video)
-            number = len(made.times)
             # Only now, with every frame decoded, is it known whether all is there.
-            remarks = [*video.remarks(), *check_span(source, video.end, video.rate, number)]
-        if image_format.suffix == references.SUFFIX:
-            # What a deinterlaced frame looks like depends on those before: none is a key frame.
-            keys = [] if record.interlaced else list(map(microseconds, video.keys))
-            _write_reference(task, made, keys, image_format.size, interlaced)
+            spanned = check_span(source, video.end, video.rate, len(made.times))
+            return _finished(task, record, settings, made, video.keys, [*video.remarks(), *spanned])
     except BadVideo as error:
         shutil.rmtree(task.work_folder, ignore_errors=True)
         return replace(record, reason=str(error))
+
+
+def _finished(
+    task: Task[FrameSource, FrameRecord],
+    record: FrameRecord,
+    settings: _Settings,
+    made: MadeImages,
+    keys: Sequence[float],
+    remarks: Sequence[str],
+) -> FrameRecord:
+    """Return the record of the images that were made, and refer to them if they are in the video.
+
+    `keys` are the seconds of the key frames.
+    """
+    image_format = settings.image_format
+    if image_format.suffix == references.SUFFIX:
+        # What a deinterlaced frame looks like depends on those before: none is a key frame.
+        starts = [] if record.interlaced else list(map(microseconds, keys))
+        _write_reference(task, made, starts, image_format.size, settings.interlaced)
     return replace(
         record,
-        frames=number,
+        frames=len(made.times),
         width=made.width,
         height=made.height,
         suffix=image_format.suffix,
-        format=_format(image_format, interlaced, record.interlaced),
+        format=_format(image_format, settings.interlaced, record.interlaced),
         status="warn" if remarks else "ok",
         reason="; ".join(remarks),
-        content=made.digest.hexdigest(),
+        content=made.content,
     )
 
 
 def _write_reference(
     task: Task[FrameSource, FrameRecord],
-    made: "_Made",
+    made: MadeImages,
     keys: Sequence[int],
     size: tuple[int, int] | None,
     interlaced: "Interlaced",
@@ -229,9 +261,10 @@ def _write_reference(
         height=made.first[1],
         times=[made.times[number] for number in numbers],
         keys=keys,
-        checksums=[made.checksums[number] for number in numbers],
+        checksums=[made.checksums[number] for number in numbers if made.checksums],
     )
     with explained_disk_errors(task.folder):
+        (task.work_folder / "rgb").mkdir(parents=True, exist_ok=True)
         references.write_reference(task.work_folder / "rgb", reference)
 
 
@@ -254,7 +287,7 @@ def _bad(task: Task[FrameSource, FrameRecord], reason: str) -> FrameRecord:
     )
 
 
-def _with_facts(record: FrameRecord, video: "Video") -> FrameRecord:
+def _with_facts(record: FrameRecord, video: "Video | PacketFrames") -> FrameRecord:
     """Return a record with what has been seen of a video, all of it or up to its damage."""
     return replace(
         record,
@@ -275,13 +308,12 @@ def _video_hash_once(video: Path, modified: int) -> str:
 
 
 def _is_right(
-    known: FrameRecord,
-    image_format: ImageFormat,
-    interlaced: str,
-    task: Task[FrameSource, FrameRecord],
+    known: FrameRecord, settings: _Settings, task: Task[FrameSource, FrameRecord]
 ) -> bool:
     rgb = task.folder / "rgb"
-    wanted = _format(image_format, interlaced, known.interlaced)
+    if settings.check == "full" and known.undecoded:
+        return False
+    wanted = _format(settings.image_format, settings.interlaced, known.interlaced)
     if known.format != wanted or frame_fault(rgb, known.frames, known.suffix):
         return False
     if known.suffix != references.SUFFIX:
@@ -310,41 +342,15 @@ class _Shown:
             yield frame.image
 
 
-@dataclass
-class _Made:
-    """What became of a source: the largest and the first size, and each image's time and CRC-32.
-
-    The digest is of the pixels: equal videos may be in different files.
-    """
-
-    width: int = 0
-    height: int = 0
-    first: tuple[int, int] = (0, 0)
-    times: dict[int, int] = field(default_factory=dict)
-    checksums: dict[int, int] = field(default_factory=dict)
-    digest: Any = field(default_factory=hashlib.sha256)
-
-    def add(self, number: int, time: int, frame: "np.ndarray") -> None:
-        """Take note of an image."""
-        height, width = frame.shape[:2]
-        self.width, self.height = max(self.width, width), max(self.height, height)
-        if number == 1:
-            self.first = width, height
-        # Equal videos are to be found, not forgers: a checksum a frame costs a third of a hash.
-        value = self.checksums[number] = checksum(frame)
-        self.times[number] = time
-        self.digest.update(f"{width}x{height} {value} ".encode())
-
-
 def _write_images(
     numbered: "Iterator[tuple[int, np.ndarray]]",
     shown: _Shown,
     folder: Path,
     image_format: ImageFormat,
-) -> _Made:
+) -> MadeImages:
     """Write numbered image files, unless frames are to stay in the video; return what they are."""
     folder.mkdir(parents=True)
-    made = _Made()
+    made = MadeImages()
     encode = None if image_format.suffix == references.SUFFIX else make_encoder(image_format)
     for number, frame in numbered:
         frame = resize(frame, image_format.size)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from av.packet import Packet
 
-from actionrec.frames.decoder.clock import Clock
+from actionrec.frames.decoder.clock import Clock, limits
 from actionrec.frames.decoder.container import Input
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.decoder.integrity import Integrity
@@ -98,10 +98,9 @@ class Video:
         return self._clock is not None and self._clock.varies
 
     def frames(self, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
-        """Yield the frames with start <= time < end, in the order shown.
+        """Yield the frames with start <= time < end, but for rounding, in the order shown.
 
-        A time that is up to a tenth of a frame off, 1 to 5 milliseconds, still counts: lists state
-        times with few digits. Raises `BadVideo` at the first frame that is damaged or depends on a
+        Raises `BadVideo` at the first frame that is damaged or depends on a
         damaged one, when there is no frame, and when the file ends before what its index lists.
         Memory for a few frames is used, and one thread.
         """
@@ -114,9 +113,7 @@ class Video:
 
         The others are decoded, since frames depend on them, and not converted.
         """
-        slack = min(max(0.1 / self.rate if self.rate else 0.0, 0.001), 0.005)
-        first = start - slack if start > 0 else -math.inf
-        last = end - slack
+        first, last = limits(start, end, self.rate)
         count, shape = 0, (0, 0, 0)
         self._pixels.restart()
         self.keys = []
