@@ -26,10 +26,9 @@ if TYPE_CHECKING:
 
     Numbered = Iterator[tuple[int, np.ndarray]]
 
-# Frames, and microseconds, to decode that a jump must save: it opens the file again.
-_MIN_FRAMES, _MIN_TIME = 8, 500_000
-# A container that has to be read up to a time is entered a second before it: `decoder.video`.
-_RUN_UP = 1_000_000
+# Frames, and microseconds, to decode that a jump must save; without an index it opens the file
+# again and reads it up to there.
+_INDEXED, _OTHERS = (3, 100_000), (8, 500_000)
 _SAME_TIME = 1000  # microseconds by which the stamp of a frame may seem to differ
 
 
@@ -144,14 +143,15 @@ class VideoFrames:
         `ids` are in the order of their times.
         """
         keys = self._reference.keys
+        min_frames, min_time = _INDEXED if indexed else _OTHERS
         # What is decoded in order starts with the first frame, which need not be one of the crops.
         last, position = 0, keys[0] if self._source.crops and keys else self._time(0)
         runs: list[list[int]] = [[]]
         for index in ids:
             number, time = self._number(index), self._time(index)
-            entry = bisect_right(keys, time if indexed else time - _RUN_UP)
+            entry = bisect_right(keys, time)
             saved = keys[entry - 1] - position if entry else 0
-            if number - last > _MIN_FRAMES and saved > _MIN_TIME:
+            if number - last > min_frames and saved > min_time:
                 runs.append([])
             runs[-1].append(index)
             last, position = number, time
@@ -169,13 +169,13 @@ class VideoFrames:
         times = sorted(at)
         first, last = times[0] / 1e6, times[-1] / 1e6
 
-        def wanted(_: int, time: float) -> bool:
+        def is_time(time: float) -> bool:
             self._note()
             return _nearest(times, time) is not None
 
         try:
-            with closing(video.select(wanted, first, last + 0.02)) as found:
-                for _, frame in found:
+            with closing(video.at(is_time, first, last + 0.02)) as found:
+                for frame in found:
                     time = _nearest(times, frame.time)
                     for index, image in self._images(at.pop(time or 0, ()), frame.image):
                         if self._is_right(index, image, frame.time):

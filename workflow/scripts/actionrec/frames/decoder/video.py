@@ -69,6 +69,7 @@ class Video:
         self.keys: list[float] = []
         self.end: float | None = None
         self._hidden = 0  # frames that were counted and not shown
+        self._is_time: Callable[[float], bool] | None = None  # what `at` looks for
         self._integrity: Integrity | None = None
         self._clock: Clock | None = None
 
@@ -113,6 +114,28 @@ class Video:
 
         The others are decoded, since frames depend on them, and not converted.
         """
+        return self._select(wanted, start, end)
+
+    def at(
+        self, is_time: Callable[[float], bool], start: float, end: float
+    ) -> Generator[Frame, None, None]:
+        """Yield those of the frames from `start` to `end` that are shown at such a time.
+
+        Decoding starts as near as the container allows, and leaves out what no other frame depends
+        on. So times may be wrong where stamps are missing or wrong: the caller must know the frames
+        by more than that. `is_time` is asked several times.
+        """
+        self._is_time = is_time
+        try:
+            for _, frame in self._select(lambda _, time: is_time(time), start, end):
+                yield frame
+        finally:
+            self._is_time = None
+            self._input.skip_frames(False)
+
+    def _select(
+        self, wanted: Callable[[int, float], bool], start: float, end: float
+    ) -> Generator[tuple[int, Frame], None, None]:
         first, last = limits(start, end, self.rate)
         count, shape = 0, (0, 0, 0)
         self._pixels.restart()
@@ -192,12 +215,13 @@ class Video:
             target = begin - run_up
             if target <= 0:
                 return
-            source = self._reopened()
+            source = self._input if self.indexed else self._reopened()
             if source.indexed:
+                self._fresh = False
                 if not source.seek(target):
                     return
                 yield self._decoded(source.packets(), source.clock(), begin)
-            elif run_up:
+            elif run_up or self._is_time:
                 clock = source.clock()
                 yield self._decoded(_skipped(source, clock, target), clock, begin)
 
@@ -222,6 +246,9 @@ class Video:
                 continue
             if not integrity.shown:
                 source.harmless = 0  # messages about frames that a cut left without their base
+            if self._is_time and packet:
+                about = clock.of(packet)
+                source.skip_frames(about is not None and not self._is_time(about))
             frames, reported = source.decode(packet)
             if wrong or reported:
                 integrity.note(wrong or reported, packet)
