@@ -1,9 +1,10 @@
 """Measure what frames cost that stay in their videos, against the tree of PNG files.
 
 The same generated videos, 320x240, as HMDB51's (MPEG-4 in AVI) and as most others (H.264 in MP4),
-go to both stores. Measured are the CPU seconds and the disk of the frames, then the CPU seconds in
-which the engine reads the clips of epochs at 224x224, without a network: the first epoch and a
-later one, with memory for all frames and with none. One process without workers does it, by turns.
+go to both stores, to the video store by both checks. Measured are the CPU seconds and the disk of
+the frames, then the CPU seconds in which the engine reads the clips of epochs at 224x224, without a
+network: the first epoch, with what workers decode ahead in it, and a later one, with memory for all
+frames, with a file on disk for them, and with neither. One process does it, by turns.
 
     python benchmarks/frame_store.py
     python benchmarks/frame_store.py --frames 32 --videos 20
@@ -27,12 +28,16 @@ from actionrec.frames.encoders import ImageFormat  # noqa: E402
 from actionrec.frames.extraction import extract_class  # noqa: E402
 from actionrec.frames.videos import list_videos, write_files_table  # noqa: E402
 from actionrec.native.data.datasets import TrainDataset  # noqa: E402
-from actionrec.native.data.frame_memory import FrameMemory  # noqa: E402
+from actionrec.native.data.frame_memory import FrameDisk, FrameMemory  # noqa: E402
 from actionrec.native.data.videos import list_labelled_videos  # noqa: E402
 from actionrec.spec.load import make_spec  # noqa: E402
 
-STORES = {"PNG files": "png", "video": "video"}
-MEMORY = {"kept in memory": 2**40, "decoded each time": 0}
+STORES = {
+    "PNG files": ("png", "full"),
+    "video": ("video", "full"),
+    "video, quick check": ("video", "quick"),
+}
+KEPT = ("kept in memory", "kept on disk", "decoded each time")
 
 
 def to_h264(videos: Path, folder: Path) -> Path:
@@ -52,7 +57,7 @@ def to_h264(videos: Path, folder: Path) -> Path:
     return folder
 
 
-def extract(videos: Path, root: Path, store: str) -> tuple[float, int]:
+def extract(videos: Path, root: Path, store: str, check: str = "full") -> tuple[float, int]:
     """Return the CPU seconds in which videos became frames below `root`, and the bytes on disk."""
     table = root / "videos.tsv"
     root.mkdir(parents=True)
@@ -60,7 +65,8 @@ def extract(videos: Path, root: Path, store: str) -> tuple[float, int]:
     frames = root / "work" / "walk"
     start = time.process_time()
     image_format = ImageFormat(store, "fpng", 95)
-    extract_class(videos, table, frames, root / "frames.tsv", image_format=image_format)
+    manifest = root / "frames.tsv"
+    extract_class(videos, table, frames, manifest, image_format=image_format, check=check)
     seconds = time.process_time() - start
     (root / "data").mkdir()
     (root / "data" / "walk").symlink_to(frames)
@@ -68,7 +74,14 @@ def extract(videos: Path, root: Path, store: str) -> tuple[float, int]:
     return seconds, size
 
 
-def epochs(data: Path, length: int, memory: int) -> tuple[float, float]:
+def memory_for(kept: str, folder: Path) -> FrameMemory:
+    """Return the memory for frames, and on disk the file for them in `folder`."""
+    if kept == "kept on disk":
+        return FrameMemory(0, FrameDisk(folder))
+    return FrameMemory(2**40 if kept == "kept in memory" else 0)
+
+
+def epochs(data: Path, length: int, memory: FrameMemory) -> tuple[float, float]:
     """Return the CPU seconds in which a first and a later epoch of clips are read."""
     values = {
         "model": {"input_width": 224, "input_height": 224, "rgb_seq_length": length},
@@ -77,13 +90,15 @@ def epochs(data: Path, length: int, memory: int) -> tuple[float, float]:
     }
     spec = make_spec(values, "benchmark")
     videos = list_labelled_videos(data, {"walk": 0}, "benchmark")
-    dataset = TrainDataset(videos, spec, FrameMemory(memory))
+    dataset = TrainDataset(videos, spec, memory)
     clip = {name: np.empty(shape, np.uint8) for name, shape in dataset.shapes((0, 0)).items()}
     spent = []
     for epoch in range(2):
         start = time.process_time()
         for key in range(len(dataset)):
             dataset.write_clip((epoch, key), clip)
+        while dataset.read_ahead():
+            pass
         spent.append(time.process_time() - start)
     return spent[0], spent[1]
 
@@ -93,17 +108,17 @@ def measure(name: str, videos: Path, folder: Path, options: argparse.Namespace) 
     spent: dict[str, list[float]] = {store: [] for store in STORES}
     sizes, read = {}, {}
     for repeat in range(options.repeats):
-        for store, suffix in STORES.items():
-            root = folder / f"{name} {suffix} {repeat}"
-            seconds, sizes[store] = extract(videos, root, suffix)
+        for store, (suffix, check) in STORES.items():
+            root = folder / f"{name} {suffix} {check} {repeat}"
+            seconds, sizes[store] = extract(videos, root, suffix, check)
             spent[store].append(seconds)
-            for kept, memory in MEMORY.items():
-                pair = epochs(root / "data", options.frames, memory)
+            for kept in KEPT:
+                pair = epochs(root / "data", options.frames, memory_for(kept, root))
                 read.setdefault((store, kept), []).append(pair)
     size = sum(path.stat().st_size for path in videos.iterdir())
     for store in STORES:
         cells = [f"{name}, {store}", f"{(size + sizes[store]) / 1e6:.1f}", spread(spent[store])]
-        for kept in MEMORY:
+        for kept in KEPT:
             first, later = zip(*read[store, kept], strict=True)
             cells += [spread(first), spread(later)]
         print(f"| {' | '.join(cells)} |", flush=True)
@@ -124,7 +139,7 @@ def main() -> None:
         draw_videos(folder / "avi", options.videos, options.length)
         to_h264(folder / "avi", folder / "mp4")
         columns = ["videos and store", "videos and frames, MB", "frames made, s"]
-        columns += [f"{epoch}, {kept}, s" for kept in MEMORY for epoch in ("first epoch", "later")]
+        columns += [f"{epoch}, {kept}, s" for kept in KEPT for epoch in ("first epoch", "later")]
         print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
         measure("MPEG-4", folder / "avi", folder, options)
         measure("H.264", folder / "mp4", folder, options)

@@ -88,7 +88,8 @@ def test_paths_in_the_comments_of_a_configuration_are_there(file):
 def code_paths(text: str) -> list[str]:
     """Return the paths of the repository or the package that stand alone in inline code."""
     folders = {entry.name for root in ROOTS for entry in root.iterdir() if entry.is_dir()}
-    folders -= {"results", "resources", "logs", "data", ".snakemake"}  # folders of a run have such names too
+    # Folders of a run have such names too.
+    folders -= {"results", "resources", "logs", "data", ".snakemake"}
     found = re.findall(r"(?<!`)`([\w.-]+/[\w./-]*[\w/])`(?!`)", text)
     return [path for path in found if path.partition("/")[0] in folders]
 

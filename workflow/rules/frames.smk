@@ -25,6 +25,7 @@ rule extract_frames:
         encoder=lookup("frames/encoder", within=config),
         quality=lookup("frames/quality", within=config),
         interlaced=lookup("frames/interlaced", within=config),
+        check=lookup("frames/check", within=config),
     script:
         "../scripts/extract_frames.py"
 

@@ -17,6 +17,7 @@ with rule_script(snakemake):
         Path(snakemake.output[0]),
         image_format=ImageFormat(params.fmt, params.encoder, params.quality, params.size),
         interlaced=params.interlaced,
+        check=params.check,
         workers=snakemake.threads,
         chunk=parse_chunk(snakemake.wildcards.get("chunk", "1of1")),
     )

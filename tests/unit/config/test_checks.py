@@ -401,6 +401,13 @@ def test_only_the_native_engine_reads_frames_from_videos(demo, runner):
     assert "set frames.store: images, or tao.runner: native" in message
 
 
+def test_images_cannot_be_made_of_packets(demo):
+    demo["frames"] = {"check": "quick"}
+    assert "frames.check: quick needs frames.store: video" in refusal(demo)
+    demo["frames"] = {"check": "quick", "store": "video"}
+    assert complete(copy.deepcopy(demo))["frames"]["check"] == "quick"
+
+
 def test_frames_that_stay_in_videos_have_no_lossy_format(demo):
     demo["frames"] = {"store": "video", "format": "jpg"}
     assert "found:   jpg, with frames.store: video" in refusal(demo)

@@ -22,6 +22,7 @@ def test_every_key_has_a_value():
     config = complete()
     assert config["frames"] == {
         "store": "images",
+        "check": "full",
         "format": "png",
         "size": "source",
         "encoder": "fpng",

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from actionrec.dataset.findings import comparisons
 from actionrec.dataset.page import write_page
 from actionrec.dataset.splits import ClassFiles, SplitSettings
 from actionrec.dataset.summary import summarise
@@ -78,7 +79,7 @@ def test_summary_of_a_dataset(tmp_path):
         "look_alikes": [],
         "mirrored": [],
         "places": [],
-        "compared": {"by_look": 0, "flat": 2, "too_many": False},
+        "compared": {"by_look": 0, "flat": 2, "too_many": False, "undecoded": 0},
         "sources": {"videos": 3, "sources": 3, "rule": ""},
         "splits": {},
     }
@@ -188,6 +189,18 @@ def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path
             "same place": [["<walk>/w0 (train)", "<walk>/again (test)"]],
         },
     }
+
+
+def test_videos_that_were_not_decoded_are_compared_by_their_files_alone(tmp_path):
+    listed = replace(CLIP, suffix="video", format="video")
+    write_manifest(tmp_path / "walk.tsv", [listed, replace(listed, video="b", file="b.avi")])
+    files, output = ClassFiles({"walk": tmp_path / "walk.tsv"}), tmp_path / "dataset.json"
+    summarise(files, output, frames=tmp_path, settings=SETTINGS, official={})
+    summary = json.loads(output.read_text())
+    assert summary["duplicates"] == [["walk/a.avi", "walk/b.avi"]]
+    assert summary["compared"] == {"by_look": 0, "flat": 0, "too_many": False, "undecoded": 2}
+    (said,) = comparisons(summary)
+    assert said.startswith("The files of 2 videos, for equal ones; frames.check: quick")
 
 
 def test_cuts_of_one_file_in_two_parts(tmp_path):

@@ -1,6 +1,10 @@
 """The engine trains and scores alike, whether frames are image files or stay in their videos."""
 
 import shutil
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -11,15 +15,18 @@ from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.native.__main__ import main
-from actionrec.native.data import reading
+from actionrec.native.data import reading, workers
 from actionrec.native.data import videos as engine_videos
+from actionrec.native.data.dataloader import DataLoader
+from actionrec.native.data.datasets import TrainDataset
 from actionrec.native.data.frame_cache import FrameCache
 from actionrec.native.data.frame_memory import FrameMemory
 from helpers import PNG
-from helpers.engine import LABELS, curve, write_spec
+from helpers.engine import LABELS, curve, tiny_spec, write_spec
 from helpers.videos import encode
 
-FORMATS = {"png": PNG, "video": replace(PNG, suffix="video")}
+VIDEO = replace(PNG, suffix="video")
+STORES = {"png": (PNG, "full"), "video": (VIDEO, "full"), "quick": (VIDEO, "quick")}
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +40,12 @@ def stores(tmp_path_factory):
                 kind = {"options": {"g": "8", "bf": "2"}, "width": 48, "height": 40 + 2 * index}
                 encode(videos / f"{index}.mp4", "libx264", 20 + len(label) + index, **kind)
             write_files_table(table, list_videos(videos))
-            for store, form in FORMATS.items():
+            for store, (form, check) in STORES.items():
                 frames = root / store / part / label
-                extract_class(videos, table, frames, root / "made.tsv", image_format=form)
+                options = {"image_format": form, "check": check}
+                extract_class(videos, table, frames, root / "made.tsv", **options)
                 shutil.rmtree(frames.with_name(f".{label}"))  # the split's links lead past it
-    return {store: root / store for store in FORMATS}
+    return {store: root / store for store in STORES}
 
 
 def read(videos, memory, ids, draws=0):
@@ -56,9 +64,9 @@ def test_the_engine_sees_the_same_pixels(stores, memory, draws):
         for root in stores.values()
     ]
     facts = [[(v.length, v.size, v.label) for v in videos] for videos in listed]
-    assert facts[0] == facts[1]
-    (png, _), (video, cache) = (read(videos, memory, ids, draws) for videos in listed)
-    assert np.array_equal(png, video)
+    assert facts[0] == facts[1] == facts[2]
+    (png, _), (video, cache), (quick, _) = (read(videos, memory, ids, draws) for videos in listed)
+    assert np.array_equal(png, video) and np.array_equal(png, quick)
     # What is kept and will be drawn again was decoded whole in one pass.
     whole = cache.all_frames(0)
     assert (whole is not None) == (memory > 0 and draws == 1000)
@@ -80,7 +88,7 @@ def test_the_process_that_waits_sees_which_video_is_read(stores):
 
 @pytest.fixture(scope="module")
 def trainings(stores, tmp_path_factory):
-    """Return the results of two trainings that differ in nothing but the store."""
+    """Return the specs of trainings that differ in nothing but the store and its check."""
     found = {}
     for store, data in stores.items():
         root = tmp_path_factory.mktemp(store)
@@ -91,7 +99,7 @@ def trainings(stores, tmp_path_factory):
     return found
 
 
-def test_a_training_from_videos_has_equal_weights_and_scores(trainings, capsys):
+def test_a_training_from_videos_has_equal_weights_and_scores(stores, trainings, capsys):
     weights, curves, printed = [], [], []
     for spec in trainings.values():
         train = spec.parent / "results/train"
@@ -101,11 +109,15 @@ def test_a_training_from_videos_has_equal_weights_and_scores(trainings, capsys):
         assert main(["evaluate", "-e", str(spec)]) == 0
         assert main(["inference", "-e", str(spec)]) == 0
         rows = spec.parent / "results/inference/predictions.csv"
-        printed.append((capsys.readouterr().out.replace("/png/", "/video/"), rows.read_text()))
-    assert curves[0] == curves[1]
-    assert printed[0] == printed[1]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+        out = capsys.readouterr().out
+        for store in stores:
+            out = out.replace(f"/{store}/", "/video/")
+        printed.append((out, rows.read_text()))
+    assert curves[0] == curves[1] == curves[2]
+    assert printed[0] == printed[1] == printed[2]
+    for others in weights[1:]:
+        assert weights[0].keys() == others.keys()
+        assert all(torch.equal(weights[0][name], others[name]) for name in others)
 
 
 def test_a_video_that_is_lost_during_a_task_is_named(stores):
@@ -118,3 +130,103 @@ def test_a_video_that_is_lost_during_a_task_is_named(stores):
         assert "snakemake dataset" in str(error.value)
     finally:
         aside.rename(file)
+
+
+# A lease on a file lets whoever opens it wait in the kernel, as a share that does not answer does.
+HOLD = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, lambda *_: print("asked", flush=True))
+lease = os.open(sys.argv[1], os.O_RDWR)
+fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.readline()
+fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+"""
+
+
+@pytest.mark.parametrize("store", ["video", "quick"])
+def test_a_training_waits_for_a_share_that_stalls(stores, store, monkeypatch, caplog):
+    monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(workers, "SECONDS_TO_WARNING", 0.3)
+    videos = engine_videos.list_labelled_videos(stores[store] / "train", LABELS, "train")
+    keys = [(0, key) for key in range(4)]
+
+    def batch():
+        dataset = TrainDataset(videos, tiny_spec(), FrameMemory(0))
+        (found,) = DataLoader(dataset, [keys], keys, num_workers=1)
+        return {name: stream.clone() for name, stream in found.streams.items()}
+
+    expected = batch()
+    file = stores[store].parent / "videos/train/fall/0.mp4"
+    command = [sys.executable, "-c", HOLD, str(file)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        threading.Timer(1.5, lambda: print(file=holder.stdin, flush=True)).start()
+        found = batch()
+        assert holder.stdout.readline() == "asked\n"
+    assert f"It is on {file}. The task waits for it." in caplog.text
+    assert "reads again" in caplog.text
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@contextmanager
+def replaced(file, by):
+    """Put another file, or none, in the place of a video; in the end the old one is back."""
+    aside = file.rename(file.with_suffix(".aside"))
+    try:
+        if by:
+            shutil.copy(by, file)
+        yield
+    finally:
+        aside.replace(file)
+
+
+@pytest.mark.parametrize(
+    ("store", "by"),
+    [
+        ("video", "a part of it"),
+        ("quick", "another"),
+        pytest.param("video", "another", marks=pytest.mark.thorough),
+        pytest.param("video", "nothing", marks=pytest.mark.thorough),
+        pytest.param("quick", "nothing", marks=pytest.mark.thorough),
+        pytest.param("quick", "a part of it", marks=pytest.mark.thorough),
+    ],
+)
+def test_a_video_that_changes_behind_the_table_ends_evaluation_and_inference(
+    stores, trainings, store, by, tmp_path, capsys
+):
+    file = stores[store].parent / "videos/val/ride/1.mp4"
+    part = tmp_path / "part.mp4"
+    part.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    new = {"another": file.with_name("0.mp4"), "nothing": None, "a part of it": part}[by]
+    rows = trainings[store].parent / "results/inference/predictions.csv"
+    before = rows.read_bytes() if rows.exists() else b""
+    with replaced(file, new):
+        for task in ("evaluate", "inference"):
+            assert main([task, "-e", str(trainings[store])]) == 1
+            said = capsys.readouterr().err
+            assert str(file) in said and "--forcerun extract_frames" in said
+            assert ("frames.check: full" in said) == (store == "quick")
+    assert (rows.read_bytes() if rows.exists() else b"") == before
+
+
+@pytest.mark.parametrize("by", [pytest.param("another", marks=pytest.mark.thorough), "nothing"])
+def test_a_training_whose_video_changes_keeps_its_checkpoint_and_resumes(
+    stores, by, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("ACTIONREC_FRAME_MEMORY", "0")
+    options = {"train.num_epochs": 2, "dataset.batch_size": 4, "dataset.workers": 1}
+    spec = write_spec(tmp_path / "spec.yaml", stores["quick"], tmp_path / "results", **options)
+    train = tmp_path / "results/train"
+    assert main(["train", "-e", str(spec), "native.stop_after=1"]) == 0
+    latest = (train / "ar_model_latest.pth").read_bytes()
+    file = stores["quick"].parent / "videos/train/ride/1.mp4"
+    with replaced(file, file.with_name("0.mp4") if by == "another" else None):
+        capsys.readouterr()
+        assert main(["train", "-e", str(spec)]) == 1
+        said = capsys.readouterr().err
+        assert str(file) in said and "--forcerun extract_frames" in said
+    assert (train / "ar_model_latest.pth").read_bytes() == latest
+    assert main(["train", "-e", str(spec)]) == 0
+    assert len(curve(train)) == 2

@@ -289,6 +289,14 @@ def _check_store(config: Config, files: ConfigFiles) -> None:
     """Refuse to leave frames in their videos where a runner or a format needs image files."""
     frames, runner = config["frames"], config["tao"]["runner"]
     if frames["store"] != "video":
+        if frames["check"] == "quick":
+            raise InputError(
+                "frames.check: quick needs frames.store: video; images are made by decoding.",
+                where=files.where("frames", "check"),
+                found=f"quick, with frames.store: {frames['store']}",
+                allowed=["full", "quick with frames.store: video"],
+                fix="remove frames.check, or set frames.store: video",
+            )
         return
     if runner != "native":
         raise InputError(

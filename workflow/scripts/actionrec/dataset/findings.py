@@ -139,8 +139,16 @@ def comparisons(dataset: Mapping[str, Any]) -> list[str]:
     """Return what was compared, and what was not: where nothing was found, only that is known."""
     compared = dataset["compared"]
     number = count(compared["by_look"], "video")
-    videos = count(dataset["sources"]["videos"], "video")
-    said = [f"The decoded frames of {videos}, for equal ones."]
+    undecoded = compared["undecoded"]
+    decoded = dataset["sources"]["videos"] - undecoded
+    said = []
+    if decoded or not undecoded:
+        said.append(f"The decoded frames of {count(decoded, 'video')}, for equal ones.")
+    if undecoded:
+        said.append(
+            f"The files of {count(undecoded, 'video')}, for equal ones; frames.check: quick does "
+            "not look at their pictures."
+        )
     if compared["by_look"]:
         said += [
             f"The first, middle and last picture of {number}, as they are and mirrored, for copies "

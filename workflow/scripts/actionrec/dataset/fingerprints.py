@@ -59,7 +59,8 @@ class Alike:
 
     `copies` are nearly equal. `mirrored` holds groups in which some are nearly equal to another's
     mirror image. `places` are of one camera or place. `flat` showed nothing to compare, and `many`
-    tells that there were too many to compare any.
+    tells that there were too many to compare any. `undecoded` were listed by their packets: most of
+    each would have to be decoded to compare it.
     """
 
     copies: list[list[Key]] = field(default_factory=list)
@@ -68,6 +69,7 @@ class Alike:
     compared: int = 0
     flat: int = 0
     many: bool = False
+    undecoded: int = 0
 
 
 def find_alike(clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads: int = 1) -> Alike:
@@ -77,21 +79,22 @@ def find_alike(clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads
     """
     import numpy as np
 
+    usable = [(cls, clip) for cls, of_class in clips.items() for clip in of_class if clip.usable]
     first: dict[str, tuple[Key, FrameRecord]] = {}
-    for cls, of_class in clips.items():
-        for clip in of_class:
-            if clip.usable:
-                first.setdefault(clip.content or clip.sha256, ((cls, clip.video), clip))
+    for cls, clip in usable:
+        if not clip.undecoded:
+            first.setdefault(clip.content or clip.sha256, ((cls, clip.video), clip))
+    undecoded = sum(clip.undecoded for _, clip in usable)
     if len(first) > _MAX_VIDEOS:
         log.warning("More than %d videos: not compared by their looks", _MAX_VIDEOS)
-        return Alike(flat=len(first), many=True)
+        return Alike(flat=len(first), many=True, undecoded=undecoded)
     with ThreadPoolExecutor(threads) as pool:  # OpenCV reads images without the GIL
         found = pool.map(lambda pair: _fingerprint(frames, *pair), first.values())
         known = [
             (key, looks) for (key, _), looks in zip(first.values(), found, strict=True) if looks
         ]
     if not known:
-        return Alike(flat=len(first))
+        return Alike(flat=len(first), undecoded=undecoded)
     keys = [key for key, _ in known]
     hashes, mirrored, places = (np.array(part) for part in zip(*(p for _, p in known), strict=True))
     copies = _groups(len(keys), _close(hashes, hashes))
@@ -107,6 +110,7 @@ def find_alike(clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads
         places=_named(_groups(len(keys), _correlated(places)), keys),
         compared=len(keys),
         flat=len(first) - len(keys),
+        undecoded=undecoded,
     )
 
 

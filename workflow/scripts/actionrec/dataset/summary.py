@@ -60,7 +60,12 @@ def summarise(
         "look_alikes": _joined(alike.copies),
         "mirrored": _joined(alike.mirrored),
         "places": _joined(alike.places),
-        "compared": {"by_look": alike.compared, "flat": alike.flat, "too_many": alike.many},
+        "compared": {
+            "by_look": alike.compared,
+            "flat": alike.flat,
+            "too_many": alike.many,
+            "undecoded": alike.undecoded,
+        },
         "sources": _sources(clips, settings, names),
         "splits": splits,
     }

@@ -1,19 +1,19 @@
 """Turn the videos of a class into numbered image files in TAO's layout."""
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from actionrec.errors import InputError, in_lines
 from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
+from actionrec.frames.made_images import MadeImages
 from actionrec.frames.manifest import (
     WOVEN,
     FrameRecord,
@@ -23,6 +23,7 @@ from actionrec.frames.manifest import (
     write_manifest,
 )
 from actionrec.frames.parallel import ImageKind, Task, make_images, remove
+from actionrec.frames.quick_check import list_images
 from actionrec.frames.segments import (
     FrameSource,
     check_span,
@@ -30,7 +31,7 @@ from actionrec.frames.segments import (
     select_images,
     source_hash,
 )
-from actionrec.frames.store import checksum, decoder_version, microseconds
+from actionrec.frames.store import decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
 from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.files import explained_disk_errors, write_bytes
@@ -39,12 +40,14 @@ from actionrec.utils.text import count
 if TYPE_CHECKING:
     import numpy as np
 
+    from actionrec.frames.decoder.packets import PacketFrames
     from actionrec.frames.decoder.video import Frame, Interlaced, Video
 
 log = logging.getLogger(__name__)
 
 _NAMED = 10  # bad videos on the terminal, for each job
 
+Check = Literal["full", "quick"]
 RGB = ImageKind(folders=("rgb",), record=FrameRecord, unusable="bad", journal="done.tsv")
 
 
@@ -78,6 +81,7 @@ def extract_class(
     *,
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
+    check: Check = "full",
     workers: int = 0,
     chunk: Chunk = WHOLE,
 ) -> None:
@@ -90,12 +94,14 @@ def extract_class(
     those of videos that are gone are removed. Raises `InputError`, and writes no manifest, when
     videos of `table` are missing or the disk is full; what was finished is kept for the next run.
 
-    `interlaced` is as for `open_video`. `workers` is the number of processes, 0 for this one alone.
-    A `chunk` of the class is all that is looked at and written; jobs of several may run at a time.
+    `interlaced` is as for `open_video`. The `check` "quick", for the format "video" alone, lists
+    frames by their packets, and decodes a video whose packets do not tell them. `workers` is the
+    number of processes, 0 for this one alone. A `chunk` of the class is all that is looked at and
+    written; jobs of several may run at a time.
     """
     names = _all_videos(videos, table, chunk)
     sources = {name: FrameSource(videos / file, file) for file, name in names.items()}
-    make = partial(_extract_source, image_format, interlaced)
+    make = partial(_extract_source, _Settings(image_format, interlaced, check))
     _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), videos)
 
 
@@ -107,6 +113,7 @@ def extract_segments(
     *,
     image_format: ImageFormat,
     interlaced: "Interlaced" = "deinterlace",
+    check: Check = "full",
     workers: int = 0,
     chunk: Chunk = WHOLE,
 ) -> None:
@@ -115,7 +122,7 @@ def extract_segments(
     Otherwise as `extract_class`.
     """
     sources = read_frame_sources(table, crops, chunk)
-    make = partial(_extract_source, image_format, interlaced)
+    make = partial(_extract_source, _Settings(image_format, interlaced, check))
     _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), table)
 
 
@@ -180,10 +187,17 @@ def _log_numbers(manifest: Path, records: Sequence[FrameRecord]) -> None:
     log.info("%s: %s of %s", manifest.stem, frames, count(len(records), "video"))
 
 
-def _extract_source(
-    image_format: ImageFormat, interlaced: "Interlaced", task: Task[FrameSource, FrameRecord]
-) -> FrameRecord:
-    """Decode one source into the task's work folder, unless the images that are there are right."""
+@dataclass(frozen=True)
+class _Settings:
+    """How sources become images."""
+
+    image_format: ImageFormat
+    interlaced: "Interlaced"
+    check: Check
+
+
+def _extract_source(settings: _Settings, task: Task[FrameSource, FrameRecord]) -> FrameRecord:
+    """Put one source's images into the task's work folder, unless those there are are right."""
     source = task.source
     # The hash of the file decides, not its time or name: a copied project keeps its frames, and a
     # video that was replaced by one of equal size loses them.
@@ -192,23 +206,24 @@ def _extract_source(
     if not digest:
         return record
     known = task.known
-    if known and known.sha256 == digest and _is_right(known, image_format, interlaced, task):
+    if known and known.sha256 == digest and _is_right(known, settings, task):
         return replace(known, file=source.file)  # equal content may be in a file of another name
-    return _decode(task, record, image_format, interlaced)
+    return _make(task, record, settings)
 
 
-def _decode(
-    task: Task[FrameSource, FrameRecord],
-    record: FrameRecord,
-    image_format: ImageFormat,
-    interlaced: "Interlaced",
+def _make(
+    task: Task[FrameSource, FrameRecord], record: FrameRecord, settings: _Settings
 ) -> FrameRecord:
-    """Write a source's images; return `record`, that of a bad video, with what was found."""
+    """Make a source's images; return `record`, that of a bad video, with what was found."""
     from actionrec.frames.decoder.video import open_video  # workers have it preloaded
 
-    source, rgb = task.source, task.work_folder / "rgb"
+    source, rgb, image_format = task.source, task.work_folder / "rgb", settings.image_format
     try:
-        with open_video(source.path, interlaced=interlaced) as video:
+        if settings.check == "quick" and (listed := list_images(source, image_format.size)):
+            made, packets, remarks = listed
+            record, keys = _with_facts(record, packets), packets.keys
+            return _finished(task, record, settings, made, keys, remarks)
+        with open_video(source.path, interlaced=settings.interlaced) as video:
             shown = _Shown(video.frames(source.start, source.end))
             try:
                 with explained_disk_errors(task.folder):
@@ -216,32 +231,47 @@ def _decode(
                     made = _write_images(images, shown, rgb, image_format)
             finally:
                 record = _with_facts(record, video)
-            number = len(made.times)
             # Only now, with every frame decoded, is it known whether all is there.
-            remarks = [*video.remarks(), *check_span(source, video.end, video.rate, number)]
-        if image_format.suffix == references.SUFFIX:
-            # What a deinterlaced frame looks like depends on those before: none is a key frame.
-            keys = [] if record.interlaced else list(map(microseconds, video.keys))
-            _write_reference(task, made, keys, image_format.size, interlaced)
+            spanned = check_span(source, video.end, video.rate, len(made.times))
+            return _finished(task, record, settings, made, video.keys, [*video.remarks(), *spanned])
     except BadVideo as error:
         shutil.rmtree(task.work_folder, ignore_errors=True)
         return replace(record, reason=str(error))
+
+
+def _finished(
+    task: Task[FrameSource, FrameRecord],
+    record: FrameRecord,
+    settings: _Settings,
+    made: MadeImages,
+    keys: Sequence[float],
+    remarks: Sequence[str],
+) -> FrameRecord:
+    """Return the record of the images that were made, and refer to them if they are in the video.
+
+    `keys` are the seconds of the key frames.
+    """
+    image_format = settings.image_format
+    if image_format.suffix == references.SUFFIX:
+        # What a deinterlaced frame looks like depends on those before: none is a key frame.
+        starts = [] if record.interlaced else list(map(microseconds, keys))
+        _write_reference(task, made, starts, image_format.size, settings.interlaced)
     return replace(
         record,
-        frames=number,
+        frames=len(made.times),
         width=made.width,
         height=made.height,
         suffix=image_format.suffix,
-        format=_format(image_format, interlaced, record.interlaced),
+        format=_format(image_format, settings.interlaced, record.interlaced),
         status="warn" if remarks else "ok",
         reason="; ".join(remarks),
-        content=made.digest.hexdigest(),
+        content=made.content,
     )
 
 
 def _write_reference(
     task: Task[FrameSource, FrameRecord],
-    made: "_Made",
+    made: MadeImages,
     keys: Sequence[int],
     size: tuple[int, int] | None,
     interlaced: "Interlaced",
@@ -262,9 +292,10 @@ def _write_reference(
         height=made.first[1],
         times=[made.times[number] for number in numbers],
         keys=keys,
-        checksums=[made.checksums[number] for number in numbers],
+        checksums=[made.checksums[number] for number in numbers if made.checksums],
     )
     with explained_disk_errors(task.folder):
+        (task.work_folder / "rgb").mkdir(parents=True, exist_ok=True)
         references.write_reference(task.work_folder / "rgb", reference)
 
 
@@ -287,7 +318,7 @@ def _bad(task: Task[FrameSource, FrameRecord], reason: str) -> FrameRecord:
     )
 
 
-def _with_facts(record: FrameRecord, video: "Video") -> FrameRecord:
+def _with_facts(record: FrameRecord, video: "Video | PacketFrames") -> FrameRecord:
     """Return a record with what has been seen of a video, all of it or up to its damage."""
     return replace(
         record,
@@ -308,13 +339,12 @@ def _video_hash_once(video: Path, modified: int) -> str:
 
 
 def _is_right(
-    known: FrameRecord,
-    image_format: ImageFormat,
-    interlaced: str,
-    task: Task[FrameSource, FrameRecord],
+    known: FrameRecord, settings: _Settings, task: Task[FrameSource, FrameRecord]
 ) -> bool:
     rgb = task.folder / "rgb"
-    wanted = _format(image_format, interlaced, known.interlaced)
+    if settings.check == "full" and known.undecoded:
+        return False
+    wanted = _format(settings.image_format, settings.interlaced, known.interlaced)
     if known.format != wanted or frame_fault(rgb, known.frames, known.suffix):
         return False
     if known.suffix != references.SUFFIX:
@@ -343,41 +373,15 @@ class _Shown:
             yield frame.image
 
 
-@dataclass
-class _Made:
-    """What became of a source: the largest and the first size, and each image's time and CRC-32.
-
-    The digest is of the pixels: equal videos may be in different files.
-    """
-
-    width: int = 0
-    height: int = 0
-    first: tuple[int, int] = (0, 0)
-    times: dict[int, int] = field(default_factory=dict)
-    checksums: dict[int, int] = field(default_factory=dict)
-    digest: Any = field(default_factory=hashlib.sha256)
-
-    def add(self, number: int, time: int, frame: "np.ndarray") -> None:
-        """Take note of an image."""
-        height, width = frame.shape[:2]
-        self.width, self.height = max(self.width, width), max(self.height, height)
-        if number == 1:
-            self.first = width, height
-        # Equal videos are to be found, not forgers: a checksum a frame costs a third of a hash.
-        value = self.checksums[number] = checksum(frame)
-        self.times[number] = time
-        self.digest.update(f"{width}x{height} {value} ".encode())
-
-
 def _write_images(
     numbered: "Iterator[tuple[int, np.ndarray]]",
     shown: _Shown,
     folder: Path,
     image_format: ImageFormat,
-) -> _Made:
+) -> MadeImages:
     """Write numbered image files, unless frames are to stay in the video; return what they are."""
     folder.mkdir(parents=True)
-    made = _Made()
+    made = MadeImages()
     encode = None if image_format.suffix == references.SUFFIX else make_encoder(image_format)
     for number, frame in numbered:
         frame = resize(frame, image_format.size)

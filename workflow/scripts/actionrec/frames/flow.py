@@ -232,7 +232,7 @@ def _flow_images(
 def _digest(source: FlowSource, settings: FlowSettings) -> str:
     """Return the SHA-256 of what flow is made of: the pixels of frames, or files."""
     if settings.method != "flo":
-        return source.video.sha256 if source.cropped else source.video.content
+        return (not source.cropped and source.video.content) or source.video.sha256
     digest = hashlib.sha256()
     for path in source.flo:
         digest.update(path.read_bytes())

@@ -30,8 +30,8 @@ class FrameRecord:
     without a dot, or "video" where they stay in the video file. `format` is all that their pixels
     depend on besides the video ("png", "jpg 95", "png 320x240", "video", "png woven" of an
     interlaced one whose fields are left as they are). Both are "" for a bad video, which has no
-    frames. `content` is the SHA-256 of the decoded frames' sizes and CRC-32: equal videos may be in
-    different files.
+    frames. `content` is the SHA-256 of the decoded frames' sizes and CRC-32, "" if none was
+    decoded: equal videos may be in different files.
 
     The rest tells what the video is, and "" or 0 what is not known of a bad one: `codec` as FFmpeg
     names it, `rate_mode` "constant" or "variable", `orientation` how its pictures were turned to be
@@ -66,6 +66,11 @@ class FrameRecord:
     def usable(self) -> bool:
         """Tell whether the video has frames."""
         return self.status != "bad"
+
+    @property
+    def undecoded(self) -> bool:
+        """Tell whether its frames were listed by their packets: their pixels are unknown."""
+        return self.suffix == references.SUFFIX and not self.content
 
     @property
     def woven(self) -> bool:

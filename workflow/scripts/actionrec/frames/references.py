@@ -1,7 +1,8 @@
 """Frames that stay in their video: a small file says which they are, in place of images.
 
 `<video>/rgb/video.json` names the video file and the time of each frame. It also holds a checksum
-of each frame's pixels, so that what is decoded later is proved to be what the table was made from.
+of each frame's pixels, so that what is decoded later is proved to be what the table was made from,
+unless `frames.check: quick` left them unknown.
 The Snakefile imports this module for `staleness`, so it loads nothing heavy; `store` reads frames.
 """
 
@@ -30,6 +31,9 @@ _FIX = (
     "--cores 1"
 )
 
+# What listed frames by their packets cannot find damage.
+_FIX_QUICK = f"{_FIX}; with frames.check: full in the configuration that lists all damaged videos"
+
 
 @dataclass(frozen=True)
 class VideoReference:
@@ -42,8 +46,9 @@ class VideoReference:
     to, and `width` and `height` are those of the first. `decoder` tells who decoded them.
 
     `times` holds when each image's frame is shown, in microseconds, `checksums` the CRC-32 of each
-    image's pixels, blue, green, red. `keys` are the times of the frames where decoding can start;
-    none, if what a frame looks like depends on where decoding started, as with deinterlaced ones.
+    image's pixels, blue, green, red; none, if frames were listed by their packets. `keys` are the
+    times of the frames where decoding can start; none, if what a frame looks like depends on where
+    decoding started, as with deinterlaced ones.
     """
 
     file: str
@@ -155,7 +160,7 @@ def read_reference(rgb: Path | str) -> VideoReference:
             end=math.inf if end is None else end,
             size=None if size is None else (size[0], size[1]),
         )
-        if not 0 < found.count == len(found.checksums):
+        if not found.count or len(found.checksums) not in (0, found.count):
             raise ValueError("it lists no frames, or not all of their checksums")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
         raise InputError(
@@ -185,7 +190,7 @@ def gone(reference: VideoReference, rgb: Path | str, why: object) -> InputError:
         "replaced.",
         where=reference.locate(rgb),
         found=why,
-        fix=_FIX,
+        fix=_FIX if reference.checksums else _FIX_QUICK,
     )
 
 

@@ -3,7 +3,8 @@
 `open_frames` is the only place that knows both. A frame is found in its video by the time at which
 it is shown, from the nearest key frame before, and proved by the checksum of its pixels. If that
 way leads to other pixels, as a wrong index or a stream without stamps can, the video is decoded in
-order, which is how its frames were counted.
+order, which is how its frames were counted. Where frames were listed by their packets there are no
+checksums: that the file is the same proves the video, and its time a frame.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
 
     Numbered = Iterator[tuple[int, np.ndarray]]
 
-# Frames, and microseconds, to decode that a jump must save: it opens the file again.
-_MIN_FRAMES, _MIN_TIME = 8, 500_000
-# A container that has to be read up to a time is entered a second before it: `decoder.video`.
-_RUN_UP = 1_000_000
+# Frames, and microseconds, to decode that a jump must save; without an index it opens the file
+# again and reads it up to there.
+_INDEXED, _OTHERS = (3, 100_000), (8, 500_000)
 _SAME_TIME = 1000  # microseconds by which the stamp of a frame may seem to differ
 
 
@@ -92,6 +92,7 @@ class VideoFrames:
     ) -> None:
         self._rgb, self._reference, self._on_read = rgb, reference, on_read
         self._source = reference.source(rgb)
+        self._proved = bool(reference.checksums)
 
     @property
     def count(self) -> int:
@@ -106,6 +107,7 @@ class VideoFrames:
         mode: Interlaced = "weave" if self._reference.interlaced == "weave" else "deinterlace"
         self._note()
         try:
+            self._require_same_file()
             with open_video(self._source.path, interlaced=mode) as video:
                 for run in self._runs(sorted(missing, key=self._time), video.indexed):
                     for index, image in self._by_time(video, run):
@@ -113,8 +115,16 @@ class VideoFrames:
                         yield index, image
                 if missing:
                     yield from self._in_order(video, missing)
+                if video.interlaced_frames and not self._proved:
+                    raise BadVideo("is interlaced, which its packets did not tell")
+            self._require_same_file()  # it may have been written to in the meantime
         except (BadVideo, OSError) as error:
             raise gone(self._reference, self._rgb, f"{error}{self._changed_decoder()}") from error
+
+    def _require_same_file(self) -> None:
+        """Raise `BadVideo` for another file, unless pixels will tell."""
+        if not self._proved and (fault := self._reference.fault(self._rgb)):
+            raise BadVideo(fault)
 
     def _changed_decoder(self) -> str:
         known, own = self._reference.decoder, decoder_version()
@@ -133,14 +143,15 @@ class VideoFrames:
         `ids` are in the order of their times.
         """
         keys = self._reference.keys
+        min_frames, min_time = _INDEXED if indexed else _OTHERS
         # What is decoded in order starts with the first frame, which need not be one of the crops.
         last, position = 0, keys[0] if self._source.crops and keys else self._time(0)
         runs: list[list[int]] = [[]]
         for index in ids:
             number, time = self._number(index), self._time(index)
-            entry = bisect_right(keys, time if indexed else time - _RUN_UP)
+            entry = bisect_right(keys, time)
             saved = keys[entry - 1] - position if entry else 0
-            if number - last > _MIN_FRAMES and saved > _MIN_TIME:
+            if number - last > min_frames and saved > min_time:
                 runs.append([])
             runs[-1].append(index)
             last, position = number, time
@@ -158,16 +169,16 @@ class VideoFrames:
         times = sorted(at)
         first, last = times[0] / 1e6, times[-1] / 1e6
 
-        def wanted(_: int, time: float) -> bool:
+        def is_time(time: float) -> bool:
             self._note()
             return _nearest(times, time) is not None
 
         try:
-            with closing(video.select(wanted, first, last + 0.02)) as found:
-                for _, frame in found:
+            with closing(video.at(is_time, first, last + 0.02)) as found:
+                for frame in found:
                     time = _nearest(times, frame.time)
                     for index, image in self._images(at.pop(time or 0, ()), frame.image):
-                        if self._is_right(index, image):
+                        if self._is_right(index, image, frame.time):
                             yield index, image
                     if not at:
                         return
@@ -187,7 +198,7 @@ class VideoFrames:
         with closing(video.select(wanted, self._source.start, self._source.end)) as found:
             for number, frame in found:
                 for index, image in self._images(at.pop(number), frame.image):
-                    if not self._is_right(index, image):
+                    if not self._is_right(index, image, frame.time):
                         raise BadVideo(f"its frame {index + 1} is another one now")
                     yield index, image
                 if not at:
@@ -199,8 +210,10 @@ class VideoFrames:
         for index in ids:
             yield index, resize(cropped(self._source, index, frame), self._reference.size)
 
-    def _is_right(self, index: int, image: "np.ndarray") -> bool:
-        return checksum(image) == self._reference.checksums[index]
+    def _is_right(self, index: int, image: "np.ndarray", time: float) -> bool:
+        if self._proved:
+            return checksum(image) == self._reference.checksums[index]
+        return abs(microseconds(time) - self._time(index)) <= _SAME_TIME
 
 
 def cropped(source: FrameSource, index: int, frame: "np.ndarray") -> "np.ndarray":

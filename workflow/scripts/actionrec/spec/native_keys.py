@@ -152,7 +152,7 @@ class NativeConfig:
         600,
         "Seconds without a new file after which a task gives up a process that reads frames; 0: "
         "never.\n\n"
-        "A warning names the file after a minute. A dead network drive would otherwise stop a "
+        "A warning names the file after half a minute. A dead network drive would otherwise stop a "
         "training without a word.",
         low=0,
         changes_results=False,

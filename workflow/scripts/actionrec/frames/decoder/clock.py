@@ -6,9 +6,35 @@ out of a longer one start at 0, whatever its stamps say.
 """
 
 import math
+from typing import Protocol
 
 from av.packet import Packet
-from av.video.frame import VideoFrame
+
+
+class Stamped(Protocol):
+    """A frame, or what is known of one: its stamps, None where it has none, and how long it is."""
+
+    @property
+    def pts(self) -> int | None:
+        """Return when it is to be shown."""
+
+    @property
+    def dts(self) -> int | None:
+        """Return when the packet that brought it out was to be decoded."""
+
+    @property
+    def duration(self) -> int | None:
+        """Return how long it is shown, 0 if unknown."""
+
+
+def limits(start: float, end: float, rate: float) -> tuple[float, float]:
+    """Return first and last, so that the frames from `start` to `end` have first <= time < last.
+
+    Lists state times with few digits, so a time may be up to a tenth of a frame off, 1 to 5
+    milliseconds. `rate` is frames a second, 0 if unknown.
+    """
+    slack = min(max(0.1 / rate if rate else 0.0, 0.001), 0.005)
+    return (start - slack if start > 0 else -math.inf), end - slack
 
 
 class Clock:
@@ -34,7 +60,7 @@ class Clock:
         """Tell whether frames were shown for different times, by more than rounding explains."""
         return self.longest - self.shortest > max(0.0021, 0.1 * self.shortest)
 
-    def note_first(self, packet: Packet) -> None:
+    def note_first(self, packet: Stamped) -> None:
         """Remember the first packet, which the first frame is counted from."""
         if self._first is None:
             self._first = packet.dts
@@ -44,7 +70,7 @@ class Clock:
         stamp = packet.dts if packet.pts is None else packet.pts
         return None if stamp is None else (stamp - self._origin) * self._unit - self._zero
 
-    def show(self, frame: VideoFrame) -> float:
+    def show(self, frame: Stamped) -> float:
         """Return when a frame is shown, the frames coming in that order.
 
         A stamp that does not grow is not believed: the clock goes on by the frame's length, as it

@@ -42,6 +42,8 @@ _OPTIONS = {
 # fail on harmless things too: on cut-off comments (H.264), on padding (MPEG-2).
 _FAIL = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _SILENT = ("mjpeg", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1")
+# Decoders that are asked for each packet whether to leave its frame out.
+_SKIPPING = ("h264", "hevc", "mpeg4", "mpeg2video")
 # Decoders that flag no frame, whatever they report.
 _UNFLAGGED = ("ffv1", "dvvideo")
 # What other decoders only report: a frame that was predicted from frames that are not there.
@@ -140,6 +142,7 @@ class Input:
         """Go to a key packet from before `time`; return whether there is one."""
         origin, zero = self._start()
         unit = self.stream.time_base or 1
+        self.codec.flush_buffers()
         try:
             self.container.seek(origin + int((time + zero) / unit), stream=self.stream)
         except av.FFmpegError:
@@ -180,6 +183,11 @@ class Input:
             if packet.size:  # AVI has empty ones for frames that were dropped
                 self.packets_read += 1
                 yield packet, fault
+
+    def skip_frames(self, skip: bool) -> None:
+        """Have the decoder leave out frames that no other depends on, where it knows them."""
+        if self.codec.name in _SKIPPING:
+            self.codec.skip_frame = "NONREF" if skip else "DEFAULT"
 
     def decode(self, packet: Packet | None) -> tuple[list[VideoFrame], str]:
         """Return the frames that come out, and what is wrong or ""; None brings out the rest."""

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from av.packet import Packet
 
-from actionrec.frames.decoder.clock import Clock
+from actionrec.frames.decoder.clock import Clock, limits
 from actionrec.frames.decoder.container import Input
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.decoder.integrity import Integrity
@@ -69,6 +69,7 @@ class Video:
         self.keys: list[float] = []
         self.end: float | None = None
         self._hidden = 0  # frames that were counted and not shown
+        self._is_time: Callable[[float], bool] | None = None  # what `at` looks for
         self._integrity: Integrity | None = None
         self._clock: Clock | None = None
 
@@ -98,10 +99,9 @@ class Video:
         return self._clock is not None and self._clock.varies
 
     def frames(self, start: float = 0.0, end: float = math.inf) -> Iterator[Frame]:
-        """Yield the frames with start <= time < end, in the order shown.
+        """Yield the frames with start <= time < end, but for rounding, in the order shown.
 
-        A time that is up to a tenth of a frame off, 1 to 5 milliseconds, still counts: lists state
-        times with few digits. Raises `BadVideo` at the first frame that is damaged or depends on a
+        Raises `BadVideo` at the first frame that is damaged or depends on a
         damaged one, when there is no frame, and when the file ends before what its index lists.
         Memory for a few frames is used, and one thread.
         """
@@ -114,9 +114,29 @@ class Video:
 
         The others are decoded, since frames depend on them, and not converted.
         """
-        slack = min(max(0.1 / self.rate if self.rate else 0.0, 0.001), 0.005)
-        first = start - slack if start > 0 else -math.inf
-        last = end - slack
+        return self._select(wanted, start, end)
+
+    def at(
+        self, is_time: Callable[[float], bool], start: float, end: float
+    ) -> Generator[Frame, None, None]:
+        """Yield those of the frames from `start` to `end` that are shown at such a time.
+
+        Decoding starts as near as the container allows, and leaves out what no other frame depends
+        on. So times may be wrong where stamps are missing or wrong: the caller must know the frames
+        by more than that. `is_time` is asked several times.
+        """
+        self._is_time = is_time
+        try:
+            for _, frame in self._select(lambda _, time: is_time(time), start, end):
+                yield frame
+        finally:
+            self._is_time = None
+            self._input.skip_frames(False)
+
+    def _select(
+        self, wanted: Callable[[int, float], bool], start: float, end: float
+    ) -> Generator[tuple[int, Frame], None, None]:
+        first, last = limits(start, end, self.rate)
         count, shape = 0, (0, 0, 0)
         self._pixels.restart()
         self.keys = []
@@ -195,12 +215,13 @@ class Video:
             target = begin - run_up
             if target <= 0:
                 return
-            source = self._reopened()
+            source = self._input if self.indexed else self._reopened()
             if source.indexed:
+                self._fresh = False
                 if not source.seek(target):
                     return
                 yield self._decoded(source.packets(), source.clock(), begin)
-            elif run_up:
+            elif run_up or self._is_time:
                 clock = source.clock()
                 yield self._decoded(_skipped(source, clock, target), clock, begin)
 
@@ -225,6 +246,9 @@ class Video:
                 continue
             if not integrity.shown:
                 source.harmless = 0  # messages about frames that a cut left without their base
+            if self._is_time and packet:
+                about = clock.of(packet)
+                source.skip_frames(about is not None and not self._is_time(about))
             frames, reported = source.decode(packet)
             if wrong or reported:
                 integrity.note(wrong or reported, packet)

@@ -18,7 +18,7 @@ from actionrec.native.data.batch import BatchBuffer, ClipInfo, Shapes
 from actionrec.native.data.reading import ReadingSlot
 
 SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_TO_WARNING = 60.0  # without a new file
+SECONDS_TO_WARNING = 30.0  # without a new file
 
 log = logging.getLogger(__name__)
 
@@ -96,15 +96,19 @@ class Worker:
         """Return when there is an answer; warn, and in the end give up, if nothing moves."""
         waited, count = 0.0, self._slot.count
         # Counted in steps, not by the clock: a process that was stopped has waited for nothing.
+        warned = False
         while self._hung is None and not self._pipe.poll(SECONDS_BETWEEN_LOOKS):
             if self._slot.count != count:
                 waited, count = 0.0, self._slot.count
                 continue
             waited += SECONDS_BETWEEN_LOOKS
-            if waited == SECONDS_TO_WARNING:
-                log.warning("%s", self._hang_message(waited))
+            if waited >= SECONDS_TO_WARNING and not warned:
+                log.warning("%s The task waits for it.", self._hang_message(waited))
+                warned = True
             if 0 < self._timeout <= waited:
                 self._hung = self._give_up(waited)
+        if warned and self._hung is None:
+            log.warning("The process that read nothing new reads again.")
         if self._hung is not None:  # also for the requests behind this one
             raise self._hung
 
