@@ -161,6 +161,7 @@ def ranks_on(folder: Path, node: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.thorough
 def test_a_training_of_two_nodes_resumes_after_one_was_lost(slurm, tmp_path, monkeypatch):
     """Both count: each has half of the clips, and only the first one writes."""
     monkeypatch.setenv("ACTIONREC_BACKEND", "gloo")
