@@ -16,7 +16,7 @@ import psutil
 import pytest
 from slurm_runs import jobs_of, queued, run, start, uncomment
 
-from helpers import edit, small_project, wait_for
+from helpers import edit, small_project, snakemake, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
@@ -167,11 +167,12 @@ def test_a_training_of_two_nodes_resumes_after_one_was_lost(slurm, tmp_path, mon
     monkeypatch.setenv("ACTIONREC_BACKEND", "gloo")
     folder = small_workflow(tmp_path / "flow", num_nodes=2, num_epochs=5)
     train = folder / "results/small/experiments/rgb_2d/split1/train"
+    made = ("specs/train.yaml", "split.tsv", "data")
+    snakemake(folder, "--cores", "2", *(str(train.relative_to(folder).parent / m) for m in made))
     process = start(folder, "slurm", "train")
-    lost = wait_for(
-        lambda: (train / "ar_model_latest.pth").exists() and ranks_on(folder, "node2"), 120
-    )
-    lost[0].kill()
+    wait_for((train / "ar_model_latest.pth").exists, 200)
+    (lost,) = ranks_on(folder, "node2")
+    lost.kill()
     assert process.wait(timeout=200) == 0, (folder / "said.txt").read_text()[-6000:]
     first, second = (job for job in jobs_of(folder) if "train_model" in job["Comment"])
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")

@@ -22,10 +22,10 @@ four_gpus = pytest.mark.skipif(torch.cuda.device_count() < 4, reason="needs four
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with train/ (four videos) and val/ (four) of two classes."""
+    """Return a folder with train/ (four videos) and val/ (eight) of two classes."""
     root = tmp_path_factory.mktemp("few")
     draw_tree(root / "train", videos=2)
-    draw_tree(root / "val", videos=2)
+    draw_tree(root / "val", videos=4)
     return root
 
 
@@ -36,7 +36,7 @@ def spec_of(folder: Path, data: Path, nodes: int, gpus: int, epochs: int = 2) ->
         for task in ("train", "evaluate", "inference")
         for key, number in (("num_nodes", nodes), ("num_gpus", gpus))
     }
-    sizes = {"dataset.batch_size": 1, "dataset.clips_per_video": 1, "train.num_epochs": epochs}
+    sizes = {"dataset.batch_size": 2, "dataset.clips_per_video": 2, "train.num_epochs": epochs}
     return write_spec(folder / "spec.yaml", data, folder / "results", **sizes, **counts)
 
 
