@@ -1,4 +1,4 @@
-"""A Slurm of one node on loopback, with pretend GPUs, for tests that submit real jobs."""
+"""A Slurm of two nodes on loopback, with pretend GPUs, for tests that submit real jobs."""
 
 import ctypes
 import os
@@ -9,14 +9,15 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 ETC = Path("/etc/slurm")
 PACKAGES = ("slurm-wlm", "munge")
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "scancel", "squeue", "scontrol")
 WHERE = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
-GPUS = 2
+NODES = ("node1", "node2")  # each is a slurmd of this machine
+GPUS = 2  # of each node
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 # Memory of jobs is not confined: that takes cgroups, which not every machine has. A finished job is
@@ -25,7 +26,6 @@ SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.sock
@@ -33,11 +33,11 @@ CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
 SwitchType=switch/none
 MpiDefault=none
 ProctrackType=proctrack/{proctrack}
@@ -52,11 +52,13 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes={host} Default=NO MaxTime=24:00:00 State=UP
+NodeName=DEFAULT CPUs=16 RealMemory=64000 Gres=gpu:{gpus} State=UNKNOWN
+NodeName={nodes[0]} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]}
+NodeName={nodes[1]} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]}
+PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpu Nodes=ALL Default=NO MaxTime=24:00:00 State=UP
 """
-GRES_CONF = "AutoDetect=off\nNodeName={host} Name=gpu File={folder}/gpu[0-{last}]\n"
+GRES_CONF = "AutoDetect=off\nNodeName={list} Name=gpu File={folder}/gpu[0-{last}]\n"
 
 
 def obstacle() -> str | None:
@@ -102,18 +104,21 @@ def running(folder: Path) -> Iterator[None]:
         daemons.append(_start(folder, *_munged(folder)))
         _wait(folder, daemons, (folder / "munge.sock").is_socket)
         daemons.append(_start(folder, "slurmctld", "-D", "-c"))
-        daemons.append(_start(folder, "slurmd", "-D"))
-        _wait(folder, daemons, lambda: _said("sinfo", "-h", "-p", "cpu", "-o", "%T") == "idle")
+        for node in NODES:
+            daemons.append(_start(folder, "slurmd", "-D", "-N", node))
+        all_idle = f"idle {len(NODES)}"
+        _wait(folder, daemons, lambda: _said("sinfo", "-h", "-p", "cpu", "-o", "%T %D") == all_idle)
         yield
     finally:
-        if len(daemons) == 3:
+        if len(daemons) > 2:
             _cancel_all()
         for daemon in reversed(daemons):
             _stop(daemon)
         for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
             (ETC / name).unlink(missing_ok=True)
-        with suppress(OSError):
-            (FREEZER / f"slurm_{_host()}").rmdir()
+        for node in NODES:
+            with suppress(OSError):
+                (FREEZER / f"slurm_{node}").rmdir()
 
 
 def _host() -> str:
@@ -121,11 +126,13 @@ def _host() -> str:
 
 
 def _configure(folder: Path) -> None:
-    for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True)
+    (folder / "state").mkdir(parents=True)
+    for node in NODES:
+        (folder / "spool" / node).mkdir(parents=True)
     folder.chmod(0o755)  # the default of the munge socket's folder is checked
     host = _host()
-    names = {"folder": folder, "host": host, "gpus": GPUS, "last": GPUS - 1, "ports": _ports()}
+    names = {"folder": folder, "host": host, "gpus": GPUS, "last": GPUS - 1}
+    names |= {"nodes": NODES, "list": ",".join(NODES), "ports": _ports(1 + len(NODES))}
     # As most clusters do where this machine can: the end of a job is that of all its processes.
     names["proctrack"] = (
         "cgroup" if FREEZER.is_mount() and os.access(FREEZER, os.W_OK) else "linuxproc"
@@ -144,12 +151,13 @@ def _configure(folder: Path) -> None:
         link.symlink_to(file)
 
 
-def _ports() -> list[int]:
-    """Return two free ports of loopback."""
-    with socket.socket() as first, socket.socket() as second:
-        for sock in (first, second):
+def _ports(number: int) -> list[int]:
+    """Return free ports of loopback."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for sock in sockets:
             sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in (first, second)]
+        return [sock.getsockname()[1] for sock in sockets]
 
 
 def _munged(folder: Path) -> list[str]:

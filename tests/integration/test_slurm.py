@@ -9,13 +9,14 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 from slurm_runs import jobs_of, queued, run, start, uncomment
 
-from helpers import edit, small_project, wait_for
+from helpers import edit, small_project, snakemake, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
@@ -147,6 +148,35 @@ def test_the_generic_profile_tells_a_failure_and_then_trains_from_scratch_space(
     log = (folder / "logs/small/train_model/rgb_2d.split1.log").read_text()
     assert f"to {tmp_path}/local/actionrec-" in log
     assert list((tmp_path / "local").iterdir()) == []
+
+
+def ranks_on(folder: Path, node: str) -> list[psutil.Process]:
+    """Return the processes of a training in a folder that compute on a node of Slurm."""
+    found = []
+    for process in trainings(folder):
+        with suppress(psutil.Error):
+            here = process.environ()
+            if "RANK" in here and here.get("SLURMD_NODENAME") == node:
+                found.append(process)
+    return found
+
+
+@pytest.mark.thorough
+def test_a_training_of_two_nodes_resumes_after_one_was_lost(slurm, tmp_path, monkeypatch):
+    """Both count: each has half of the clips, and only the first one writes."""
+    monkeypatch.setenv("ACTIONREC_BACKEND", "gloo")
+    folder = small_workflow(tmp_path / "flow", num_nodes=2, num_epochs=5)
+    train = folder / "results/small/experiments/rgb_2d/split1/train"
+    made = ("specs/train.yaml", "split.tsv", "data")
+    snakemake(folder, "--cores", "2", *(str(train.relative_to(folder).parent / m) for m in made))
+    process = start(folder, "slurm", "train")
+    wait_for((train / "ar_model_latest.pth").exists, 200)
+    (lost,) = ranks_on(folder, "node2")
+    lost.kill()
+    assert process.wait(timeout=200) == 0, (folder / "said.txt").read_text()[-6000:]
+    first, second = (job for job in jobs_of(folder) if "train_model" in job["Comment"])
+    assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
+    assert (second["NumNodes"], second["TresPerNode"]) == ("2", "gres:gpu:1")
 
 
 def test_a_partition_that_is_not_there_is_named(slurm, tmp_path):

@@ -100,6 +100,12 @@ def growing(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def several_machines(task):
+    """Return the resources functions of a task that may run on several machines."""
+    names = "nodes", "gres", "mpi", "tasks", "tasks_per_gpu"
+    return {name: ask(queries.job_resource, "exp", task=task, name=name) for name in names}
+
+
 def as_written(value):
     """Return a params function of a text of the user's: its braces are no wildcards."""
     return lambda wildcards: value

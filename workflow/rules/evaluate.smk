@@ -22,7 +22,8 @@ rule evaluate_model:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=ask(queries.gpus, "exp", task="evaluate"),
+        **several_machines("evaluate"),
+        gpu=ask(queries.job_resource, "exp", task="evaluate", name="gpu"),
         mem_mb=growing(8000),
         runtime=growing(120),
     params:

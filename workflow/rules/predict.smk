@@ -19,7 +19,8 @@ rule predict_videos:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=ask(queries.gpus, "exp", task="inference"),
+        **several_machines("inference"),
+        gpu=ask(queries.job_resource, "exp", task="inference", name="gpu"),
         mem_mb=growing(8000),
         runtime=growing(120),
     params:

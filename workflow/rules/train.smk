@@ -19,7 +19,8 @@ rule train_model:
         "../../envs/engine.yaml"
     threads: 8
     resources:
-        gpu=ask(queries.gpus, "exp", task="train"),
+        **several_machines("train"),
+        gpu=ask(queries.job_resource, "exp", task="train", name="gpu"),
         mem_mb=growing(16000),
         runtime=growing(720),
     params:

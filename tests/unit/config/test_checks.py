@@ -271,6 +271,14 @@ def test_flow_is_needed_by_the_networks_that_see_it(demo):
     assert not queries.needs_flow(complete({**demo, "spec": {}}), "one")
 
 
+def test_several_machines_are_for_the_native_engine(demo):
+    demo["spec"]["evaluate"] = {"num_nodes": 2}
+    complete(demo)
+    demo["tao"] = {"runner": "direct"}
+    with pytest.raises(InputError, match=r"evaluate\.num_nodes: 2 with tao\.runner: direct"):
+        complete(demo)
+
+
 def test_settings_of_the_native_engine_are_shared_and_overlaid_and_refused_elsewhere(demo):
     demo["native"] = {"ema_decay": 0.99, "early_stopping": {"patience": 3}}
     demo["experiments"]["rgb_3d_ptm"]["native"] = {"early_stopping": {"monitor": "val_acc_1"}}

@@ -140,6 +140,23 @@ def test_spec_values_and_gpus_are_the_users_or_taos():
     assert queries.gpus(config, "x", "inference") == 1
 
 
+def test_a_job_asks_for_gpus_or_for_machines_with_gpus():
+    config = complete(
+        spec={"train": {"num_gpus": 2, "num_nodes": 3}, "evaluate": {"num_gpus": 2}},
+        experiments={"x": None},
+    )
+
+    def asked(task):
+        names = ("gpu", "nodes", "gres", "mpi", "tasks", "tasks_per_gpu")
+        values = {name: queries.job_resource(config, "x", task, name) for name in names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    assert asked("evaluate") == {"gpu": 2, "nodes": 1}
+    several = {"nodes": 3, "gres": "gpu:2", "mpi": "srun", "tasks": 3, "tasks_per_gpu": 0}
+    assert asked("train") == several
+    assert queries.gpus(config, "x", "train") == 6
+
+
 def test_a_folder_of_all_datasets_is_no_name_of_one():
     with pytest.raises(Exception, match="folder that all datasets share"):
         complete(dataset={**SMALLEST["dataset"], "name": "pretrained"})

@@ -61,6 +61,22 @@ def test_the_command_is_taos(tmp_path):
     assert native.command(task) == [*engine, "train", "-e", "/p/spec.yaml"]
 
 
+def test_several_machines_run_the_engine_by_srun_or_not_at_all(command, tmp_path, monkeypatch):
+    """A program in its place shows what srun is given."""
+    body = "import os, sys; print(*sys.argv[1:], os.environ['MASTER_PORT'])"
+    command(body).rename(tmp_path / "bin/srun")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(InputError, match="--workflow-profile profiles/slurm"):
+        runners.execute("native", request(tmp_path, machines=2))
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    code, output = runners.execute("native", request(tmp_path, machines=2))
+    options = "--nodes=2 --ntasks=2 --ntasks-per-node=1 --cpus-per-task=3 --overlap"
+    assert code == 0
+    assert output.startswith(f"{options} --kill-on-bad-exit=1")
+    assert "-m actionrec.native train -e /p/spec.yaml" in output
+    assert output.split()[-1].isdigit()
+
+
 def test_output_is_kept_in_the_log_and_returned(tmp_path, command):
     command("import sys; print('out', *sys.argv[1:3]); print('err', file=sys.stderr); sys.exit(7)")
     (tmp_path / "logs").mkdir()

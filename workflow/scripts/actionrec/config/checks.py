@@ -38,6 +38,7 @@ def check(config: Config, files: ConfigFiles) -> None:
     _check_flow(config, files)
     for name in config["experiments"]:
         _check_native(config, name, files)
+        _check_machines(config, name, files)
         _check_classes(config, name, files)
 
 
@@ -344,6 +345,18 @@ def _check_native(config: Config, name: str, files: ConfigFiles) -> None:
             found=f"{', '.join(own)} with tao.runner: {runner}",
             fix="remove `native`, or set tao.runner: native",
         )
+
+
+def _check_machines(config: Config, name: str, files: ConfigFiles) -> None:
+    for task in ("train", "evaluate", "inference"):
+        number, runner = queries.machines(config, name, task), config["tao"]["runner"]
+        if number > 1 and runner != "native":
+            raise InputError(
+                "Only the native engine runs on several machines.",
+                where=f"{files.where('tao', 'runner')}, spec or experiments.{name}.spec",
+                found=f"{task}.num_nodes: {number} with tao.runner: {runner}",
+                fix=f"set {task}.num_nodes: 1, or tao.runner: native",
+            )
 
 
 def _check_classes(config: Config, name: str, files: ConfigFiles) -> None:

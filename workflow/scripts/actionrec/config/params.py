@@ -62,7 +62,14 @@ def preflight(config: Config) -> dict[str, Any]:
     """Return the sections of the configuration that say what the machine must have."""
     sections = {key: config[key] for key in ("dataset", "flow", "splits", "tao", "export")}
     experiments = {
-        name: {"classes": queries.classes(config, name), "flow": queries.needs_flow(config, name)}
+        name: {
+            "classes": queries.classes(config, name),
+            "flow": queries.needs_flow(config, name),
+            "machines": {
+                task: queries.machines(config, name, task)
+                for task in ("train", "evaluate", "inference")
+            },
+        }
         for name in config["experiments"]
     }
     frames = {**config["frames"], "size": queries.frame_size(config)}

@@ -245,9 +245,39 @@ def needs_flow(config: Config, experiment: str) -> bool:
 
 
 def gpus(config: Config, experiment: str, task: str) -> int:
-    """Return how many GPUs a task of an experiment uses: the larger of its two keys, as in TAO."""
+    """Return how many GPUs a task of an experiment uses on all its machines together."""
+    return _gpus_of_one(config, experiment, task) * machines(config, experiment, task)
+
+
+def _gpus_of_one(config: Config, experiment: str, task: str) -> int:
+    """Return a task's GPUs of one machine: the larger of its two keys, as in TAO."""
     count = spec_value(config, experiment, f"{task}.num_gpus")
     return max(count, len(spec_value(config, experiment, f"{task}.gpu_ids")))
+
+
+def machines(config: Config, experiment: str, task: str) -> int:
+    """Return on how many machines a task of an experiment runs."""
+    return int(spec_value(config, experiment, f"{task}.num_nodes"))
+
+
+def job_resource(config: Config, experiment: str, task: str, name: str) -> int | str | None:
+    """Return a resource that the job of a task asks for, by Snakemake's name; None: it does not.
+
+    Several machines are for Slurm alone, and the names are those of its plugin.
+    """
+    number = machines(config, experiment, task)
+    if number == 1:
+        return {"gpu": gpus(config, experiment, task), "nodes": 1}.get(name)
+    several: dict[str, int | str] = {
+        "nodes": number,
+        # GPUs of each machine. Of --gpus=4 one machine may get three, and the other one.
+        "gres": f"gpu:{_gpus_of_one(config, experiment, task)}",
+        # The job itself runs on the first machine, in no step: what it starts may use them all.
+        "mpi": "srun",
+        "tasks": number,
+        "tasks_per_gpu": 0,
+    }
+    return several.get(name)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

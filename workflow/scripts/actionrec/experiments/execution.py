@@ -26,7 +26,7 @@ class Execution:
     `version` is all that results depend on: runner, toolkit, and image or code. `toolkit` is the
     TAO version whose command line and results are to be expected, `scratch` a folder on the node's
     own disk to train from, or "". `current` are the values that keys of the spec have now, of those
-    that change no result.
+    that change no result. `gpus` and `threads` are those of one of the job's `machines`.
     """
 
     runner: str
@@ -35,6 +35,7 @@ class Execution:
     log: Path
     toolkit: str = toolkits.TOOLKITS[-1]
     gpus: int = 1
+    machines: int = 1
     container: Container = field(default_factory=Container)
     scratch: str = ""
     current: Mapping[str, Any] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Execution:
             log=Path(snakemake.log[0]),
             toolkit=snakemake.params.toolkit,
             gpus=snakemake.resources.get("gpu", 1),
+            machines=snakemake.resources.get("nodes", 1),
             container=runners.container(snakemake.config["tao"]),
             scratch=snakemake.resources.get("scratch", ""),
             current=current_values(snakemake.config, snakemake.wildcards.exp),
@@ -96,6 +98,7 @@ def execute(
         paths=[run, *reads, *sorted(mounts.of_links(run / "data"))],
         threads=execution.threads,
         gpus=execution.gpus,
+        machines=execution.machines,
         container=execution.container,
     )
     ended = Ended(*runners.execute(execution.runner, request))

@@ -111,10 +111,12 @@ def _train(training: Training, execution: Execution) -> TaskOutcome:
         outcome.require_success()
         return outcome
     spec = resume.spec_to_train(training.spec, folder, execution.toolkit)
+    place = execution.scratch
+    if place and execution.machines > 1:
+        log.warning("Several machines read the shared images: scratch (%s) is not used.", place)
+        place = ""
     # Copies on the node's own disk change no result: the fingerprint is of the spec without them.
-    with scratch.spec_on_scratch(
-        execution.scratch, spec, training.split, workers=execution.threads
-    ) as (
+    with scratch.spec_on_scratch(place, spec, training.split, workers=execution.threads) as (
         spec_here,
         copies,
     ):

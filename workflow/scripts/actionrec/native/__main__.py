@@ -27,6 +27,7 @@ from actionrec.spec.load import load_spec, reconcile_gpus, require_key, results_
 from actionrec.spec.render import to_yaml
 from actionrec.spec.toolkits import KEY_REFERENCE, TASKS
 from actionrec.utils.files import explained_disk_errors, write_text
+from actionrec.utils.processes import die_with_parent
 from actionrec.weights import encryption
 
 # Of each task's module; not imported here, because that imports PyTorch.
@@ -42,19 +43,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("-e", "--experiment_spec_file", metavar="SPEC", help="a spec, .yaml")
     known, overrides = parser.parse_known_args(arguments)
+    machines = None
     try:
         if known.experiment_spec_file is None:
             raise InputError("No spec is given.", fix=f"add -e SPEC.yaml after {known.task}")
         spec_path = Path(known.experiment_spec_file)
         spec = load_spec(spec_path, overrides)
-        reconcile_gpus(spec[known.task])
+        section = spec[known.task]
+        reconcile_gpus(section)
         folder = results_dir(spec, known.task, spec_path)
+        if launch.is_needed(section):
+            machines = launch.machines(section, f"{spec_path}: {known.task}")
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    if launch.is_needed(spec[known.task]):
+    if machines:
         given = sys.argv[1:] if arguments is None else arguments
-        return launch.run(given, spec[known.task].num_gpus, folder)
+        return launch.run(given, section.num_gpus, folder, machines)
+    if launch.is_launched():
+        die_with_parent()  # torchrun's processes would outlive it if it were killed
     return _run(known.task, spec, spec_path, folder)
 
 
@@ -73,12 +80,19 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     if task != "export":
         startup.start_gpu(spec[task].gpu_ids)
     try:
-        with explained_disk_errors(folder / "status.json"), _process_group(spec, task):
+        with (
+            explained_disk_errors(folder / "status.json"),
+            _process_group(spec, task, f"{spec_path}: {task}"),
+        ):
             _check_supported(spec, task, spec_path)
             _export_key(spec)
             module = startup.fast_import(f"actionrec.native.{task}")
             getattr(module, FUNCTIONS[task])(spec, spec_path, log, folder)
     except launch.ReportedByAnotherRank:
+        return 1
+    except launch.ConnectionLost as error:
+        _report(failures, str(error))
+        print(error, file=sys.stderr)
         return 1
     except InputError as error:
         _report(failures, f"Parameter validation error: {error}")
@@ -137,17 +151,17 @@ def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> Stat
     return status
 
 
-def _process_group(spec: DictConfig, task: str) -> AbstractContextManager[None]:
+def _process_group(spec: DictConfig, task: str, where: str) -> AbstractContextManager[None]:
     """Return the context in which this rank can reach the others, if there are any."""
     if launch.world_size() == 1:
+        launch.check_world_size(spec[task], where)
         return nullcontext()
     module = startup.fast_import("actionrec.native.distributed.process_group")
-    return module.process_group(spec[task])
+    return module.process_group(spec[task], where)
 
 
 def _check_supported(spec: DictConfig, task: str, spec_path: Path) -> None:
     require_key(spec, "dataset.label_map", spec_path)
-    launch.check_world_size(spec[task], f"{spec_path}: {task}")
     if OmegaConf.select(spec, f"{task}.trt_engine"):
         raise InputError(
             "The native engine runs no TensorRT engines.",

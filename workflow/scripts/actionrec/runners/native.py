@@ -3,19 +3,29 @@
 import sys
 from collections.abc import Sequence
 
-from actionrec.runners import process
+from actionrec.runners import process, slurm
 from actionrec.runners.request import Container, TaskRequest
 from actionrec.runners.requirements import Requirement
 
 
 def command(request: TaskRequest) -> list[str]:
-    """Return the command of the built-in engine."""
+    """Return the command of the built-in engine on one machine."""
     return [sys.executable, "-m", "actionrec.native", *request.arguments]
 
 
 def run(request: TaskRequest, gpus: Sequence[str] | None) -> tuple[int, str]:
-    """Run the engine on the GPUs with these ids, or on what it finds."""
-    return process.execute(command(request), process.with_gpus(request, gpus), request.log)
+    """Run the engine on the GPUs with these ids, or on what it finds.
+
+    On several machines it runs on the GPUs that Slurm gives it on each. Raises `InputError` if
+    there is no Slurm to do so.
+    """
+    if request.machines == 1:
+        return process.execute(command(request), process.with_gpus(request, gpus), request.log)
+    if not slurm.is_job():
+        raise slurm.no_job(request.machines, "spec: num_nodes")
+    line = slurm.command_on_each(command(request), request.machines, request.threads)
+    variables = process.with_gpus(request, None) | slurm.rendezvous()
+    return process.execute(line, variables, request.log)
 
 
 def requirements(container: Container) -> list[Requirement]:

@@ -31,7 +31,8 @@ class TaskRequest:
 
     `program` and `arguments` are the command line; `variables` are passed by name, so that no
     value is ever on a command line or in a file; `paths` must be visible at their own place;
-    `work_folder` is for the runner's own files; `gpus` is how many GPUs the task uses.
+    `work_folder` is for the runner's own files; `gpus` is how many GPUs the task uses, on one of
+    its `machines`; so is `threads`.
     """
 
     arguments: Sequence[str]
@@ -42,6 +43,7 @@ class TaskRequest:
     paths: Sequence[Path] = ()
     threads: int = 1
     gpus: int = 1
+    machines: int = 1
     container: Container = field(default_factory=Container)
 
     @property

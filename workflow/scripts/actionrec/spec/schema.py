@@ -223,8 +223,8 @@ class TrainConfig:
     num_nodes: int = key(
         1,
         "Machines, with `num_gpus` GPUs each.\n\n"
-        "The native engine trains on several machines only "
-        "[outside of the workflow](../docs/multi-gpu.md#several-machines).",
+        "The native engine trains on [several machines](../docs/multi-gpu.md#several-machines) "
+        "with the profile of Slurm.",
         low=1,
     )
     seed: int = key(1234, "Seed of the random numbers.", low=0)

@@ -53,6 +53,11 @@ def dying_with_parent() -> Callable[[], None]:
     return partial(_die_with, os.getpid())
 
 
+def die_with_parent() -> None:
+    """Let the kernel kill this process when the one that has started it dies."""
+    _die_with(os.getppid())
+
+
 def _die_with(parent: int) -> None:
     if _PRCTL is None:
         return

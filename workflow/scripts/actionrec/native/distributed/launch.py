@@ -1,8 +1,9 @@
 """One process for each GPU: which rank this one has, and how the ranks of one machine are started.
 
 The ranks find each other by torchrun's variables (RANK, WORLD_SIZE, MASTER_ADDR...), so torchrun,
-or anything that sets the same variables, can start them on several machines. This module imports
-nothing heavy: the process that starts the ranks needs no PyTorch.
+or anything that sets the same variables, can start them on several machines. So can `run`, if Slurm
+starts the command once on each. This module imports nothing heavy: the process that starts the
+ranks needs no PyTorch.
 """
 
 import logging
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,26 @@ from actionrec.utils.text import count
 
 POLL_SECONDS = 0.1
 SECONDS_TO_END = 10.0  # from the signal that asks a rank to end to the one that kills it
+# The first two are those of srun's tasks, the others those of `runners.slurm`, which calls srun.
+SLURM_VARIABLES = ("SLURM_NODEID", "SLURM_STEP_NUM_NODES", "MASTER_ADDR", "MASTER_PORT")
 
 
 class ReportedByAnotherRank(Exception):
     """Say that this rank failed, too, and another one reports why."""
+
+
+class ConnectionLost(Exception):
+    """Say that a rank that this one computes with has ended, or its machine."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """How many machines a task has, which of them this is, and where its rank 0 listens."""
+
+    number: int
+    this: int
+    address: str
+    port: int
 
 
 def is_launched() -> bool:
@@ -66,29 +84,58 @@ def silence() -> None:
 
 
 def is_needed(section: Mapping[str, Any]) -> bool:
-    """Tell whether a task with this section of the spec needs several ranks from `run`."""
-    return not is_launched() and section.get("num_nodes", 1) == 1 < section.get("num_gpus", 1)
+    """Tell whether a task with this section of the spec needs ranks from `run`."""
+    several_here = section.get("num_nodes", 1) == 1 < section.get("num_gpus", 1)
+    return not is_launched() and (several_here or _is_started_by_slurm())
 
 
 def check_world_size(section: Mapping[str, Any], where: str) -> None:
-    """Raise `InputError` unless there are as many ranks as the task's section asks for.
+    """Raise `InputError` unless each machine has as many ranks as the task's section asks for.
 
     `where` names the spec's file and section in the message.
     """
     gpus, nodes = section.get("num_gpus", 1), section.get("num_nodes", 1)
-    if world_size() == gpus * nodes:
+    # Not every launcher says how many ranks a machine has.
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", gpus)) if is_launched() else 1
+    if (world_size(), here) == (gpus * nodes, gpus):
         return
     program = f"torchrun --nnodes={nodes} --nproc-per-node={gpus}"
+    found = f"{count(world_size(), 'process')}, {here} on this machine"
     raise InputError(
         "There must be one process for each GPU.",
         where=f"{where}.num_gpus, {where}.num_nodes",
-        found=f"{count(world_size(), 'process')} for num_gpus {gpus}, num_nodes {nodes}",
+        found=f"{found}, for num_gpus {gpus}, num_nodes {nodes}",
         fix=f"start the command on each machine by `{program} --rdzv-backend=c10d "
         "--rdzv-endpoint=HOST:29400 -m actionrec.native ...`",
     )
 
 
-def run(arguments: Sequence[str], num_ranks: int, folder: Path) -> int:
+def machines(section: Mapping[str, Any], where: str) -> Machines:
+    """Return the machines on which `run` starts ranks; this one alone, unless Slurm has started it.
+
+    Raises `InputError` if they are not as many as the task's section asks for; `where` names the
+    spec's file and section in the message.
+    """
+    if not _is_started_by_slurm():
+        return Machines(1, 0, "127.0.0.1", _free_port())
+    this, number, address, port = (os.environ[name] for name in SLURM_VARIABLES)
+    nodes = section.get("num_nodes", 1)
+    if int(number) != nodes:
+        raise InputError(
+            "The job has another number of machines than the spec.",
+            where=f"{where}.num_nodes",
+            found=f"{nodes}, and {count(int(number), 'machine')} in the step of Slurm",
+            fix=f"let the job have {nodes}; the workflow asks for as many, unless a profile "
+            "sets `nodes`",
+        )
+    return Machines(int(number), int(this), address, int(port))
+
+
+def _is_started_by_slurm() -> bool:
+    return all(name in os.environ for name in SLURM_VARIABLES)
+
+
+def run(arguments: Sequence[str], num_ranks: int, folder: Path, machines: Machines) -> int:
     """Run the engine's command as `num_ranks` processes of this machine; return the exit code.
 
     If a rank fails or is killed, or this process gets SIGTERM or SIGINT, all ranks end, and the
@@ -104,9 +151,8 @@ def run(arguments: Sequence[str], num_ranks: int, folder: Path) -> int:
         signal.signal(sig, lambda number, _: received.append(number))
     processes: list[subprocess.Popen[bytes]] = []
     try:
-        port = _free_port()
-        for rank in range(num_ranks):
-            processes.append(_start_rank(arguments, rank, num_ranks, port))
+        for local_rank in range(num_ranks):
+            processes.append(_start_rank(arguments, local_rank, num_ranks, machines))
         failed = _first_failure(processes, received)
         if signal.SIGINT in received:  # Ctrl-C reaches all ranks, and one of them reports it
             _wait(processes, SECONDS_TO_END / 2)
@@ -118,7 +164,10 @@ def run(arguments: Sequence[str], num_ranks: int, folder: Path) -> int:
         return 0
     else:
         code = processes[failed].returncode
-        message = f"The process of rank {failed} {_describe(code)}; the others were ended."
+        name = f"rank {machines.this * num_ranks + failed}"
+        if machines.number > 1:
+            name += f" on {socket.gethostname()}"
+        message = f"The process of {name} {_describe(code)}; the others were ended."
     # A rank that raised an error has reported it. One that was killed could not.
     if code < 0 or b'"status": "FAILURE"' not in path.read_bytes()[size_before:]:
         print(message, file=sys.stderr)
@@ -132,15 +181,16 @@ def _free_port() -> int:
 
 
 def _start_rank(
-    arguments: Sequence[str], rank: int, num_ranks: int, port: int
+    arguments: Sequence[str], local_rank: int, num_ranks: int, machines: Machines
 ) -> subprocess.Popen[bytes]:
-    """Start one rank in this process's group, so that a terminal's signals reach it."""
+    """Start one of a machine's ranks in this process's group, for a terminal's signals."""
     torchrun = {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": str(num_ranks),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "RANK": str(machines.this * num_ranks + local_rank),
+        "LOCAL_RANK": str(local_rank),
+        "LOCAL_WORLD_SIZE": str(num_ranks),
+        "WORLD_SIZE": str(machines.number * num_ranks),
+        "MASTER_ADDR": machines.address,
+        "MASTER_PORT": str(machines.port),
     }
     threads = max(1, (os.cpu_count() or 1) // num_ranks)
     # PyTorch would log stack traces when another rank has ended; `run` reports that itself.

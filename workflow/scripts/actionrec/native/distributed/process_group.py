@@ -2,6 +2,7 @@
 
 import gc
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,19 +16,23 @@ from actionrec.native.distributed import launch
 from actionrec.utils import malloc
 
 BACKEND = "ACTIONREC_BACKEND"  # "gloo": several processes on CPUs, for trying things out
+# What gloo, and last NCCL, say in a RuntimeError.
+PEER_IS_GONE = ("closed by peer", "connection reset", "broken pipe", "remote process exited")
 TIMEOUT = timedelta(minutes=30)  # for a rank that has not started, or is saving or validating
 
 
 @contextmanager
-def process_group(section: Mapping[str, Any]) -> Iterator[None]:
+def process_group(section: Mapping[str, Any], where: str) -> Iterator[None]:
     """Join the other processes of a task; `section` is the task's section of the spec.
 
-    An error of several ranks is raised in the one that failed first. In the others it becomes
-    `ReportedByAnotherRank`.
+    `where` names the section in messages. An error of several ranks is raised in the one that
+    failed first. In the others it becomes `ReportedByAnotherRank`. If a rank was killed, the first
+    that notices raises `ConnectionLost`.
     """
     store, rank, world_size = next(dist.rendezvous("env://", timeout=TIMEOUT))
     failures = dist.PrefixStore("actionrec", store)
     try:
+        launch.check_world_size(section, where)
         device = select_device(section["gpu_ids"])
         dist.init_process_group(
             "gloo" if device.type == "cpu" else "nccl",
@@ -40,9 +45,11 @@ def process_group(section: Mapping[str, Any]) -> Iterator[None]:
         yield
         dist.barrier()
     except BaseException as error:
-        if _is_first_failure(failures):
-            raise
-        raise launch.ReportedByAnotherRank from error
+        if not _is_first_failure(failures):
+            raise launch.ReportedByAnotherRank from error
+        if _is_lost_connection(error):
+            raise _connection_lost(error) from error
+        raise
     # The task's CUDA graphs hold collectives, and destroying the group would wait for them for
     # ever (pytorch/pytorch#115388), so they are collected first.
     gc.collect()
@@ -50,11 +57,32 @@ def process_group(section: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _is_first_failure(failures: dist.Store) -> bool:
-    """Count a failure in the ranks' common store; tell whether it is the first."""
+    """Count a failure in the ranks' common store; tell whether it is the first.
+
+    If the machine that holds the store is gone, the first rank of each other machine reports it.
+    """
     try:
         return failures.add("failed", 1) == 1
-    except RuntimeError:  # rank 0, which holds the store, has died; `launch` reports it
-        return False
+    except RuntimeError:
+        return os.environ.get("LOCAL_RANK") == "0"
+
+
+def _is_lost_connection(error: BaseException) -> bool:
+    """Tell whether a collective failed because another rank was gone."""
+    said = str(error).lower()
+    return isinstance(error, dist.DistNetworkError | dist.DistStoreError) or (
+        isinstance(error, RuntimeError) and any(words in said for words in PEER_IS_GONE)
+    )
+
+
+def _connection_lost(error: BaseException) -> launch.ConnectionLost:
+    said = str(error).partition("\n")[0]
+    return launch.ConnectionLost(
+        f"Rank {launch.rank()} on {socket.gethostname()} has lost the connection to another "
+        "process of this task: that one, or its machine, has ended. What it has printed says why, "
+        "unless it was killed. Run again: a training resumes from its last checkpoint. "
+        f"(PyTorch: {said})"
+    )
 
 
 def select_device(gpu_ids: Sequence[int]) -> torch.device:

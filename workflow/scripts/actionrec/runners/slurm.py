@@ -1,0 +1,46 @@
+"""A command on several machines: Slurm starts it once on each machine of this process's job."""
+
+import os
+import socket
+from collections.abc import Sequence
+
+from actionrec.errors import InputError
+from actionrec.utils.text import count
+
+
+def command_on_each(command: Sequence[str], machines: int, threads: int) -> list[str]:
+    """Return the command line that runs `command` on each machine of the job, to a common end."""
+    return [
+        "srun",
+        f"--nodes={machines}",
+        f"--ntasks={machines}",
+        "--ntasks-per-node=1",
+        f"--cpus-per-task={threads}",
+        "--overlap",  # also within a step that holds the first machine, as some profiles start jobs
+        "--kill-on-bad-exit=1",  # when one ends with an error, or is killed, so do the others
+        "--unbuffered",
+        *command,
+    ]
+
+
+def rendezvous() -> dict[str, str]:
+    """Return the variables that tell all machines where rank 0 listens: on this, the first one."""
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+    return {"MASTER_ADDR": socket.gethostname(), "MASTER_PORT": str(port)}
+
+
+def is_job() -> bool:
+    """Tell whether this process is in a job of Slurm."""
+    return "SLURM_JOB_ID" in os.environ
+
+
+def no_job(machines: int, where: str) -> InputError:
+    """Return the error of a task for several machines that is no job of Slurm."""
+    return InputError(
+        "Only Slurm starts a task on several machines, and this run does not use it.",
+        where=where,
+        found=count(machines, "machine"),
+        fix="snakemake --workflow-profile profiles/slurm ...; or set num_nodes: 1; or start it "
+        "yourself by torchrun (docs/multi-gpu.md)",
+    )
