@@ -105,6 +105,9 @@ class Loading(Scene):
     def shapes(self, key: int):
         return {"rgb": (1, 1, 1, 3)}
 
+    def read_ahead(self) -> bool:
+        return False
+
     def video_of(self, key: int) -> int:
         return key
 
