@@ -50,6 +50,10 @@ def test_frames_that_stay_in_their_videos_are_followed_to_them(small):
     video.unlink()
     assert planned(small, target)["extract_frames"] == 1
 
+    (small / "videos/wave").rename(small / "videos/away")
+    said = snakemake(small, "-n", target)
+    assert "What is there is used, as its source cannot be read: A class has no folder" in said
+
 
 @pytest.mark.slow
 def test_flow_follows_the_frames_and_is_made_again_when_it_is_lost(small):

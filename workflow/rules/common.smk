@@ -106,6 +106,29 @@ def several_machines(task):
     return {name: ask(queries.job_resource, "exp", task=task, name=name) for name in names}
 
 
+@cache
+def warn(message):
+    """Warn, once in a plan."""
+    logger.warning(message)
+
+
+def warned(function, output):
+    """Return an input function that warns of its error where Snakemake passes over it.
+
+    That is where the output of the rule is there, and taken as it is.
+    """
+
+    def get(wildcards):
+        try:
+            return function(wildcards)
+        except InputError as error:
+            if (TABLES / output.replace("{cls}", wildcards.get("cls", ""))).exists():
+                warn(f"What is there is used, as its source cannot be read: {error}")
+            raise
+
+    return get
+
+
 def as_written(value):
     """Return a params function of a text of the user's: its braces are no wildcards."""
     return lambda wildcards: value

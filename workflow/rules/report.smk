@@ -121,3 +121,10 @@ rule summary:
 if config["tracking"]["publish"]:
 
     include: "publish.smk"
+
+else:
+
+    rule publish:
+        """Target: refused, as `tracking.publish` names no object store."""
+        input:
+            no_store,

@@ -10,7 +10,7 @@ import pytest
 from actionrec.errors import InputError
 from actionrec.frames import staleness
 from actionrec.frames.encoders import ImageFormat
-from actionrec.frames.extraction import extract_class, extract_segments, gather
+from actionrec.frames.extraction import extract, extract_class, extract_segments, gather
 from actionrec.frames.journal import Journal
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.frames.segments import Segment, write_segments
@@ -19,6 +19,7 @@ from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.folder import link_class
 from actionrec.utils import tables
 from actionrec.utils.chunks import WHOLE, Chunk, all_chunks, chunk_of
+from actionrec.utils.locks import locked
 from helpers import PNG, write_video
 
 HALVES = all_chunks(2)
@@ -57,6 +58,38 @@ def large(tmp_path):
 
 def names(manifest):
     return [record.video for record in read_manifest(manifest)]
+
+
+def test_tables_of_another_number_of_chunks_are_removed_before_frames_change(large, tmp_path):
+    """Else the next plan with that number would find them made, by the settings of then."""
+    whole, folder = tmp_path / "tables/frames/walk.tsv", tmp_path / "tables/chunks/walk"
+    whole.parent.mkdir(parents=True)
+    inputs = (large.videos, large.table, None, large.frames)
+    other = folder / "3of4.tsv"
+    for chunk in HALVES:
+        extract(*inputs, folder / f"{chunk}.tsv", image_format=PNG, chunk=chunk)
+    for table in (whole, other):
+        table.write_text("of other frames")
+    extract(*inputs, folder / "1of2.tsv", image_format=PNG, chunk=HALVES[0])
+    assert sorted(path.name for path in folder.iterdir()) == ["1of2.tsv", "2of2.tsv"]
+    assert not whole.exists()
+    extract(*inputs, whole, image_format=PNG)
+    assert not list(folder.iterdir())
+    assert names(whole) == list(NAMES)
+
+
+def test_what_killed_jobs_of_other_chunks_left_is_removed(large):
+    large.extract_halves()
+    work = large.frames.with_name(".walk")
+    left, running = work / "part-1of2-abcdefgh", work / "part-2of2-abcdefgh"
+    for part in (left, running):
+        part.mkdir()
+    with locked(work / "lock-2of2"):
+        large.extract()
+    assert not left.exists()
+    assert running.exists(), "its job has not ended"
+    large.extract()
+    assert not running.exists()
 
 
 def test_chunks_made_side_by_side_are_the_class(large):

@@ -75,6 +75,9 @@ def test_several_machines_run_the_engine_by_srun_or_not_at_all(command, tmp_path
     assert output.startswith(f"{options} --kill-on-bad-exit=1")
     assert "-m actionrec.native train -e /p/spec.yaml" in output
     assert output.split()[-1].isdigit()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(InputError, match="srun(.|\n)*module load slurm"):
+        runners.execute("native", request(tmp_path, machines=2))
 
 
 def test_output_is_kept_in_the_log_and_returned(tmp_path, command):

@@ -5,7 +5,7 @@ if addresses.is_stored(config["dataset"]["path"]):
     rule fetch_class:
         """Fetch the videos of one class from an object store, and list them."""
         input:
-            stored_class,
+            warned(stored_class, "videos/{cls}.tsv"),
         output:
             "<tables>/videos/{cls}.tsv",
         log:
@@ -26,7 +26,7 @@ else:
     rule link_class:
         """List the videos of one class in the user's folder, and link to it."""
         input:
-            class_folder,
+            warned(class_folder, "videos/{cls}.tsv"),
         output:
             "<tables>/videos/{cls}.tsv",
         log:

@@ -9,7 +9,7 @@ LIST_VIDEOS = queries.local_videos(config, f"{RESOURCES}/videos")
 rule list_table:
     """Read the user's list: the videos or segments of each class, and the part each is given."""
     input:
-        nameable(video_lists),
+        warned(nameable(video_lists), f"videos/{CLASSES[0]}.tsv"),
         fetched=fetched_videos,
     output:
         tables=collect("<tables>/videos/{cls}.tsv", cls=CLASSES),
@@ -36,7 +36,7 @@ if FETCHED_LISTS:
     rule fetch_list:
         """Fetch a list of videos from an object store or a web server."""
         input:
-            stored_list,
+            warned(stored_list, f"videos/{CLASSES[0]}.tsv"),
         output:
             "<resources>/<dataset>/lists/{list}",
         log:
@@ -59,7 +59,7 @@ if addresses.is_stored(config["dataset"]["videos"]):
     rule fetch_videos:
         """Fetch the videos of a list from an object store: all that are below its prefix."""
         input:
-            stored_videos,
+            warned(stored_videos, "fetched.tsv"),
         output:
             "<tables>/fetched.tsv",
         log:

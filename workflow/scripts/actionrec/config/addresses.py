@@ -68,13 +68,12 @@ _FIXES["http"] = _FIXES["https"]
 
 def _problem(address: str, folder: bool) -> tuple[str, str, str] | None:
     """Return what is wrong with an address, what of it can be shown, and what to do."""
-    authority = address.partition("://")[2].partition("/")[0]
-    if "@" in authority:
-        host = authority.rpartition("@")[2]
+    if _holds_secret(address):
+        host = address.rpartition("@")[2].partition("/")[0]
         fix = "keep secrets out of the configuration: export them, as docs/object-stores.md says"
         return "An address holds a user's name or a password.", f"...@{host}", fix
     if not is_stored(address):
-        return None if urlsplit(address).hostname else ("It has no host.", address, "correct it")
+        return None if _host(address) else ("An address has no host.", address, "correct it")
     bucket, key = parts(address)
     if not _BUCKET.fullmatch(bucket):
         return "An address names no bucket.", address, "write s3://bucket/key"
@@ -87,3 +86,19 @@ def _problem(address: str, folder: bool) -> tuple[str, str, str] | None:
         fix = "rename the object: ? # { } < > and \\ cannot stand in an address"
         return "An address holds a character with another meaning.", address, fix
     return None
+
+
+def _holds_secret(address: str) -> bool:
+    """Tell whether an address has a user's name or a password, in which a `/` may stand."""
+    rest = address.partition("://")[2]
+    authority = rest.partition("/")[0]
+    port = authority.partition("]")[2] if authority.startswith("[") else authority
+    with_password = ":" in port and not port.rpartition(":")[2].isdigit()
+    return "@" in (rest if with_password else authority)
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""

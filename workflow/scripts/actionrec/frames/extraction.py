@@ -33,7 +33,7 @@ from actionrec.frames.segments import (
 )
 from actionrec.frames.store import decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
-from actionrec.utils.chunks import WHOLE, Chunk
+from actionrec.utils.chunks import WHOLE, Chunk, parse_chunk
 from actionrec.utils.files import explained_disk_errors, write_bytes
 from actionrec.utils.text import count
 
@@ -59,11 +59,32 @@ def extract(
     manifest: Path,
     **options: Any,
 ) -> None:
-    """Extract one class: the `videos` that `table` lists, or without a folder its segments."""
+    """Extract one class: the `videos` that `table` lists, or without a folder its segments.
+
+    The manifest is tables/frames/<class>.tsv, or tables/chunks/<class>/<chunk>.tsv of a `chunk`.
+    """
+    _remove_other_divisions(manifest, options.get("chunk", WHOLE))
     if videos:
         extract_class(videos, table, frames, manifest, **options)
     else:
         extract_segments(table, crops, frames, manifest, **options)
+
+
+def _remove_other_divisions(manifest: Path, chunk: Chunk) -> None:
+    """Remove what tells of the class's frames, which change now, by another number of chunks.
+
+    Snakemake would find these tables made, and by the settings of then, when they are asked for.
+    """
+    if chunk == WHOLE:
+        chunks, others = manifest.parents[1] / "chunks" / manifest.stem, []
+    else:
+        chunks = manifest.parent
+        others = [manifest.parents[2] / "frames" / f"{chunks.name}.tsv"]
+    for table in chunks.glob("*of*.tsv"):
+        if parse_chunk(table.stem).count != chunk.count:
+            others.append(table)
+    for table in others:
+        table.unlink(missing_ok=True)
 
 
 def gather(chunks: Iterable[Path], manifest: Path) -> None:

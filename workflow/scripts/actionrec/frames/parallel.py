@@ -19,7 +19,7 @@ from actionrec.frames.journal import AnyRecord, Journal
 from actionrec.frames.workers import Died, call_for_each
 from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.files import explained_disk_errors
-from actionrec.utils.locks import locked
+from actionrec.utils.locks import locked, try_lock
 from actionrec.utils.text import count
 
 log = logging.getLogger(__name__)
@@ -120,12 +120,29 @@ def _work_folder(frames: Path, chunk: Chunk) -> Iterator[tuple[Path, Path, Path]
     # Another project that shares the folder, or a job that has outlived its Snakemake.
     lock = work_folder / f"lock{own}"
     with locked(lock, f"Another job is making images{busy} in {folder}") as alone:
-        for left_by_a_kill in work_folder.glob(f"part{own}-????????") if alone else ():
-            shutil.rmtree(left_by_a_kill, ignore_errors=True)
+        if alone:
+            _remove_parts(work_folder, own)
+            _remove_parts_of_others(work_folder, own)
         with tempfile.TemporaryDirectory(
             prefix=f"part{own}-", dir=work_folder, ignore_cleanup_errors=True
         ) as part:
             yield folder, work_folder, Path(part)
+
+
+def _remove_parts(work_folder: Path, own: str) -> None:
+    """Remove what killed jobs left that had this suffix."""
+    for left_by_a_kill in work_folder.glob(f"part{own}-????????"):
+        shutil.rmtree(left_by_a_kill, ignore_errors=True)
+
+
+def _remove_parts_of_others(work_folder: Path, own: str) -> None:
+    """Remove what killed jobs of other chunks left: there may be none of these any more."""
+    for lock in work_folder.glob("lock*"):
+        other = lock.name.removeprefix("lock")
+        if other != own and any(work_folder.glob(f"part{other}-????????")):
+            with try_lock(lock) as ended:
+                if ended:
+                    _remove_parts(work_folder, other)
 
 
 def remove(path: Path) -> None:

@@ -23,6 +23,7 @@ def run(request: TaskRequest, gpus: Sequence[str] | None) -> tuple[int, str]:
         return process.execute(command(request), process.with_gpus(request, gpus), request.log)
     if not slurm.is_job():
         raise slurm.no_job(request.machines, "spec: num_nodes")
+    slurm.require_srun()
     line = slurm.command_on_each(command(request), request.machines, request.threads)
     variables = process.with_gpus(request, None) | slurm.rendezvous()
     return process.execute(line, variables, request.log)

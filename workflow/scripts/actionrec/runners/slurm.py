@@ -1,6 +1,7 @@
 """A command on several machines: Slurm starts it once on each machine of this process's job."""
 
 import os
+import shutil
 import socket
 from collections.abc import Sequence
 
@@ -33,6 +34,18 @@ def rendezvous() -> dict[str, str]:
 def is_job() -> bool:
     """Tell whether this process is in a job of Slurm."""
     return "SLURM_JOB_ID" in os.environ
+
+
+def require_srun() -> None:
+    """Raise `InputError` if Slurm's command is not to be found in this job."""
+    if not shutil.which("srun"):
+        raise InputError(
+            "The command srun, which starts a task on several machines, is not on PATH.",
+            where="environment: PATH",
+            found=os.environ.get("PATH", ""),
+            fix="load what your site has for Slurm, for example `module load slurm`, in the shell "
+            "that runs snakemake",
+        )
 
 
 def no_job(machines: int, where: str) -> InputError:

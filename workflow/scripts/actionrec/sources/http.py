@@ -260,7 +260,7 @@ def reason(error: requests.RequestException) -> str:
 
 
 def _without_secrets(error: Exception) -> str:
-    text = re.sub(r"//[^/\s@]+@", "//", str(error))
+    text = re.sub(r"//\S+@", "//", str(error))  # a password may hold a slash
     return re.sub(r"\?[^\s'\"]+", "", text) or type(error).__name__
 
 

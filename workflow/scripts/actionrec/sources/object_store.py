@@ -8,7 +8,6 @@ that would leave the folder they are fetched to.
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -223,7 +222,11 @@ def _is_safe(key: str) -> bool:
     # An empty part makes an absolute path of the rest, `a//etc/x`; a zero byte is in no file name.
     names = key.split("/")
     usual = not {"", ".", ".."} & set(names) and "\0" not in key
-    return usual and all(len(os.fsencode(name)) <= _LONGEST for name in names)
+    return usual and all(len(_encoded(name)) <= _LONGEST for name in names)
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogatepass")
 
 
 def _inside_file(key: str, keys: set[str]) -> bool:

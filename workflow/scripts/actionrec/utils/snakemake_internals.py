@@ -94,5 +94,6 @@ def target_files(workflow: Any) -> list[str]:
 
 
 def failed_logs(workflow: Any) -> list[str]:
-    """Return the logs of the jobs that have failed for good."""
-    return [str(log) for job in workflow.scheduler.failed for log in job.log]
+    """Return the logs of the jobs that have failed for good; one that never started has none."""
+    logs = [Path(log) for job in workflow.scheduler.failed for log in job.log]
+    return [str(log) for log in logs if log.is_file() and log.stat().st_size]
