@@ -76,7 +76,7 @@ def test_several_machines_run_the_engine_by_srun_or_not_at_all(command, tmp_path
     assert "-m actionrec.native train -e /p/spec.yaml" in output
     assert output.split()[-1].isdigit()
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    with pytest.raises(InputError, match="srun(.|\n)*module load slurm"):
+    with pytest.raises(InputError, match=r"srun(.|\n)*module load slurm"):
         runners.execute("native", request(tmp_path, machines=2))
 
 
