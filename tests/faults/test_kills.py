@@ -93,6 +93,9 @@ OTHERS = {
     "record_run": "MLflow writes by itself",
     "encrypt_onnx": "it takes the environment of NVIDIA's encryption",
     "pull_image": "it takes Apptainer and a registry: tests/integration",
+    "gather_frames": "it writes a table, by the same function as extract_frames",
+    "fetch_class, fetch_videos, fetch_list": "they take an object store or a web server",
+    "publish_run, publish_dataset": "they take an object store, which has a file whole or not",
     "preflight, ngc_models": "they write nothing",
 }
 
