@@ -36,7 +36,7 @@ def start(folder: Path, profile: str, *options: str) -> subprocess.Popen:
 
 def run(folder: Path, profile: str, *options: str) -> tuple[int, str]:
     """Run Snakemake with a profile to its end; return its exit code and all it said."""
-    code = start(folder, profile, *options).wait(timeout=300)
+    code = start(folder, profile, *options).wait(timeout=600)
     return code, (folder / "said.txt").read_text()
 
 

@@ -155,7 +155,7 @@ def test_apptainer_pulls_once_for_all_jobs_and_ends_with_each(images, project):
     subprocess.run(["scancel", min(given)], check=True)
     wait_for(lambda: len(queued(project)) == 1)
     interrupt(train)
-    wait_for(lambda: not queued(project) and not processes_in(project))
+    wait_for(lambda: not queued(project) and not processes_in(project), 90)
     finish(project)
     assert images.downloads() == 1
     file.unlink()
