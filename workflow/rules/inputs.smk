@@ -195,12 +195,3 @@ def chunk_of_new_videos(wildcards):
     A job on another machine looks again, and may find other videos than the plan did.
     """
     return divided_new_videos(parse_chunk(wildcards.chunk).count).get(wildcards.chunk, {})
-
-
-def no_store(wildcards):
-    """Return nothing; say that there is nowhere to publish to."""
-    raise InputError(
-        "No object store is named that results could be published to.",
-        where=f"{CONFIG_FILES}, tracking.publish",
-        fix="set it to s3://bucket/prefix: docs/object-stores.md",
-    )

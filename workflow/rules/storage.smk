@@ -133,3 +133,12 @@ def require_bucket():
     """Refuse a bucket that is not there, or is not ours: the plugin would try to make it."""
     _, client = store_client(f"{PUBLISHED}/summary.csv", f"{CONFIG_FILES}, tracking.publish")
     object_store.require_bucket(client, PUBLISHED, f"{CONFIG_FILES}, tracking.publish")
+
+
+def no_store(wildcards):
+    """Return nothing; say that there is nowhere to publish to."""
+    raise InputError(
+        "No object store is named that results could be published to.",
+        where=f"{CONFIG_FILES}, tracking.publish",
+        fix="set it to s3://bucket/prefix: docs/object-stores.md",
+    )
