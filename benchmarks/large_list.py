@@ -29,9 +29,9 @@ LISTS = ("table", "kinetics")
 HEADERS = {"table": "path,label,split", "kinetics": "label,youtube_id,time_start,time_end,split"}
 
 
-def class_names(number: int) -> list[str]:
-    """Return the names of so many classes."""
-    return [f"class {index:03d}" for index in range(number)]
+def class_names(count: int) -> list[str]:
+    """Return the names of `count` classes."""
+    return [f"class {index:03d}" for index in range(count)]
 
 
 def rows(form: str, classes: list[str], segments: int) -> Iterator[tuple[str, str]]:
@@ -58,21 +58,26 @@ def write_dataset(folder: Path, form: str, classes: list[str], segments: int) ->
         for row, path in rows(form, classes, segments):
             file.write(row + "\n")
             (folder / "videos" / path).touch()
+    return write_config(folder, folder / "list.csv", classes)
+
+
+def write_config(folder: Path, path: Path, classes: list[str], **frames: object) -> Path:
+    """Write a configuration that reads the list at `path` and keeps frames in their videos."""
     config = {
         "dataset": {
             "name": "large",
             "source": "table",
-            "path": str(folder / "list.csv"),
+            "path": str(path),
             "videos": str(folder / "videos"),
             "classes": classes,
         },
-        "frames": {"store": "video"},
+        "frames": {"store": "video", **frames},
         "splits": {"method": "given"},
         "experiments": {"rgb": {}},
     }
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
+    written = folder / "config.yaml"
+    written.write_text(yaml.safe_dump(config))
+    return written
 
 
 def pretend_frames(folder: Path, classes: list[str]) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
-from large_list import run
+from large_list import run, write_config
 from plan import workflow
 
-SPLIT = "results/many/experiments/rgb/split1/split.tsv"
+SPLIT = "results/large/experiments/rgb/split1/split.tsv"
 
 
 def write_videos(folder: Path, classes: list[str], videos: list[int]) -> None:
@@ -38,25 +37,6 @@ def write_videos(folder: Path, classes: list[str], videos: list[int]) -> None:
     (folder / "list.csv").write_text("\n".join(rows) + "\n")
 
 
-def write_config(folder: Path, classes: list[str], chunk: int) -> Path:
-    """Write a configuration that reads the list and keeps frames in their videos."""
-    config = {
-        "dataset": {
-            "name": "many",
-            "source": "table",
-            "path": str(folder / "videos/list.csv"),
-            "videos": str(folder / "videos"),
-            "classes": classes,
-        },
-        "frames": {"store": "video", "chunk": chunk},
-        "splits": {"method": "given"},
-        "experiments": {"rgb": {}},
-    }
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
 def main() -> None:
     """Parse the command line, run, and print a row for each run."""
     parser = argparse.ArgumentParser(
@@ -71,8 +51,10 @@ def main() -> None:
     classes = [f"class_{number:03d}" for number in range(options.classes)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_videos(folder / "videos", classes, options.videos)
-        arguments = [*workflow(write_config(folder, classes, options.chunk)), SPLIT]
+        videos = folder / "videos"
+        write_videos(videos, classes, options.videos)
+        config = write_config(folder, videos / "list.csv", classes, chunk=options.chunk)
+        arguments = [*workflow(config), SPLIT]
         print("| run | seconds | CPU seconds | MB |\n| --- | --- | --- | --- |")
         ways = {"everything to the split": [], "nothing to do, dry run": ["-n"]}
         for way, more in ways.items():

@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Callable, Mapping
 
-import boto3
 import pytest
 from botocore.config import Config
 
@@ -11,7 +10,7 @@ from actionrec.sources import object_store
 from actionrec.sources.object_store import Stored
 from faults import table
 from faults.table import Fault, Scene
-from helpers.buckets import BUCKET, Store, refusing, store
+from helpers.buckets import BUCKET, Store, client_of, refusing, store
 
 AREA = "object stores"
 WHERE = "config.yaml, dataset.path"
@@ -48,15 +47,8 @@ class Dataset(Scene):
 
     def plan(self) -> None:
         access, secret = self.keys
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.server,
-            region_name="us-east-1",
-            aws_access_key_id=access,
-            aws_secret_access_key=secret,
-            config=Config(retries={"max_attempts": 0}, connect_timeout=2),
-        )
-        self.ask(client)
+        once = Config(retries={"max_attempts": 0}, connect_timeout=2)
+        self.ask(client_of("s3", self.server, access, secret, once))
 
     def ask(self, client: object) -> None:
         found = object_store.listed(client, self.address, WHERE)

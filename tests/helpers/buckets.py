@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from moto.core.authorization import enable_iam_authentication
 from moto.server import ThreadedMotoServer
 
@@ -19,6 +20,24 @@ BUCKET = "data"
 # Snakemake imports all plugins that it finds at every start; so this one is where it finds it in
 # these tests alone. `make env` puts it there.
 PLUGINS = Path(sys.prefix, "plugins")
+
+
+def client_of(
+    service: str,
+    address: str,
+    access: str = ACCESS_KEY,
+    secret: str = SECRET_KEY,
+    config: Config | None = None,
+) -> Any:
+    """Return a client of a service at an address, by default that of the store's owner."""
+    return boto3.client(
+        service,
+        endpoint_url=address,
+        region_name="us-east-1",
+        aws_access_key_id=access,
+        aws_secret_access_key=secret,
+        config=config,
+    )
 
 
 class _Asked(logging.Handler):
@@ -44,13 +63,7 @@ class Store:
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
         self.address = "http://{}:{}".format(*self.server.get_host_and_port())
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=self.address,
-            region_name="us-east-1",
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-        )
+        self.client = client_of("s3", self.address)
         self.client.create_bucket(Bucket=BUCKET)
 
     @property
@@ -97,13 +110,7 @@ def store() -> Iterator[Store]:
 @contextmanager
 def refusing(found: Store) -> Iterator[dict[str, str]]:
     """Yield the keys of a user with no permission at all; let the store look at keys."""
-    iam = boto3.client(
-        "iam",
-        endpoint_url=found.address,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-    )
+    iam = client_of("iam", found.address)
     iam.create_user(UserName="nobody")
     keys = iam.create_access_key(UserName="nobody")["AccessKey"]
     with enable_iam_authentication():

@@ -167,7 +167,7 @@ def test_four_gpus_train_evaluate_and_predict(few, tmp_path):
 @pytest.mark.slow
 @four_gpus
 def test_four_gpus_as_two_machines_train_as_one(few, tmp_path):
-    """Each agent sees two of the four GPUs, as on a machine of its own."""
+    """Each agent sees two of the four GPUs, as if it were on another machine."""
     four = train_here(spec_of(tmp_path / "four", few, 1, 4))
     two = spec_of(tmp_path / "two", few, 2, 2)
     visible = {"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"}
