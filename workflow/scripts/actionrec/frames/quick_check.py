@@ -46,7 +46,7 @@ def list_images(
 def _images(
     source: FrameSource, count: int, size: tuple[int, int]
 ) -> list[tuple[int, int, tuple[int, int]]]:
-    """Return number, frame and size of the images that are made of so many frames."""
+    """Return number, frame and size of the images that are made of `count` frames."""
     from actionrec.frames.decoder.packets import Doubt
 
     found = [(index + 1, index, size) for index in range(count)]
