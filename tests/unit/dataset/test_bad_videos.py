@@ -15,14 +15,14 @@ def record(video, file, reason=""):
 
 
 def test_paths_are_the_users_own():
-    clips = {"walk": [record("a", "a.mp4"), record("b", "b.mp4", "is empty (0 bytes)")]}
-    assert bad_videos(clips, "my videos") == [
+    records = {"walk": [record("a", "a.mp4"), record("b", "b.mp4", "is empty (0 bytes)")]}
+    assert bad_videos(records, "my videos") == [
         BadVideo("walk", "my videos/walk/b.mp4", "is empty (0 bytes)")
     ]
-    clips = {
+    records = {
         "walk": [record("c_1-2", "/disk/c.mp4", "breaks off"), record("d", "/disk/d.mp4", "x")]
     }
-    assert [video.path for video in bad_videos(clips, None)] == [
+    assert [video.path for video in bad_videos(records, None)] == [
         "/disk/c.mp4 (c_1-2)",
         "/disk/d.mp4",
     ]

@@ -15,7 +15,7 @@ from actionrec.sources.table import Given, write_parts
 SETTINGS = {"method": "fraction", "test_fraction": 0.3, "validation": 0.2, "seed": 1234}
 
 
-def clip(video):
+def record(video):
     return FrameRecord(
         video, f"/x/{video}.avi", 3, 64, 48, 30.0, 99, video, "png", "png", "ok", "", video
     )
@@ -37,7 +37,7 @@ class Listed:
 
     def split(self, classes=("walk", "run", "jump"), number=1, **changes):
         for cls, given in self.given.items():
-            write_manifest(self.root / f"frames/{cls}.tsv", map(clip, given))
+            write_manifest(self.root / f"frames/{cls}.tsv", map(record, given))
             write_parts(self.root / f"parts/{cls}.tsv", given)
         settings = SplitSettings(**{**SETTINGS, **changes})
         files = ClassFiles.of_classes(

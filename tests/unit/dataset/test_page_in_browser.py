@@ -27,7 +27,7 @@ SETTINGS = SplitSettings(
 
 def records(number: int) -> list[FrameRecord]:
     """Return the videos of a class: two of each source, one with a remark, one bad."""
-    clips = [
+    usable = [
         replace(
             CLIP,
             video=f"{IMAGE if n < 2 else FORMULA}{n // 2}-{n}",
@@ -37,9 +37,9 @@ def records(number: int) -> list[FrameRecord]:
         )
         for n in range(VIDEOS)
     ]
-    clips[-1] = replace(clips[-1], status="warn", reason="its header is wrong")
+    usable[-1] = replace(usable[-1], status="warn", reason="its header is wrong")
     return [
-        *clips,
+        *usable,
         replace(CLIP, video="z", file="z.avi", frames=0, status="bad", reason="is empty"),
     ]
 

@@ -37,9 +37,9 @@ def test_pattern_that_cannot_work(pattern):
 
 
 def test_cuts_of_one_file_are_of_one_source_in_every_class():
-    clip = FrameRecord("cut_1", "/x/match.mp4", 5, 64, 48, 30.0, 9, "0", "png", "png", "ok", "")
-    cut, alone = replace(clip, video="cut_2"), replace(clip, video="own", file="own.mp4")
-    names = file_names({"run": [clip, alone], "walk": [cut, alone]})
+    record = FrameRecord("cut_1", "/x/match.mp4", 5, 64, 48, 30.0, 9, "0", "png", "png", "ok", "")
+    cut, alone = replace(record, video="cut_2"), replace(record, video="own", file="own.mp4")
+    names = file_names({"run": [record, alone], "walk": [cut, alone]})
     sources = unique_sources(names, source_finder(None, names), names)
     assert sources["run", "cut_1"] == sources["walk", "cut_2"] == "/x/match"
     assert sources["run", "own"] != sources["walk", "own"], "two videos that share a name"
@@ -47,11 +47,11 @@ def test_cuts_of_one_file_are_of_one_source_in_every_class():
 
 def test_videos_named_otherwise_than_their_files_are_no_cuts():
     """Such as a.mp4 next to a.avi, and names with control characters, in a folder of each class."""
-    clip = FrameRecord("a_b", "a\nb.avi", 5, 64, 48, 30.0, 9, "0", "png", "png", "ok", "")
+    record = FrameRecord("a_b", "a\nb.avi", 5, 64, 48, 30.0, 9, "0", "png", "png", "ok", "")
     twins = [
-        clip,
-        replace(clip, video="c", file="c.avi"),
-        replace(clip, video="c.mp4", file="c.mp4"),
+        record,
+        replace(record, video="c", file="c.avi"),
+        replace(record, video="c.mp4", file="c.mp4"),
     ]
     names = file_names({"run": twins, "walk": twins})
     sources = unique_sources(names, source_finder(None, names), names)

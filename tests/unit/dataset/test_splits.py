@@ -19,7 +19,7 @@ from helpers import REPOSITORY
 OFFICIAL = REPOSITORY / "tests/data/splits"
 
 
-def clip(video, *, status="ok", content=None, frames=3):
+def record(video, *, status="ok", content=None, frames=3):
     digest = hashlib.sha256((content or video).encode()).hexdigest()
     return FrameRecord(
         video, f"{video}.avi", frames, 64, 48, 30.0, 99, digest, "png", "png", status, ""
@@ -34,10 +34,10 @@ class Dataset:
         self.manifests = {}
         self.official = {}
 
-    def add(self, cls, clips, labels=None):
-        clips = [clip(video) if isinstance(video, str) else video for video in clips]
+    def add(self, cls, records, labels=None):
+        records = [record(video) if isinstance(video, str) else video for video in records]
         self.manifests[cls] = self.root / f"frames/{cls}.tsv"
-        write_manifest(self.manifests[cls], clips)
+        write_manifest(self.manifests[cls], records)
         if labels:
             self.official[cls] = self.root / f"splits/{cls}_test_split1.txt"
             self.official[cls].parent.mkdir(exist_ok=True)
@@ -176,7 +176,7 @@ def test_experiments_agree_on_validation(hmdb51):
 
 
 def test_a_new_video_moves_few_others():
-    videos = [f"clip{number}" for number in range(100)]
+    videos = [f"record{number}" for number in range(100)]
     find = source_finder(None)
     before = set(draw(videos, "walk", find, 0.2, "1 val"))
     after = set(draw([*videos, "new"], "walk", find, 0.2, "1 val"))
@@ -257,7 +257,7 @@ def test_split_file_of_a_longer_class_name_is_refused(dataset):
 
 def test_bad_videos_are_left_out_and_named(dataset, caplog):
     dataset.add(
-        "walk", [*"abcd", clip("e", status="bad")], {"a": 1, "b": 1, "c": 2, "d": 0, "e": 1}
+        "walk", [*"abcd", record("e", status="bad")], {"a": 1, "b": 1, "c": 2, "d": 0, "e": 1}
     )
     rows = dataset.split()
     assert {row.video for row in rows} == {"a", "b", "c"}
@@ -296,8 +296,8 @@ def test_impossible_fraction(dataset, fraction):
 
 
 def test_equal_videos_on_both_sides_are_named(dataset, caplog):
-    dataset.add("walk", [clip("a", content="same"), "b", "x"], {"a": 1, "b": 2, "x": 1})
-    dataset.add("run", ["c", "y", clip("d", content="same")], {"c": 1, "y": 1, "d": 2})
+    dataset.add("walk", [record("a", content="same"), "b", "x"], {"a": 1, "b": 2, "x": 1})
+    dataset.add("run", ["c", "y", record("d", content="same")], {"c": 1, "y": 1, "d": 2})
     dataset.split(validation="test")
     assert "The same video in different parts: walk/a (train) = run/d (test)" in caplog.text
 

@@ -19,7 +19,7 @@ from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.table import Given, write_parts
 from helpers import PNG
 
-CLIP = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
+RECORD = FrameRecord("a", "a.avi", 5, 64, 48, 29.97, 1234, "0" * 64, "png", "png", "ok", "")
 FACTS = {
     "codec": "h264",
     "rate_mode": "variable",
@@ -34,13 +34,19 @@ GIVEN = replace(SETTINGS, method="given")
 
 def test_summary_of_a_dataset(tmp_path):
     walk = [
-        CLIP,
+        RECORD,
         replace(
-            CLIP, video="b", file="b.avi", status="warn", reason="header", sha256="1" * 64, **FACTS
+            RECORD,
+            video="b",
+            file="b.avi",
+            status="warn",
+            reason="header",
+            sha256="1" * 64,
+            **FACTS,
         ),
         FrameRecord("c", "c.avi", 0, 0, 0, 0.0, 0, "2" * 64, "", "", "bad", "is empty (0 bytes)"),
     ]
-    run = [replace(CLIP, video="z_1-2", file="/x/z.mp4", frames=9, width=320, fps=30.0)]
+    run = [replace(RECORD, video="z_1-2", file="/x/z.mp4", frames=9, width=320, fps=30.0)]
     write_manifest(tmp_path / "walk.tsv", walk)
     write_manifest(tmp_path / "run.tsv", run)
     manifests = {cls: tmp_path / f"{cls}.tsv" for cls in ("walk", "run")}
@@ -192,7 +198,7 @@ def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path
 
 
 def test_videos_that_were_not_decoded_are_compared_by_their_files_alone(tmp_path):
-    listed = replace(CLIP, suffix="video", format="video")
+    listed = replace(RECORD, suffix="video", format="video")
     write_manifest(tmp_path / "walk.tsv", [listed, replace(listed, video="b", file="b.avi")])
     files, output = ClassFiles({"walk": tmp_path / "walk.tsv"}), tmp_path / "dataset.json"
     summarise(files, output, frames=tmp_path, settings=SETTINGS, official={})
@@ -205,13 +211,13 @@ def test_videos_that_were_not_decoded_are_compared_by_their_files_alone(tmp_path
 
 def test_cuts_of_one_file_in_two_parts(tmp_path):
     names = ["film_1-2", "film_5-6", "other"]
-    clips = [
-        replace(CLIP, video=name, file=f"/x/{name.partition('_')[0]}.mp4", sha256=str(index) * 64)
+    records = [
+        replace(RECORD, video=name, file=f"/x/{name.partition('_')[0]}.mp4", sha256=str(index) * 64)
         for index, name in enumerate(names)
     ]
     given = {}
     for cls in ("a", "b"):
-        write_manifest(tmp_path / f"{cls}.tsv", clips if cls == "a" else clips[2:])
+        write_manifest(tmp_path / f"{cls}.tsv", records if cls == "a" else records[2:])
         given[cls] = tmp_path / f"{cls}.parts.tsv"
     parts = {"film_1-2": "train", "film_5-6": "test", "other": "val"}
     write_parts(given["a"], {video: Given(part, "") for video, part in parts.items()})
@@ -314,8 +320,12 @@ def test_a_picture_that_is_its_own_mirror_image_is_no_mirrored_copy(tmp_path):
 
 
 def test_the_page_shows_the_facts_of_each_video_and_the_bad_ones_first(tmp_path):
-    bad = replace(CLIP, video="z", file="z.avi", frames=0, status="bad", codec="av1")
-    records = [CLIP, replace(CLIP, video="b", file="b.avi", **FACTS), replace(bad, reason="is AV1")]
+    bad = replace(RECORD, video="z", file="z.avi", frames=0, status="bad", codec="av1")
+    records = [
+        RECORD,
+        replace(RECORD, video="b", file="b.avi", **FACTS),
+        replace(bad, reason="is AV1"),
+    ]
     dataset = Dataset(tmp_path)
     for cls in ("a$b$", "=two"):
         dataset.manifests[cls] = tmp_path / f"{cls}.tsv"

@@ -21,23 +21,23 @@ class BadVideo:
     reason: str
 
 
-def bad_videos(clips: Mapping[str, Iterable[FrameRecord]], videos: str | None) -> list[BadVideo]:
+def bad_videos(records: Mapping[str, Iterable[FrameRecord]], videos: str | None) -> list[BadVideo]:
     """Return the bad videos of each class.
 
     `videos` is the folder that holds <class>/<file>; None where the records have whole paths.
     """
     return [
-        BadVideo(cls, _path(cls, clip, videos), clip.reason)
-        for cls, of_class in clips.items()
-        for clip in of_class
-        if not clip.usable
+        BadVideo(cls, _path(cls, record, videos), record.reason)
+        for cls, of_class in records.items()
+        for record in of_class
+        if not record.usable
     ]
 
 
-def _path(cls: str, clip: FrameRecord, videos: str | None) -> str:
-    path = os.path.join(videos, cls, clip.file) if videos else clip.file  # noqa: PTH118 -- keeps ./
+def _path(cls: str, record: FrameRecord, videos: str | None) -> str:
+    path = os.path.join(videos, cls, record.file) if videos else record.file  # noqa: PTH118 -- keeps ./
     # Segments of one file are told apart by the span in their names.
-    return path if clip.display_name == clip.file else f"{path} ({clip.video})"
+    return path if record.display_name == record.file else f"{path} ({record.video})"
 
 
 def require_tolerated(
@@ -47,14 +47,16 @@ def require_tolerated(
 
     `page` shows them all.
     """
-    clips = {cls: read_manifest(path) for cls, path in manifests.items()}
-    bad = bad_videos(clips, videos)
-    numbers = {cls: sum(not clip.usable for clip in of_class) for cls, of_class in clips.items()}
+    records = {cls: read_manifest(path) for cls, path in manifests.items()}
+    bad = bad_videos(records, videos)
+    numbers = {
+        cls: sum(not record.usable for record in of_class) for cls, of_class in records.items()
+    }
     over = {cls: number for cls, number in numbers.items() if number > tolerate}
     if not over:
         return
     of_classes = [
-        f"{number} of {count(len(clips[cls]), 'video')} of class {cls}"
+        f"{number} of {count(len(records[cls]), 'video')} of class {cls}"
         for cls, number in over.items()
     ]
     named = [f"{video.path} {video.reason}" for video in bad if video.cls in over]

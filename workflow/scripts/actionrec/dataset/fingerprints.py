@@ -72,19 +72,23 @@ class Alike:
     undecoded: int = 0
 
 
-def find_alike(clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads: int = 1) -> Alike:
+def find_alike(
+    records: Mapping[str, Iterable[FrameRecord]], frames: Path, threads: int = 1
+) -> Alike:
     """Return which videos look alike; equal content is compared once.
 
     `frames` holds <class>/<video>/rgb. Copies that were cut at other times are not found.
     """
     import numpy as np
 
-    usable = [(cls, clip) for cls, of_class in clips.items() for clip in of_class if clip.usable]
+    usable = [
+        (cls, record) for cls, of_class in records.items() for record in of_class if record.usable
+    ]
     first: dict[str, tuple[Key, FrameRecord]] = {}
-    for cls, clip in usable:
-        if not clip.undecoded:
-            first.setdefault(clip.content or clip.sha256, ((cls, clip.video), clip))
-    undecoded = sum(clip.undecoded for _, clip in usable)
+    for cls, record in usable:
+        if not record.undecoded:
+            first.setdefault(record.content or record.sha256, ((cls, record.video), record))
+    undecoded = sum(record.undecoded for _, record in usable)
     if len(first) > _MAX_VIDEOS:
         log.warning("More than %d videos: not compared by their looks", _MAX_VIDEOS)
         return Alike(flat=len(first), many=True, undecoded=undecoded)
@@ -114,19 +118,19 @@ def find_alike(clips: Mapping[str, Iterable[FrameRecord]], frames: Path, threads
     )
 
 
-def frame_index(clip: FrameRecord, share: float) -> int:
+def frame_index(record: FrameRecord, share: float) -> int:
     """Return which frame is at `share` of a video's length, between 0 and 1; the first is 0."""
-    return min(clip.frames - 1, int(share * clip.frames))
+    return min(record.frames - 1, int(share * record.frames))
 
 
-def _fingerprint(frames: Path, key: Key, clip: FrameRecord) -> Fingerprint | None:
+def _fingerprint(frames: Path, key: Key, record: FrameRecord) -> Fingerprint | None:
     """Return what a video looks like; None where a sampled picture is flat or unreadable."""
     import numpy as np
 
-    found = _greys(frames.joinpath(*key, "rgb"), [frame_index(clip, at) for at in _PLACE_AT])
+    found = _greys(frames.joinpath(*key, "rgb"), [frame_index(record, at) for at in _PLACE_AT])
     if not found or any(image.std() < _MIN_CONTRAST for image in found.values()):
         return None
-    pictures = {share: found[frame_index(clip, share)] for share in _PLACE_AT}
+    pictures = {share: found[frame_index(record, share)] for share in _PLACE_AT}
     hashed = [pictures[share] for share in SAMPLED_AT]
     shape = pictures[SAMPLED_AT[0]].shape
     same_size = [image for image in pictures.values() if image.shape == shape]

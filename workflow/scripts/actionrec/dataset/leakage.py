@@ -16,28 +16,30 @@ if TYPE_CHECKING:
     from actionrec.dataset.split_table import Row
 
 
-def find_duplicates(clips: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
+def find_duplicates(records: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
     """Return groups of `<class>/<file>`, or `<class>/<video>` of a cut, with equal content."""
-    return _names(_equal_groups(clips))
+    return _names(_equal_groups(records))
 
 
-def find_conflicts(clips: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
+def find_conflicts(records: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
     """Return those of the duplicates that are in several classes: one label must be wrong."""
-    return _names(g for g in _equal_groups(clips) if len({cls for cls, _ in g}) > 1)
+    return _names(g for g in _equal_groups(records) if len({cls for cls, _ in g}) > 1)
 
 
 def _names(groups: Iterable[Iterable[tuple[str, FrameRecord]]]) -> list[list[str]]:
-    return sorted(sorted(f"{cls}/{clip.display_name}" for cls, clip in group) for group in groups)
+    return sorted(
+        sorted(f"{cls}/{record.display_name}" for cls, record in group) for group in groups
+    )
 
 
 def _equal_groups(
-    clips: Mapping[str, Iterable[FrameRecord]],
+    records: Mapping[str, Iterable[FrameRecord]],
 ) -> Iterator[list[tuple[str, FrameRecord]]]:
     groups = defaultdict(list)
-    for cls, of_class in clips.items():
-        for clip in of_class:
-            if clip.usable:
-                groups[clip.content or clip.sha256].append((cls, clip))
+    for cls, of_class in records.items():
+        for record in of_class:
+            if record.usable:
+                groups[record.content or record.sha256].append((cls, record))
     return (group for group in groups.values() if len(group) > 1)
 
 

@@ -27,7 +27,7 @@ LISTED = 200  # entries of each finding; dataset.json has all of them
 class Strip:
     """A video and some of its frames next to each other, as a data URL."""
 
-    clip: FrameRecord
+    record: FrameRecord
     picture: str
 
 
@@ -49,7 +49,7 @@ def write_page(
     """
     dataset = json.loads(Path(summary).read_text(encoding="utf-8"))
     records = {cls: read_manifest(Path(manifest)) for cls, manifest in manifests.items()}
-    clips = {cls: [clip for clip in of if clip.usable] for cls, of in records.items()}
+    usable = {cls: [record for record in of if record.usable] for cls, of in records.items()}
     write_html(
         templates("dataset") / "dataset.html.jinja",
         output,
@@ -64,45 +64,45 @@ def write_page(
         parts=figures.parts(dataset),
         sides=list(figures.sides(dataset)),
         small=figures.SMALL,
-        strips={cls: list(_strips(Path(frames), cls, of)) for cls, of in clips.items()},
+        strips={cls: list(_strips(Path(frames), cls, of)) for cls, of in usable.items()},
     )
 
 
-def _videos(clips: Mapping[str, Sequence[FrameRecord]]) -> Iterator[dict[str, Any]]:
+def _videos(records: Mapping[str, Sequence[FrameRecord]]) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table of videos: by class, those with a problem or remark first."""
-    limit = max(ROWS_OF_CLASS, ROWS // max(1, len(clips)))
-    for cls, of_class in clips.items():
-        order = sorted(of_class, key=lambda clip: (-STATUSES.index(clip.status), clip.video))
-        yield from (_facts(cls, clip) for clip in order[:limit])
+    limit = max(ROWS_OF_CLASS, ROWS // max(1, len(records)))
+    for cls, of_class in records.items():
+        order = sorted(of_class, key=lambda record: (-STATUSES.index(record.status), record.video))
+        yield from (_facts(cls, record) for record in order[:limit])
 
 
-def _facts(cls: str, clip: FrameRecord) -> dict[str, Any]:
+def _facts(cls: str, record: FrameRecord) -> dict[str, Any]:
     """Return what the page's table says of a video."""
-    notes = [clip.orientation, f"{clip.interlaced} interlaced frames" * (clip.interlaced > 0)]
+    notes = [record.orientation, f"{record.interlaced} interlaced frames" * (record.interlaced > 0)]
     known = {
-        "size": source_size(clip),
-        "rate": rate(clip) if clip.fps else "",
-        "seconds": f"{clip.frames / clip.fps:.1f}" if clip.fps else "",
+        "size": source_size(record),
+        "rate": rate(record) if record.fps else "",
+        "seconds": f"{record.frames / record.fps:.1f}" if record.fps else "",
     }
     return {
         "class": cls,
-        "name": clip.display_name,
-        "status": clip.status,
-        "frames": clip.frames,
-        "codec": clip.codec,
-        **(known if clip.usable else dict.fromkeys(known, "")),
-        "notes": "; ".join(filter(None, [*notes, clip.reason])),
+        "name": record.display_name,
+        "status": record.status,
+        "frames": record.frames,
+        "codec": record.codec,
+        **(known if record.usable else dict.fromkeys(known, "")),
+        "notes": "; ".join(filter(None, [*notes, record.reason])),
     }
 
 
-def _strips(frames: Path, cls: str, clips: Sequence[FrameRecord]) -> Iterator[Strip]:
+def _strips(frames: Path, cls: str, records: Sequence[FrameRecord]) -> Iterator[Strip]:
     """Yield some videos of a class, evenly spread over their names, with some of their frames."""
-    shown = min(VIDEOS_SHOWN, len(clips))
+    shown = min(VIDEOS_SHOWN, len(records))
     for index in range(shown):
-        clip = clips[index * len(clips) // shown]
-        ids = [frame_index(clip, share) for share in SAMPLED_AT]
-        if picture := _strip(frames / cls / clip.video / "rgb", ids):
-            yield Strip(clip, picture)
+        record = records[index * len(records) // shown]
+        ids = [frame_index(record, share) for share in SAMPLED_AT]
+        if picture := _strip(frames / cls / record.video / "rgb", ids):
+            yield Strip(record, picture)
 
 
 def _strip(rgb: Path, ids: Sequence[int]) -> str:

@@ -19,12 +19,12 @@ _HMDB51_NAME = r"(.+)_{cls}_[hulf]_.+"
 _UCF101_NAME = r"v_.+_(g\d+)_c\d+"
 
 
-def file_names(clips: Mapping[str, Iterable[FrameRecord]]) -> dict[Key, str]:
+def file_names(records: Mapping[str, Iterable[FrameRecord]]) -> dict[Key, str]:
     """Return (class, video) -> the file it is of, without suffix; several may be of one."""
     return {
-        (cls, clip.video): str(Path(clip.file).with_suffix(""))
-        for cls, of_class in clips.items()
-        for clip in of_class
+        (cls, record.video): str(Path(record.file).with_suffix(""))
+        for cls, of_class in records.items()
+        for record in of_class
     }
 
 

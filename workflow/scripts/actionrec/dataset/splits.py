@@ -22,7 +22,7 @@ from actionrec.sources.split_files import CLASS_FILE, read_class_file
 from actionrec.sources.table import read_groups, read_parts
 from actionrec.utils.text import count
 
-Clips = Mapping[str, Sequence[FrameRecord]]  # class -> its videos
+Records = Mapping[str, Sequence[FrameRecord]]  # by class, one for each video
 Parts = dict[str, dict[str, str | None]]  # class -> video -> train, val, test, or None for unused
 
 MOST_WARNINGS = 100  # of one kind
@@ -123,27 +123,27 @@ def groups_of_parts(rows: Iterable[Row], group_of: Mapping[Key, str]) -> dict[st
 
 def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]:
     """Return the rows of the table that `make_split` writes, in its order; the same errors."""
-    clips: Clips = {cls: _usable(cls, path) for cls, path in files.manifests.items()}
-    flow = _read_flow(clips, files.flows) if files.flows else {}
+    records: Records = {cls: _usable(cls, path) for cls, path in files.manifests.items()}
+    flow = _read_flow(records, files.flows) if files.flows else {}
     if files.flows:
-        clips = {cls: _with_flow(cls, of_class, flow) for cls, of_class in clips.items()}
+        records = {cls: _with_flow(cls, of_class, flow) for cls, of_class in records.items()}
     # Bad videos and those without flow are gone by now, so that fractions are of what is used.
-    source_of = source_finder(settings.source_video, file_names(clips))
-    parts = _parts(files, settings, number, clips, source_of)
+    source_of = source_finder(settings.source_video, file_names(records))
+    parts = _parts(files, settings, number, records, source_of)
     group_of = files.group_of()
     rows = [
         Row(
             part,
             cls,
-            clip.video,
-            clip.frames,
-            clip.format,
-            clip.content or clip.sha256,
-            flow.get((cls, clip.video), ""),
+            record.video,
+            record.frames,
+            record.format,
+            record.content or record.sha256,
+            flow.get((cls, record.video), ""),
         )
         for cls, of_class in parts.items()
-        for clip in clips[cls]
-        if (part := of_class.get(clip.video))  # None: not used
+        for record in records[cls]
+        if (part := of_class.get(record.video))  # None: not used
     ]
     order = list(files.manifests)
     _require_parts(rows, order, settings.validation)
@@ -155,7 +155,7 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
 
 
 def _parts(
-    files: ClassFiles, settings: SplitSettings, number: int, clips: Clips, source_of: SourceOf
+    files: ClassFiles, settings: SplitSettings, number: int, records: Records, source_of: SourceOf
 ) -> Parts:
     """Return the part of each video: by the method, then a validation part held out of training."""
     group_of = _groups_to_draw_by(files, settings)
@@ -170,7 +170,7 @@ def _parts(
         salt = f"{settings.seed} test {number}"
         drawn = draw_groups(group_of.items(), settings.test_fraction, salt)
         grouped = {key: "test" if group in drawn else "train" for key, group in group_of.items()}
-        parts = _drawn_parts(clips, source_of, settings.test_fraction, salt, grouped)
+        parts = _drawn_parts(records, source_of, settings.test_fraction, salt, grouped)
     has_val = any("val" in of_class.values() for of_class in parts.values())
     if settings.validation != "test" and not has_val:
         # Not salted by the number: with official files all splits hold out alike.
@@ -178,7 +178,7 @@ def _parts(
         left = {key: group for key, group in group_of.items() if grouped[key] == "train"}
         held_out = draw_groups(left.items(), fraction, salt)
         grouped = {key: "val" if group in held_out else "train" for key, group in left.items()}
-        _hold_out(parts, clips, source_of, fraction, salt, grouped)
+        _hold_out(parts, records, source_of, fraction, salt, grouped)
     return parts
 
 
@@ -199,19 +199,19 @@ def _groups_to_draw_by(files: ClassFiles, settings: SplitSettings) -> dict[Key, 
 
 
 def _usable(cls: str, manifest: Path) -> list[FrameRecord]:
-    clips = read_manifest(manifest)
-    bad = [clip.file for clip in clips if not clip.usable]
+    records = read_manifest(manifest)
+    bad = [record.file for record in records if not record.usable]
     if bad:
         log.warning("Left out of class %s, bad: %s", cls, some(bad))
-    return [clip for clip in clips if clip.usable]
+    return [record for record in records if record.usable]
 
 
-def _read_flow(clips: Clips, flows: Mapping[str, Path]) -> dict[Key, str]:
+def _read_flow(records: Records, flows: Mapping[str, Path]) -> dict[Key, str]:
     """Return the cache key of the flow of each (class, video) that has some and fits the frames."""
     keys: dict[Key, str] = {}
     versions, faults = set(), []
-    for cls, of_class in clips.items():
-        frames = {clip.video: clip.frames for clip in of_class}
+    for cls, of_class in records.items():
+        frames = {record.video: record.frames for record in of_class}
         for flow in read_flow_manifest(flows[cls]):
             if not flow.usable:
                 continue
@@ -225,7 +225,7 @@ def _read_flow(clips: Clips, flows: Mapping[str, Path]) -> dict[Key, str]:
     if faults:
         raise InputError(
             f"The flow of {count(len(faults), 'video')} is of other frames.",
-            where=flows[next(iter(clips))].parent,
+            where=flows[next(iter(records))].parent,
             found=in_lines(faults),
             fix="make the flow again: snakemake --forcerun extract_flow --cores 1",
         )
@@ -235,12 +235,12 @@ def _read_flow(clips: Clips, flows: Mapping[str, Path]) -> dict[Key, str]:
 
 
 def _with_flow(
-    cls: str, clips: Sequence[FrameRecord], flow: Mapping[Key, str]
+    cls: str, records: Sequence[FrameRecord], flow: Mapping[Key, str]
 ) -> list[FrameRecord]:
-    without = [clip.file for clip in clips if (cls, clip.video) not in flow]
+    without = [record.file for record in records if (cls, record.video) not in flow]
     if without:
         log.warning("Left out of class %s, no flow: %s", cls, some(without))
-    return [clip for clip in clips if (cls, clip.video) in flow]
+    return [record for record in records if (cls, record.video) in flow]
 
 
 def _official_parts(files: ClassFiles, number: int) -> Parts:
@@ -259,7 +259,7 @@ def _official_parts(files: ClassFiles, number: int) -> Parts:
     for cls, manifest in files.manifests.items():
         _require_name(official[cls], cls, number)
         parts[cls] = read_class_file(official[cls])
-        videos = {clip.video for clip in read_manifest(manifest)}
+        videos = {record.video for record in read_manifest(manifest)}
         matches += len(parts[cls].keys() & videos)
         lost += [f"{cls}: {name} has no video" for name in sorted(parts[cls].keys() - videos)]
         unlisted += [
@@ -308,7 +308,7 @@ def _given_parts(given: Mapping[str, Path]) -> Parts:
 
 
 def _drawn_parts(
-    clips: Clips,
+    records: Records,
     source_of: SourceOf,
     fraction: float,
     salt: str,
@@ -316,8 +316,8 @@ def _drawn_parts(
 ) -> Parts:
     """Return the parts of videos: of those in `grouped` as it says, the others are drawn."""
     parts: Parts = {}
-    for cls, of_class in clips.items():
-        videos = [clip.video for clip in of_class]
+    for cls, of_class in records.items():
+        videos = [record.video for record in of_class]
         others = [video for video in videos if (cls, video) not in grouped]
         parts[cls] = {video: grouped.get((cls, video), "train") for video in videos}
         parts[cls].update(dict.fromkeys(draw(others, cls, source_of, fraction, salt), "test"))
@@ -326,7 +326,7 @@ def _drawn_parts(
 
 def _hold_out(
     parts: Parts,
-    clips: Clips,
+    records: Records,
     source_of: SourceOf,
     fraction: float,
     salt: str,
@@ -334,7 +334,9 @@ def _hold_out(
 ) -> None:
     """Move about `fraction` of each class's training videos to val, `grouped` ones as it says."""
     for cls, of_class in parts.items():
-        training = [clip.video for clip in clips[cls] if of_class.get(clip.video) == "train"]
+        training = [
+            record.video for record in records[cls] if of_class.get(record.video) == "train"
+        ]
         of_class.update({v: grouped[cls, v] for v in training if (cls, v) in grouped})
         others = [video for video in training if (cls, video) not in grouped]
         of_class.update(dict.fromkeys(draw(others, cls, source_of, fraction, salt), "val"))

@@ -18,7 +18,7 @@ from actionrec.dataset.source_videos import Key, file_names, source_finder, uniq
 from actionrec.dataset.split_table import PARTS
 from actionrec.dataset.splits import (
     ClassFiles,
-    Clips,
+    Records,
     SplitSettings,
     decide,
     groups_of_parts,
@@ -44,18 +44,18 @@ def summarise(
     `official` has a key for the number of each split, and the split files of the classes where
     these decide. A split that cannot be made is reported with the problem, and stops nothing.
     """
-    clips = {cls: read_manifest(path) for cls, path in files.manifests.items()}
-    alike = find_alike(clips, Path(frames), threads)
-    names = file_names(clips)
+    records = {cls: read_manifest(path) for cls, path in files.manifests.items()}
+    alike = find_alike(records, Path(frames), threads)
+    names = file_names(records)
     splits = {}
     for number, paths in official.items():
         of_split = replace(files, official=paths)
         splits[str(number)] = _split(of_split, settings, number, names, alike)
     content = {
-        **_contents(clips),
+        **_contents(records),
         "bad": [
             {"class": video.cls, "file": video.path, "reason": video.reason}
-            for video in bad_videos(clips, videos)
+            for video in bad_videos(records, videos)
         ],
         "look_alikes": _joined(alike.copies),
         "mirrored": _joined(alike.mirrored),
@@ -66,7 +66,7 @@ def summarise(
             "too_many": alike.many,
             "undecoded": alike.undecoded,
         },
-        "sources": _sources(clips, settings, names),
+        "sources": _sources(records, settings, names),
         "splits": splits,
     }
     write_text(output, json.dumps(content, indent=2) + "\n")
@@ -83,65 +83,70 @@ def official_files(
     return {number: dict(zip(classes, rest, strict=False)) for number in numbers}
 
 
-def _contents(clips: Clips) -> dict[str, Any]:
+def _contents(records: Records) -> dict[str, Any]:
     """Return what there is of videos, and what is wrong with them."""
-    pairs = [(cls, clip) for cls, of_class in clips.items() for clip in of_class]
-    usable = [clip for _, clip in pairs if clip.usable]
+    pairs = [(cls, record) for cls, of_class in records.items() for record in of_class]
+    usable = [record for _, record in pairs if record.usable]
     return {
-        "classes": {cls: _counts(of_class) for cls, of_class in clips.items()},
-        "total": _counts([clip for _, clip in pairs]),
+        "classes": {cls: _counts(of_class) for cls, of_class in records.items()},
+        "total": _counts([record for _, record in pairs]),
         "lengths": length_histograms(
-            {cls: [c.frames for c in of_class if c.usable] for cls, of_class in clips.items()}
+            {cls: [r.frames for r in of_class if r.usable] for cls, of_class in records.items()}
         ),
-        "sizes": _tally(source_size(clip) for clip in usable),
-        "stored_sizes": _tally(f"{clip.width}x{clip.height}" for clip in usable),
-        "codecs": _tally(clip.codec or "unknown" for clip in usable),
-        "fps": _tally(rate(clip) for clip in usable),
-        "orientations": _tally(clip.orientation for clip in usable if clip.orientation),
-        "interlaced": sum(clip.interlaced > 0 for clip in usable),
-        "formats": _tally(clip.format for clip in usable),
-        "remarks": _tally(clip.reason for clip in usable if clip.reason),
-        "duplicates": leakage.find_duplicates(clips),
-        "conflicts": leakage.find_conflicts(clips),
-        "mirrored_classes": [list(pair) for pair in mirrored_pairs(clips)],
+        "sizes": _tally(source_size(record) for record in usable),
+        "stored_sizes": _tally(f"{record.width}x{record.height}" for record in usable),
+        "codecs": _tally(record.codec or "unknown" for record in usable),
+        "fps": _tally(rate(record) for record in usable),
+        "orientations": _tally(record.orientation for record in usable if record.orientation),
+        "interlaced": sum(record.interlaced > 0 for record in usable),
+        "formats": _tally(record.format for record in usable),
+        "remarks": _tally(record.reason for record in usable if record.reason),
+        "duplicates": leakage.find_duplicates(records),
+        "conflicts": leakage.find_conflicts(records),
+        "mirrored_classes": [list(pair) for pair in mirrored_pairs(records)],
     }
 
 
-def source_size(clip: FrameRecord) -> str:
+def source_size(record: FrameRecord) -> str:
     """Return the width and height of a video as a player shows it, not of its stored frames."""
-    width, height = clip.source_width or clip.width, clip.source_height or clip.height
+    width, height = record.source_width or record.width, record.source_height or record.height
     return f"{width}x{height}"
 
 
-def rate(clip: FrameRecord) -> str:
+def rate(record: FrameRecord) -> str:
     """Return the frames a second, an average where they vary."""
-    return f"{clip.fps:g}" + (", variable" if clip.rate_mode == "variable" else "")
+    return f"{record.fps:g}" + (", variable" if record.rate_mode == "variable" else "")
 
 
 def _joined(groups: Sequence[Sequence[Key]]) -> list[list[str]]:
     return [[f"{cls}/{video}" for cls, video in group] for group in groups]
 
 
-def _sources(clips: Clips, settings: SplitSettings, names: Mapping[Key, str]) -> dict[str, Any]:
+def _sources(records: Records, settings: SplitSettings, names: Mapping[Key, str]) -> dict[str, Any]:
     """Return how many source videos there are, and by which rule, "" for none."""
     source_of = source_finder(None, names)
     with suppress(InputError):  # a pattern that cannot work: the splits say so
         source_of = source_finder(settings.source_video, names)
     keys = [
-        (cls, clip.video) for cls, of_class in clips.items() for clip in of_class if clip.usable
+        (cls, record.video)
+        for cls, of_class in records.items()
+        for record in of_class
+        if record.usable
     ]
     sources = set(unique_sources(keys, source_of, names).values())
     return {"videos": len(keys), "sources": len(sources), "rule": settings.source_video or ""}
 
 
-def _counts(clips: Sequence[FrameRecord]) -> dict[str, Any]:
-    statuses = Counter(clip.status for clip in clips)
-    lengths = [clip.frames for clip in clips if clip.usable]
+def _counts(records: Sequence[FrameRecord]) -> dict[str, Any]:
+    statuses = Counter(record.status for record in records)
+    lengths = [record.frames for record in records if record.usable]
     return {
-        "videos": len(clips),
+        "videos": len(records),
         **{status: statuses[status] for status in STATUSES},
         "frames": sum(lengths),
-        "seconds": round(sum(clip.frames / clip.fps for clip in clips if clip.fps > 0), 1),
+        "seconds": round(
+            sum(record.frames / record.fps for record in records if record.fps > 0), 1
+        ),
         "shortest": min(lengths, default=0),
         "median": statistics.median_low(lengths) if lengths else 0,
         "longest": max(lengths, default=0),
