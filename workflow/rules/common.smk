@@ -61,10 +61,10 @@ RESOURCES, TABLES, EXPERIMENTS, PRETRAINED, BENCHMARKS, PAGE = (
 )
 CLASSES = config["dataset"]["classes"]
 SOURCE = config["dataset"]["source"]
-LISTED = SOURCE in ("table", "shad")  # tables name segments of videos that stay where they are
+LISTED = queries.lists_segments(config["dataset"])
 ARCHIVES = queries.archives(config)
 ARCHIVE_ROLES = {a["file"]: role for role, a in ARCHIVES.items() if "file" in a}
-SPLITS = queries.splits(config)
+SPLITS = dict(config["splits"])
 LINKS = SPLITS.pop("links")  # decides how a split lies on disk, not what it is
 ENGINE = runners.version(config["tao"], f"actionrec {__version__}")
 MODEL = toolkits.model_file(TOOLKIT)

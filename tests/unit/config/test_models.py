@@ -101,7 +101,7 @@ def test_every_key_has_a_value():
 )
 def test_the_source_decides_how_videos_are_divided_by_default(dataset, method):
     config = complete(dataset={**SMALLEST["dataset"], **dataset})
-    assert queries.splits(config)["method"] == method
+    assert config["splits"]["method"] == method
 
 
 @pytest.mark.parametrize(("toolkit", "encrypt"), [("4.0.1", True), ("5.0.0", False)])

@@ -8,15 +8,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from actionrec import runners
 from actionrec.config import addresses, queries
 from actionrec.config.files import ConfigFiles
 from actionrec.config.messages import ADD_KEY, DRY_RUN
+from actionrec.config.queries import Config
 from actionrec.config.yaml_traps import Key
 from actionrec.errors import InputError
 from actionrec.spec import toolkits
 from actionrec.spec.toolkits import IMAGES
 
-Config = Mapping[str, Any]
 # Folders of resources/ that belong to no dataset.
 RESERVED_NAMES = ("images", "pretrained")
 
@@ -242,15 +243,14 @@ def _split_problem(dataset: Config, splits: Config) -> str | None:
         return None if splits["numbers"] == [1] else "A table gives one split, number 1."
     if splits["method"] == "fraction" or source == "demo":
         return None
-    if source in ("table", "shad"):
+    if queries.lists_segments(dataset):
         name = {"table": "A table", "shad": "SHAD"}[source]
         return f"{name} has no official split files."
     return None if dataset["archives"]["splits"] else "The official splits need their split files."
 
 
 def _check_image(tao: Config, files: ConfigFiles) -> None:
-    in_container = tao["runner"] not in ("native", "direct")
-    if in_container and not tao["image"] and tao["toolkit"] not in IMAGES:
+    if tao["runner"] in runners.IN_CONTAINERS and not tao["image"] and tao["toolkit"] not in IMAGES:
         raise InputError(
             "This toolkit is not known to have an image.",
             where=files.where("tao", "toolkit"),

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.config import queries
+from actionrec.config.queries import Config
 from actionrec.spec import native_keys, relevance, toolkits
-
-Config = Mapping[str, Any]
 
 
 def archive_identity(config: Config, file: str) -> str | list[str]:

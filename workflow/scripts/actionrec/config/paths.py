@@ -3,16 +3,15 @@
 Names in angle brackets are Snakemake's path variables; rules/common.smk gives them their values.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
-from typing import Any
 
 from actionrec.config import queries
 from actionrec.config.addresses import is_stored
+from actionrec.config.queries import Config
 from actionrec.spec import toolkits
 from actionrec.utils.text import count
 
-Config = Mapping[str, Any]
 MANY = 5  # more files are not named one by one
 
 
@@ -29,7 +28,7 @@ def of_every_run(config: Config, artifact: str) -> list[str]:
 def models(config: Config, experiment: str) -> list[str]:
     """Return the model of an experiment on each split."""
     model = toolkits.model_file(config["tao"]["toolkit"])
-    return [f"{run(experiment, split)}/{model}" for split in queries.splits(config)["numbers"]]
+    return [f"{run(experiment, split)}/{model}" for split in config["splits"]["numbers"]]
 
 
 def settings_records(config: Config) -> list[str]:
@@ -91,11 +90,11 @@ def split_files(config: Config, experiment: str, split: int | str) -> list[str]:
 
 def all_split_files(config: Config) -> list[str]:
     """Return the official split files of the dataset, split by split, if they decide."""
-    return _split_files(config, config["dataset"]["classes"], queries.splits(config)["numbers"])
+    return _split_files(config, config["dataset"]["classes"], config["splits"]["numbers"])
 
 
 def _split_files(config: Config, classes: Sequence[str], splits: Iterable[int | str]) -> list[str]:
-    if queries.splits(config)["method"] != "official":
+    if config["splits"]["method"] != "official":
         return []
     folder = "<resources>/<dataset>/splits"
     return [f"{folder}/{cls}_test_split{split}.txt" for split in splits for cls in classes]
@@ -118,7 +117,7 @@ def group_tables(config: Config) -> list[str]:
 
 
 def _part_tables(config: Config, classes: Sequence[str]) -> list[str]:
-    given = queries.splits(config)["method"] == "given"
+    given = config["splits"]["method"] == "given"
     return [f"<tables>/parts/{cls}.tsv" for cls in classes] if given else []
 
 

@@ -29,11 +29,10 @@ def settings(config: Mapping[str, Any], experiment: str, spec: Mapping[str, Any]
     sections = ["dataset", "frames", "splits", "tao"]
     if queries.needs_flow(config, experiment):
         sections.append("flow")
-    resolved = {**config, "splits": queries.splits(config)}
     found = {
         f"{section}.{key}": value
         for section in sections
-        for key, value in resolved[section].items()
+        for key, value in config[section].items()
         if key not in CHANGES_NO_RESULT.get(section, ())
     }
     found["classes"] = list(queries.classes(config, experiment))
@@ -53,14 +52,17 @@ def changes(record: Path, now: Mapping[str, Any]) -> list[str]:
     if not isinstance(before, dict):
         return []
     return [
-        f"{key}: {_in_words(before, key)} -> {_in_words(now, key)}"
+        f"{key}: {_setting(before, key)} -> {_setting(now, key)}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
     ]
 
 
-def _in_words(values: Mapping[str, Any], key: str) -> str:
-    if key not in values:
-        return "(default)"
-    text = yaml.safe_dump(values[key], default_flow_style=True, width=10**6, allow_unicode=True)
+def _setting(values: Mapping[str, Any], key: str) -> str:
+    return in_words(values[key]) if key in values else "(default)"
+
+
+def in_words(value: Any) -> str:
+    """Return a setting as one line of YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
     return text.removesuffix("...\n").strip()

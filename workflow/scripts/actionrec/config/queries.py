@@ -167,11 +167,6 @@ def pretrained_classes(config: Config, experiment: str) -> dict[str, int | None]
     }
 
 
-def splits(config: Config) -> dict[str, Any]:
-    """Return a copy of the split settings."""
-    return dict(config["splits"])
-
-
 def lists(config: Config) -> dict[str, str]:
     """Return the lists of a dataset of source table: {"": PATH}, or the one of each part."""
     path = config["dataset"]["path"]
@@ -215,13 +210,18 @@ def _local_name(name: str, address: str) -> str:
     return name + (suffix if suffix[1:].isalnum() else ".txt")
 
 
+def lists_segments(dataset: Config) -> bool:
+    """Tell whether a dataset's tables name segments of videos, which stay where they are."""
+    return dataset["source"] in ("table", "shad")
+
+
 def videos_folder(config: Config) -> str | None:
     """Return the folder of <class>/<video> as the user knows it; None where a list has the paths.
 
     It is for messages: the rules find the videos by their tables.
     """
     dataset = config["dataset"]
-    if dataset["source"] in ("table", "shad"):
+    if lists_segments(dataset):
         return None
     path = dataset["path"] if dataset["source"] == "folder" else None
     if path and not is_address(path):

@@ -9,6 +9,7 @@ from actionrec.utils.text import count
 
 Level = Literal["bad", "warn", "note"]
 _NAMED = 12  # members of a group that are named
+CONFLICTS = "Equal videos in different classes: one of the labels must be wrong."
 _KNOWN = "The model is tested on what it knows from training: its score is too high."
 LEAKS: dict[str, tuple[str, Level, str]] = {  # by kind, as dataset.json has them
     "same content": ("equal videos", "bad", _KNOWN),
@@ -63,8 +64,7 @@ def _all(
     yield Finding("Bad videos", "bad", _about_bad(dataset, tolerate), bad)
     for number, split in dataset["splits"].items():
         yield from _of_split(number, split)
-    why = "Equal videos in different classes: one of the labels must be wrong."
-    yield Finding("One video, two labels", "bad", why, _joined(dataset["conflicts"]))
+    yield Finding("One video, two labels", "bad", CONFLICTS, _joined(dataset["conflicts"]))
     yield _of_mirrors(dataset["mirrored_classes"], flips)
     same = [group for group in dataset["duplicates"] if group not in dataset["conflicts"]]
     yield Finding("Duplicates", "warn", "Equal videos under different names.", _joined(same))

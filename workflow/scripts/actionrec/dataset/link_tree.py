@@ -16,12 +16,11 @@ from actionrec.dataset.split_table import PARTS, Row, read_split
 from actionrec.errors import InputError, in_lines
 from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import frame_fault, suffix_of
-from actionrec.utils.files import replacing, shortened
+from actionrec.utils.files import MAX_NAME_BYTES, replacing, shortened
 from actionrec.utils.text import count
 from actionrec.utils.work_folder import work_folder
 
 FOLDERS = ("rgb", "u", "v")
-_LONGEST = 255  # bytes of a file's name
 # What file systems answer that have no such links, or none across volumes, or no more of a file.
 _LINK_REFUSED = (errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _PUT_IMAGE: Mapping[str, Callable[[str, Path], object]] = {
@@ -175,7 +174,7 @@ def _flat_names(rows: Iterable[Row]) -> dict[str, tuple[str, str]]:
     for row in rows:
         if row.part != "test":
             continue
-        name = shortened(f"{row.cls}.{row.video}", _LONGEST)
+        name = shortened(f"{row.cls}.{row.video}", MAX_NAME_BYTES)
         if name in names:
             twins = [f"{cls}/{video}" for cls, video in (names[name], (row.cls, row.video))]
             raise InputError(

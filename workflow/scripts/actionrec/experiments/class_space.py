@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec.config.addresses import is_address
+from actionrec.config.queries import lists_segments
 from actionrec.errors import InputError
 from actionrec.frames import references
 from actionrec.frames.decoder.faults import BadVideo
@@ -204,7 +205,7 @@ def _stored(dataset: Mapping[str, Any], cls: str) -> list[Source]:
 
 def _sources(dataset: Mapping[str, Any], cls: str) -> list[Source]:
     """Return the videos of a class, or the segments of them, that are here now."""
-    if dataset["source"] in ("table", "shad"):
+    if lists_segments(dataset):
         crops = table_of(dataset, "crops", cls)
         try:
             table = table_of(dataset, "videos", cls)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from actionrec.config.provenance import in_words
 from actionrec.errors import InputError
-from actionrec.report.settings import in_words, read_settings
+from actionrec.report.settings import read_settings
 from actionrec.report.summary import Run, accuracy_of
 from actionrec.utils.files import write_text
 from actionrec.utils.tables import read_csv

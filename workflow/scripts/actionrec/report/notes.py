@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actionrec.dataset.findings import LEAKS
+from actionrec.dataset.findings import CONFLICTS, LEAKS
 from actionrec.dataset.mirrored_classes import flips_to_stop, mirrored_pairs
 from actionrec.utils.text import count
 
@@ -49,8 +49,7 @@ def _leaks(dataset: Mapping[str, Any], splits: Sequence[int]) -> Iterator[Note]:
 
 def _videos(dataset: Mapping[str, Any]) -> Iterator[Note]:
     if conflicts := dataset.get("conflicts"):
-        text = "Equal videos in different classes: one of the labels must be wrong."
-        yield Note("bad", text, _joined(conflicts))
+        yield Note("bad", CONFLICTS, _joined(conflicts))
     if duplicates := dataset.get("duplicates"):
         text = "Videos with equal frames. Each counts more than once."
         yield Note("warn", text, _joined(duplicates))

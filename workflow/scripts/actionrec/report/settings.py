@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from actionrec.config.provenance import in_words
+
 SEED = "spec.train.seed"
 Settings = Mapping[str, Any]
 
@@ -32,12 +34,6 @@ def differences(settings: Mapping[str, Settings]) -> dict[str, dict[str, str]]:
         for key in keys
     }
     return {key: values for key, values in texts.items() if len(set(values.values())) > 1}
-
-
-def in_words(value: Any) -> str:
-    """Return a setting as one line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
-    return text.removesuffix("...\n").strip()
 
 
 def equal_but_seed(settings: Mapping[str, Settings]) -> list[list[str]]:

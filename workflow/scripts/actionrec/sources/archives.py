@@ -23,13 +23,13 @@ from actionrec.sources import archive_formats, solid_archives, split_files
 from actionrec.sources.archive_formats import Entry
 from actionrec.sources.file_names import normal
 from actionrec.sources.rar import DamagedArchive
-from actionrec.utils.files import explained_disk_errors, hidden_name
+from actionrec.utils.files import MAX_NAME_BYTES, explained_disk_errors, hidden_name
 from actionrec.utils.locks import locked
 
 MAX_BYTES = 32 * 2**30
 MAX_MEMBERS = 100_000
 MAX_SPLIT_BYTES = 2**20
-_MAX_NAME, _MAX_PATH = 255, 3000  # bytes; Linux takes 4096 with the folders above
+_MAX_PATH = 3000  # bytes; Linux takes 4096 with the folders above
 
 log = logging.getLogger(__name__)
 
@@ -200,13 +200,15 @@ def _check_entry(archive: Path, entry: Entry, seen: Mapping[str, Member]) -> Non
     if {"", ".", ".."} & set(parts) or re.search(r"[\\\x00-\x1f\x7f]|^[A-Za-z]:", name):
         raise _refused(archive, f"{name!r} (a name that may lead elsewhere)")
     longest = max(len(os.fsencode(part)) for part in parts)
-    if longest > _MAX_NAME or len(os.fsencode(name)) > _MAX_PATH:
-        size = f"{longest} bytes" if longest > _MAX_NAME else f"a path of {len(name)} characters"
+    if longest > MAX_NAME_BYTES or len(os.fsencode(name)) > _MAX_PATH:
+        size = (
+            f"{longest} bytes" if longest > MAX_NAME_BYTES else f"a path of {len(name)} characters"
+        )
         raise InputError(
             "The archive holds a name that is too long for a file system.",
             where=archive,
             found=f"{name[:60]}... ({size})",
-            allowed=[f"names of {_MAX_NAME} bytes in a path of {_MAX_PATH}"],
+            allowed=[f"names of {MAX_NAME_BYTES} bytes in a path of {_MAX_PATH}"],
             fix="unpack the archive with a tool that shortens names, and use `source: folder`",
         )
     if entry.volume:

@@ -27,7 +27,6 @@ from actionrec.utils.tables import read_table, write_table
 from actionrec.utils.text import count, lines_of
 
 PARTS_COLUMNS = ("video", "part", "group")
-SKIPPABLE = ("missing", "other_labels")
 
 _COLUMNS = {
     "path": "path",
