@@ -1,34 +1,4 @@
-"""Predict the test videos with the models, and new videos with the exported models."""
-
-
-rule predict_videos:
-    """Predict every test video with TAO's inference task."""
-    input:
-        spec="<run>/specs/inference.yaml",
-        split="<run>/split.tsv",
-        data=data_for("predictions.csv"),
-        model=f"<run>/{MODEL}",
-        image=container_images,
-    output:
-        "<run>/predictions.csv",
-    log:
-        "<logs>/predict_videos/{exp}.split{k}.log",
-    benchmark:
-        "<benchmarks>/predict_videos/{exp}.split{k}.tsv"
-    conda:
-        "../../envs/engine.yaml"
-    threads: 8
-    resources:
-        **several_machines("inference"),
-        gpu=ask(queries.job_resource, "exp", task="inference", name="gpu"),
-        mem_mb=growing(8000),
-        runtime=growing(120),
-    params:
-        runner=config["tao"]["runner"],
-        toolkit=TOOLKIT,
-        engine=ENGINE,
-    script:
-        "../scripts/predict_videos.py"
+"""Predict new videos with the exported models."""
 
 
 if config["predict"]["videos"]:
