@@ -1,6 +1,5 @@
 """Predict new videos with the exported models."""
 
-
 if config["predict"]["videos"]:
 
     rule predict_new:

@@ -35,7 +35,7 @@ from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.native.data.videos import list_labelled_videos
 from actionrec.utils.files import sha256
 from actionrec.utils.processes import usable_cores
-from actionrec.utils.rule_script import as_paths, optional
+from actionrec.utils.rule_script import Job, as_paths, optional
 
 FP16_LIMIT = 0.02  # of a probability: half precision has three digits
 _CHECKED_CLIPS = 8
@@ -67,7 +67,7 @@ class Parts:
     fp16: Path | None = None
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Parts":
+    def of_rule(cls, snakemake: Job) -> "Parts":
         """Return what a rule's inputs and params say."""
         given, params = snakemake.input, snakemake.params
         return cls(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from actionrec.deploy.session import Model, softmax
 from actionrec.errors import InputError
 from actionrec.runners import Container, TaskRequest
 from actionrec.utils.files import replacing, write_text
+from actionrec.utils.rule_script import Job
 
 _LIMITS = {"fp16": FP16_LIMIT, "fp32": 2e-3}  # of a probability; TensorRT's fp32 may be TF32
 _FIGURES = {
@@ -37,7 +37,7 @@ class Builder:
     container: Container = field(default_factory=Container)
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Builder":
+    def of_rule(cls, snakemake: Job) -> "Builder":
         """Return the builder that a rule asks for."""
         return cls(
             snakemake.params.runner,

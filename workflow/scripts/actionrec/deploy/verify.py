@@ -27,7 +27,7 @@ from actionrec.frames.segments import FrameSource, read_frame_sources
 from actionrec.frames.videos import read_files_table, video_names
 from actionrec.utils.files import write_text
 from actionrec.utils.processes import usable_cores
-from actionrec.utils.rule_script import by_class, optional
+from actionrec.utils.rule_script import Job, by_class, optional
 
 _LEFT_OUT = 20  # videos of a class that was not trained on
 _LATENCY_RUNS = 20
@@ -47,7 +47,7 @@ class Tables:
     crops: Mapping[str, Path]
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Tables":
+    def of_rule(cls, snakemake: Job) -> "Tables":
         """Return the tables that a rule names."""
         given, params = snakemake.input, snakemake.params
         return cls(

@@ -17,6 +17,7 @@ from actionrec.experiments.task_outcome import (
 )
 from actionrec.runners import Container, TaskRequest, mounts
 from actionrec.spec import relevance, toolkits
+from actionrec.utils.rule_script import Job
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Execution:
     current: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Execution":
+    def of_rule(cls, snakemake: Job) -> "Execution":
         """Return the execution that a rule asks for in its params and resources.
 
         The container's settings are no params, nor are the keys of the spec that change no result:

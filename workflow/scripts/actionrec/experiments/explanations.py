@@ -16,6 +16,7 @@ from actionrec.dataset import link_tree
 from actionrec.experiments.predictions import Prediction, read_predictions
 from actionrec.runners import gpus
 from actionrec.utils.files import write_text
+from actionrec.utils.rule_script import Job
 
 MISTAKES, UNSURE = 12, 4  # videos of an experiment on a split
 MAPS = 6  # of the surest mistakes, those with a class-activation map
@@ -38,7 +39,7 @@ class Explained:
     threads: int = 1
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Explained":
+    def of_rule(cls, snakemake: Job) -> "Explained":
         """Return what a rule's inputs and params describe."""
         given, params = snakemake.input, snakemake.params
         return cls(

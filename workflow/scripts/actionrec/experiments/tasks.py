@@ -25,6 +25,7 @@ from actionrec.experiments.task_outcome import Expected, TaskOutcome, read_outco
 from actionrec.native import metrics
 from actionrec.utils import tables
 from actionrec.utils.files import same_file_system_link, write_text
+from actionrec.utils.rule_script import Job
 
 HISTORY = tuple(field.name for field in fields(Epoch))  # columns of history.csv
 
@@ -51,7 +52,7 @@ class Training:
     trial: Trial | None = None
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Training":
+    def of_rule(cls, snakemake: Job) -> "Training":
         """Return the training that a rule's inputs, outputs and params describe."""
         given, made = snakemake.input, snakemake.output
         trial = None

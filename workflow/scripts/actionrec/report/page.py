@@ -13,6 +13,7 @@ from actionrec.report.statistics import FEW_VIDEOS
 from actionrec.report.summary import Run, accuracy_of, runs_of
 from actionrec.utils.files import write_text
 from actionrec.utils.pages import templates, write_page
+from actionrec.utils.rule_script import Job
 from actionrec.utils.tables import read_csv
 
 MISTAKES_BYTES = 7_000_000  # of all runs; the rest stays in files of its own, which the page names
@@ -32,7 +33,7 @@ class Inputs:
     flips: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of_rule(cls, snakemake: Any) -> "Inputs":
+    def of_rule(cls, snakemake: Job) -> "Inputs":
         """Return what a rule's inputs and params describe."""
         given, params = snakemake.input, snakemake.params
         runs = runs_of(given.reports, params.runs)

@@ -3,10 +3,10 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from actionrec.errors import InputError, printable
 from actionrec.utils.processes import ending_with
@@ -21,6 +21,23 @@ SECRETS = (
     "AWS_SESSION_TOKEN",
 )
 _SHORTEST = 12
+
+
+class Job(Protocol):
+    """What Snakemake gives a script as `snakemake`, as far as this package reads it.
+
+    Inputs, outputs and params have the names that the rule gives them, so their types are open.
+    """
+
+    rule: str
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Any
+    resources: Any
+    log: Sequence[str]
+    threads: int
+    config: Mapping[str, Any]
 
 
 class _Shown(logging.Formatter):
@@ -38,7 +55,7 @@ class _Shown(logging.Formatter):
 
 
 @contextmanager
-def rule_script(snakemake: Any) -> Iterator[None]:
+def rule_script(snakemake: Job) -> Iterator[None]:
     """Send a rule's messages to its log; on bad input say what to do, without a traceback.
 
     Warnings reach the terminal too, and errors unless Snakemake prints them there with the log.
