@@ -5,10 +5,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from actionrec.deploy import output
 from actionrec.utils.chunks import chunk_of
 from actionrec.utils.tables import read_csv, write_csv
 
-COLUMNS = ("video", "start", "end", "label", "score", "problem", "state")
+COLUMNS = (*output.COLUMNS, "problem", "state")
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,6 @@ def predict_chunk(
     again. A video that cannot be used gets a row with the problem, so that the others go on. With
     `annotated` each video is also drawn upon, into that folder.
     """
-    from actionrec.deploy.cli import rows_of
     from actionrec.deploy.predict import predict_videos
     from actionrec.deploy.session import Model
     from actionrec.utils.files import sha256
@@ -63,7 +63,7 @@ def predict_chunk(
             log.warning("%s: %s", video, prediction.problem)
             rows.append({**dict.fromkeys(COLUMNS, ""), "video": video, **common})
             continue
-        rows += [{**row, **common} for row in rows_of(prediction, model.card)]
+        rows += [{**row, **common} for row in output.rows_of(prediction, model.card)]
         if annotated:
             from actionrec.deploy.annotate import annotate
 

@@ -1,13 +1,12 @@
 """`actionrec predict EXPORT VIDEO...`: use an exported model on videos, cameras and streams."""
 
 import argparse
-import csv
-import json
 import logging
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,16 +14,15 @@ from tqdm import tqdm
 
 from actionrec import __version__
 from actionrec.deploy.model_card import ModelCard
+from actionrec.deploy.output import JsonWriter, LiveWriter, TableWriter, Writer
 from actionrec.deploy.predict import Prediction, predict_videos
 from actionrec.deploy.session import Model
 from actionrec.deploy.sources import find_videos, is_live
-from actionrec.deploy.timeline import Segment, Windows
+from actionrec.deploy.timeline import Windows
 from actionrec.errors import InputError
 from actionrec.experiments.training_progress import print_status
 from actionrec.utils.files import replacing
 from actionrec.utils.locks import try_lock
-
-COLUMNS = ("video", "start", "end", "label", "score")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,17 +100,10 @@ def _predict(options: argparse.Namespace) -> int:
         device=options.device,
         threshold=options.threshold,
     )
-    live = [source for source in options.videos if is_live(source)]
-    if options.follow or live:
+    if options.follow or any(map(is_live, options.videos)):
         return _follow(model, options)
     paths = find_videos(options.videos)
-    if options.annotate and len(paths) > 1 and options.annotate.suffix:
-        raise InputError(
-            "Several videos cannot be drawn into one file.",
-            where="--annotate",
-            found=options.annotate,
-            allowed=["a folder, for several videos"],
-        )
+    _require_folder_for_several(paths, options.annotate)
     windows = _windows(model.card, options)
     with _output(options.output) as out, _Progress(len(paths)) as progress:
         found = predict_videos(
@@ -123,7 +114,7 @@ def _predict(options: argparse.Namespace) -> int:
             workers=options.workers or 0,
             report=progress.report,
         )
-        writer = _writer(options, model, out)
+        writer = _writer(options, model.card, out)
         failed = 0
         for path, prediction in zip(paths, found, strict=True):
             progress.clear()
@@ -138,11 +129,27 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _require_folder_for_several(paths: Sequence[Path], target: Path | None) -> None:
+    """Raise `InputError` for several videos that are all to be drawn into one file."""
+    if target and len(paths) > 1 and target.suffix:
+        raise InputError(
+            "Several videos cannot be drawn into one file.",
+            where="--annotate",
+            found=target,
+            allowed=["a folder, for several videos"],
+            fix=f"--annotate {target.with_suffix('')}",
+        )
+
+
 def _windows(card: ModelCard, options: argparse.Namespace) -> Windows | None:
     if options.window is None and options.stride is None:
         return None
     if options.whole:
-        raise InputError("--whole takes no windows.", where="--window, --stride")
+        raise InputError(
+            "--whole takes no windows.",
+            where="--window, --stride",
+            fix="leave out --whole, or --window and --stride",
+        )
     return Windows.of_card(card, options.window, options.stride)
 
 
@@ -169,13 +176,10 @@ def _follow(model: Model, options: argparse.Namespace) -> int:
         )
     windows = Windows.of_card(model.card, options.window, options.stride)
     with _output(options.output, live=True) as out:
-        rows = _Rows(out, options.json)
-
-        def tell(segment: Segment) -> None:
-            rows.write(options.videos[0], segment)
-
+        writer, source = LiveWriter(out, as_json=options.json), options.videos[0]
+        write = partial(writer.write, source)
         dropped = follow(
-            model, options.videos[0], windows, tell, stall=options.stall, retries=options.retries
+            model, source, windows, write, stall=options.stall, retries=options.retries
         )
     print(
         f"{dropped.frames} frames and {dropped.windows} windows gave way to newer ones",
@@ -184,121 +188,10 @@ def _follow(model: Model, options: argparse.Namespace) -> int:
     return 0
 
 
-class _Rows:
-    """Writes a window a line as it comes: CSV, or JSON lines."""
-
-    def __init__(self, out: TextIO, as_json: bool) -> None:
-        self._out, self._json = out, as_json
-        if not as_json:
-            print(",".join(COLUMNS), file=out, flush=True)
-
-    def write(self, video: str, segment: Segment) -> None:
-        row = _row(video, segment)
-        if self._json:
-            print(json.dumps(row), file=self._out, flush=True)
-        else:
-            csv.DictWriter(self._out, COLUMNS, lineterminator="\n").writerow(row)
-            self._out.flush()
-
-
-def _row(video: str, segment: Segment) -> dict[str, Any]:
-    return {
-        "video": video,
-        "start": round(segment.start, 3),
-        "end": round(segment.end, 3),
-        "label": segment.label,
-        "score": round(segment.score, 6),
-    }
-
-
-def rows_of(prediction: Prediction, card: ModelCard, top_k: int = 1) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a prediction: its segments, or its best labels; none of a bad video."""
-    if prediction.problem:
-        return
-    if prediction.segments:
-        yield from (_row(prediction.video, segment) for segment in prediction.segments)
-        return
-    best = prediction.scores.argsort()[::-1][:top_k]
-    for rank, index in enumerate(best):
-        label = prediction.label if rank == 0 else card.labels[index]
-        score = round(float(prediction.scores[index]), 6)
-        yield {"video": prediction.video, "start": "", "end": "", "label": label, "score": score}
-
-
-class _Json:
-    """Collects predictions and writes one JSON list at the end."""
-
-    def __init__(self, out: TextIO, model: Model, top_k: int) -> None:
-        self._out, self._card, self._top_k = out, model.card, top_k
-        self._all: list[dict[str, Any]] = []
-
-    def write(self, prediction: Prediction) -> None:
-        self._all.append(as_json(prediction, self._card, self._top_k))
-
-    def close(self) -> None:
-        json.dump(self._all, self._out, indent=2, ensure_ascii=False)
-        self._out.write("\n")
-
-
-def as_json(prediction: Prediction, card: ModelCard, top_k: int = 1) -> dict[str, Any]:
-    """Return a prediction as plain values."""
-    if prediction.problem:
-        return {"video": prediction.video, "problem": prediction.problem}
-    best = prediction.scores.argsort()[::-1][: max(top_k, 1)]
-    return {
-        "video": prediction.video,
-        "label": prediction.label,
-        "score": round(prediction.score, 6),
-        "scores": {card.labels[i]: round(float(prediction.scores[i]), 6) for i in best},
-        "segments": [
-            {key: value for key, value in _row("", part).items() if key != "video"}
-            for part in prediction.segments
-        ],
-        "remarks": list(prediction.remarks),
-    }
-
-
-class _Table:
-    """Writes a row for each label or segment, as CSV or in columns, as soon as it is known."""
-
-    def __init__(self, out: TextIO, model: Model, top_k: int, *, as_csv: bool) -> None:
-        self._out, self._card, self._top_k, self._csv = out, model.card, top_k, as_csv
-        self._writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-        self._print_header()
-
-    def _print_header(self) -> None:
-        if self._csv:
-            self._writer.writeheader()
-        else:
-            self._line(dict(zip(COLUMNS, COLUMNS, strict=True)))
-
-    def write(self, prediction: Prediction) -> None:
-        for row in rows_of(prediction, self._card, self._top_k):
-            if self._csv:
-                self._writer.writerow(row)
-            else:
-                self._line(row)
-        self._out.flush()
-
-    def _line(self, row: dict[str, Any]) -> None:
-        score = row["score"] if isinstance(row["score"], str) else f"{row['score']:.4f}"
-        start, end = (_time(row[key]) for key in ("start", "end"))
-        print(
-            f"{start:>9} {end:>9}  {score:>6}  {row['label']:<20}  {row['video']}", file=self._out
-        )
-
-    def close(self) -> None:
-        pass
-
-
-def _time(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.2f}"
-
-
-def _writer(options: argparse.Namespace, model: Model, out: TextIO) -> "_Json | _Table":
+def _writer(options: argparse.Namespace, card: ModelCard, out: TextIO) -> Writer:
     if options.json:
-        return _Json(out, model, options.top_k)
-    return _Table(out, model, options.top_k, as_csv=options.csv or bool(options.output))
+        return JsonWriter(out, card, options.top_k)
+    return TableWriter(out, card, options.top_k, as_csv=options.csv or bool(options.output))
 
 
 @contextmanager
