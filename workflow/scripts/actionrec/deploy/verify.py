@@ -21,6 +21,7 @@ from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import read_clips
 from actionrec.deploy.session import Model, softmax
 from actionrec.errors import InputError, in_lines
+from actionrec.experiments.predictions import Prediction as Measured
 from actionrec.experiments.predictions import read_predictions
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.segments import FrameSource, read_frame_sources
@@ -96,43 +97,27 @@ def verify(
 def _compare(
     model: Model, predictions: Path, split: Path, tables: Tables, margin: float, workers: int
 ) -> dict[str, Any]:
-    expected = {(p.label, p.video): p for p in read_predictions(predictions)}
+    """Return how the export does on the test videos; raise `InputError` where it differs."""
     rows = [row for row in read_split(split) if row.part == "test"]
-    classes = {row.cls for row in rows}
-    found = {cls: tables.sources(cls) for cls in classes}
-    sources = [found[row.cls][row.video] for row in rows]
+    measured = {(p.label, p.video): p for p in read_predictions(predictions)}
+    of_class = {cls: tables.sources(cls) for cls in {row.cls for row in rows}}
+    sources = [of_class[row.cls][row.video] for row in rows]
     started = time.perf_counter()
     results = list(in_order(partial(_predict, model), sources, workers or usable_cores()))
     seconds = time.perf_counter() - started
-    differing: list[str] = []
-    faults: list[str] = []
-    gaps: list[float] = []
-    for row, (prediction, _) in zip(rows, results, strict=True):
-        known = expected[row.cls, row.video]
-        if prediction.problem:
-            faults.append(f"{row.cls}/{row.video}: {prediction.problem}")
-            continue
-        if known.score is not None:
-            own = prediction.scores[model.card.labels.index(known.prediction)]
-            gaps.append(abs(float(own) - known.score))
-        if prediction.label != known.prediction:
-            own = prediction.scores[model.card.labels.index(known.prediction)]
-            ahead = prediction.score - float(own)
-            text = f"{row.cls}/{row.video}: {prediction.label}, not {known.prediction}"
-            (faults if ahead > margin else differing).append(f"{text} ({ahead:.4f} ahead)")
-    if faults:
-        raise InputError(
-            f"The exported model does not do what was measured: {len(faults)} of {len(rows)} test "
-            "videos differ.",
-            where=model.folder,
-            found=in_lines(faults),
-            allowed=[f"other labels up to {margin} ahead (export.margin)"],
-            fix="export again; if it stays, the videos or the decoder have changed since frames "
-            "were extracted",
-        )
+    pairs = [
+        (measured[row.cls, row.video], prediction)
+        for row, (prediction, _) in zip(rows, results, strict=True)
+    ]
+    differing = _differing(model, pairs, margin)
+    gaps = [
+        abs(_score_of(model, found, known.prediction) - known.score)
+        for known, found in pairs
+        if known.score is not None
+    ]
     labels = np.array([model.card.labels.index(row.cls) for row in rows])
     before = np.array([prediction.scores for prediction, _ in results])
-    after = np.array([scores for _, scores in results])
+    after = np.array([calibrated for _, calibrated in results])
     return {
         "videos": len(rows),
         "agreement": round(100 * (1 - len(differing) / len(rows)), 3),
@@ -142,13 +127,51 @@ def _compare(
         "videos_per_second": round(len(rows) / seconds, 2),
         "latency_ms": round(_latency(model, sources[0]), 2),
         "provider": model.provider,
-        "calibration_error": {
-            "before": round(calibration_error(before, labels), 4),
-            "after": round(calibration_error(after, labels), 4),
-        }
-        if model.card.calibration
-        else None,
+        "calibration_error": _calibration_errors(model, before, after, labels),
         "unknown": int((after.max(axis=1) < model.threshold).sum()),
+    }
+
+
+def _differing(
+    model: Model, pairs: Sequence[tuple[Measured, Prediction]], margin: float
+) -> list[str]:
+    """Return the videos with another label within `margin`; raise `InputError` for any beyond."""
+    differing: list[str] = []
+    faults: list[str] = []
+    for known, found in pairs:
+        name = f"{known.label}/{known.video}"
+        if found.problem:
+            faults.append(f"{name}: {found.problem}")
+        elif found.label != known.prediction:
+            ahead = found.score - _score_of(model, found, known.prediction)
+            text = f"{name}: {found.label}, not {known.prediction} ({ahead:.4f} ahead)"
+            (faults if ahead > margin else differing).append(text)
+    if faults:
+        raise InputError(
+            f"The exported model does not do what was measured: {len(faults)} of {len(pairs)} test "
+            "videos differ.",
+            where=model.folder,
+            found=in_lines(faults),
+            allowed=[f"other labels up to {margin} ahead (export.margin)"],
+            fix="export again; if it stays, the videos or the decoder have changed since frames "
+            "were extracted",
+        )
+    return differing
+
+
+def _score_of(model: Model, prediction: Prediction, label: str) -> float:
+    return float(prediction.scores[model.card.labels.index(label)])
+
+
+def _calibration_errors(
+    model: Model, before: np.ndarray, after: np.ndarray, labels: np.ndarray
+) -> dict[str, float] | None:
+    """Return the calibration error of the scores (videos, classes) before and after calibration."""
+    if not model.card.calibration:
+        return None
+    return {
+        "before": round(calibration_error(before, labels), 4),
+        "after": round(calibration_error(after, labels), 4),
     }
 
 
