@@ -17,7 +17,8 @@ import yaml
 from actionrec.dataset import link_tree
 from actionrec.errors import InputError
 from actionrec.frames import references
-from actionrec.utils.files import explained_disk_errors, sha256, write_text
+from actionrec.utils.disk_errors import explained_disk_errors
+from actionrec.utils.files import sha256, write_text
 from actionrec.utils.locks import locked, try_lock
 from actionrec.utils.text import count
 

@@ -34,7 +34,8 @@ from actionrec.frames.segments import (
 from actionrec.frames.store import decoder_version, microseconds
 from actionrec.frames.videos import SUFFIXES, list_videos, read_files_table, video_names
 from actionrec.utils.chunks import WHOLE, Chunk, parse_chunk
-from actionrec.utils.files import explained_disk_errors, write_bytes
+from actionrec.utils.disk_errors import explained_disk_errors
+from actionrec.utils.files import write_bytes
 from actionrec.utils.text import count
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest, r
 from actionrec.frames.parallel import ImageKind, Task, make_images
 from actionrec.frames.segments import FrameSource, crops_by_frame, scaled_for_crops
 from actionrec.frames.store import StoredFrames, open_frames
-from actionrec.utils.files import explained_disk_errors
+from actionrec.utils.disk_errors import explained_disk_errors
 from actionrec.utils.text import count
 
 UV = ImageKind(folders=FOLDERS, record=FlowRecord, unusable="none", journal="flow.tsv")

@@ -18,7 +18,7 @@ from actionrec.errors import InputError, in_lines
 from actionrec.frames.journal import AnyRecord, Journal
 from actionrec.frames.workers import Died, call_for_each
 from actionrec.utils.chunks import WHOLE, Chunk
-from actionrec.utils.files import explained_disk_errors
+from actionrec.utils.disk_errors import explained_disk_errors
 from actionrec.utils.locks import locked, try_lock
 from actionrec.utils.text import count
 

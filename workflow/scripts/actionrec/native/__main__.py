@@ -26,7 +26,8 @@ from actionrec.native.status import StatusLog
 from actionrec.spec.load import load_spec, reconcile_gpus, require_key, results_dir
 from actionrec.spec.render import to_yaml
 from actionrec.spec.toolkits import KEY_REFERENCE, TASKS
-from actionrec.utils.files import explained_disk_errors, write_text
+from actionrec.utils.disk_errors import explained_disk_errors
+from actionrec.utils.files import write_text
 from actionrec.utils.processes import die_with_parent
 from actionrec.weights import encryption
 

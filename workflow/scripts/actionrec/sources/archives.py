@@ -23,7 +23,8 @@ from actionrec.sources import archive_formats, solid_archives, split_files
 from actionrec.sources.archive_formats import Entry
 from actionrec.sources.file_names import normal
 from actionrec.sources.rar import DamagedArchive
-from actionrec.utils.files import MAX_NAME_BYTES, explained_disk_errors, hidden_name
+from actionrec.utils.disk_errors import explained_disk_errors
+from actionrec.utils.files import MAX_NAME_BYTES, hidden_name
 from actionrec.utils.locks import locked
 
 MAX_BYTES = 32 * 2**30

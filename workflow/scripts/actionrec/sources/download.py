@@ -16,7 +16,8 @@ from actionrec.errors import InputError
 from actionrec.sources import file_kinds, http
 from actionrec.sources.http import Auth, Patience
 from actionrec.utils import checksums
-from actionrec.utils.files import explained_disk_errors, sha256, write_text
+from actionrec.utils.disk_errors import explained_disk_errors
+from actionrec.utils.files import sha256, write_text
 
 LOG_SECONDS = 30.0  # between lines where no terminal shows a bar
 
