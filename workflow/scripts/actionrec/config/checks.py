@@ -2,14 +2,13 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from actionrec import runners
-from actionrec.config import addresses, queries
+from actionrec.config import addresses, pretrained_checks, queries
 from actionrec.config.files import ConfigFiles
 from actionrec.config.messages import ADD_KEY, DRY_RUN
 from actionrec.config.queries import Config
@@ -18,6 +17,8 @@ from actionrec.errors import InputError
 from actionrec.spec import toolkits
 from actionrec.spec.toolkits import IMAGES
 
+# The place of a key, its value, and the schemes of the addresses that it takes.
+Address = tuple[tuple[Key, ...], str | None, Sequence[str]]
 # Folders of resources/ that belong to no dataset.
 RESERVED_NAMES = ("images", "pretrained")
 
@@ -46,15 +47,7 @@ def check(config: Config, files: ConfigFiles) -> None:
 def check_specs(config: Config, specs: Mapping[str, DictConfig], files: ConfigFiles) -> None:
     """Refuse experiments whose specs fit neither each other nor the rest of the configuration."""
     _check_frames(config, specs, files)
-    for name in config["experiments"]:
-        _check_streams(config, name, files)
-        _check_imagenet(config, specs[name].model, name, files)
-        for stream, source in queries.pretrained(config, name).items():
-            if "torchvision" in source:
-                _check_torchvision(config, specs[name].model, name, stream, files)
-        for stream in queries.base_experiments(config, name):
-            _check_base(config, specs, name, stream, files)
-    _check_cycles(config, files)
+    pretrained_checks.check(config, specs, files)
 
 
 def _check_source(dataset: Config, files: ConfigFiles) -> None:
@@ -84,38 +77,42 @@ def _check_source(dataset: Config, files: ConfigFiles) -> None:
 
 def _check_addresses(config: Config, files: ConfigFiles) -> None:
     """Refuse addresses where only a path will do, and those that no store can have."""
-    dataset = config["dataset"]
+    folders: set[tuple[Key, ...]] = {("dataset", "videos"), ("tracking", "publish")}
+    if config["dataset"]["source"] == "folder":
+        folders.add(("dataset", "path"))
+    for place, address, allowed in _addresses(config):
+        if address:
+            addresses.check(address, files.where(*place), allowed, folder=place in folders)
+    _check_videos_of_lists(config["dataset"], files)
+
+
+def _addresses(config: Config) -> Iterator[Address]:
+    """Yield what may be an address, by the keys of the configuration."""
+    yield from _addresses_of_dataset(config["dataset"])
+    yield ("flow", "path"), config["flow"]["path"], ()
+    yield ("predict", "videos"), _stored_only(config["predict"]["videos"]), ()
+    yield ("tracking", "publish"), config["tracking"]["publish"], (addresses.STORE,)
+    for name in config["experiments"]:
+        key = ("experiments", name, "pretrained")
+        for source in queries.pretrained(config, name).values():
+            yield (*key, "path"), source.get("path"), (addresses.STORE,)
+            yield (*key, "url"), _stored_only(source.get("url")), addresses.WEB
+
+
+def _addresses_of_dataset(dataset: Config) -> Iterator[Address]:
     store, web = addresses.STORE, addresses.WEB
     path = dataset["path"]
     of_source = {"folder": (store,), "table": (store, *web)}.get(dataset["source"], ())
-    lists = path if isinstance(path, Mapping) else {None: path}
-    named: list[tuple[tuple[Key, ...], Any, Sequence[str]]] = [
-        (("dataset", "path", *([part] if part else [])), address, of_source)
-        for part, address in lists.items()
-    ]
-    named.append((("dataset", "labels"), dataset["labels"], (store, *web)))
-    named.append((("dataset", "videos"), dataset["videos"], (store,)))
-    named.append((("flow", "path"), config["flow"]["path"], ()))
-    named.append((("predict", "videos"), _stored_only(config["predict"]["videos"]), ()))
-    named.append((("tracking", "publish"), config["tracking"]["publish"], (store,)))
+    for part, address in (path if isinstance(path, Mapping) else {None: path}).items():
+        yield ("dataset", "path", *([part] if part else [])), address, of_source
+    yield ("dataset", "labels"), dataset["labels"], (store, *web)
+    yield ("dataset", "videos"), dataset["videos"], (store,)
     for role, entry in dataset["archives"].items():
         if entry:
-            where = ("dataset", "archives", role)
-            named.append(((*where, "path"), entry["path"], (store,)))
-            urls = [(("urls", i), _stored_only(url)) for i, url in enumerate(entry["urls"] or ())]
-            named += [((*where, *key), url, (*web, "file")) for key, url in urls]
-    for name in config["experiments"]:
-        for source in queries.pretrained(config, name).values():
-            key = ("experiments", name, "pretrained")
-            named.append(((*key, "path"), source.get("path"), (store,)))
-            named.append(((*key, "url"), _stored_only(source.get("url")), web))
-    folders: set[tuple[Key, ...]] = {("dataset", "videos"), ("tracking", "publish")}
-    if dataset["source"] == "folder":
-        folders.add(("dataset", "path"))
-    for place, address, allowed in named:
-        if address:
-            addresses.check(address, files.where(*place), allowed, folder=place in folders)
-    _check_videos_of_lists(dataset, files)
+            key = ("dataset", "archives", role)
+            yield (*key, "path"), entry["path"], (store,)
+            for index, url in enumerate(entry["urls"] or ()):
+                yield (*key, "urls", index), _stored_only(url), (*web, "file")
 
 
 def _stored_only(path: str | None) -> str | None:
@@ -427,147 +424,3 @@ def _check_frames(config: Config, specs: Mapping[str, DictConfig], files: Config
 def _crops(spec: DictConfig) -> bool:
     augmentation = spec.dataset.augmentation_config
     return augmentation.train_crop_type != "no_crop" or augmentation.val_center_crop
-
-
-def _check_streams(config: Config, name: str, files: ConfigFiles) -> None:
-    model_type = queries.spec_value(config, name, "model.model_type")
-    chosen = [
-        key for key, value in (config["experiments"][name]["pretrained"] or {}).items() if value
-    ]
-    if model_type != "joint" and set(chosen) & {"rgb", "of"}:
-        raise InputError(
-            "Only a joint network takes weights for each of its streams.",
-            where=files.where("experiments", name, "pretrained"),
-            found=f"model_type {model_type}, pretrained for {' and '.join(chosen)}",
-            fix="give the source itself: pretrained: {experiment: NAME}",
-        )
-
-
-def _check_imagenet(config: Config, model: DictConfig, name: str, files: ConfigFiles) -> None:
-    """Refuse ImageNet weights that only NVIDIA's code would download, and the engine would lack."""
-    if not model.imagenet_pretrained or config["tao"]["runner"] != "native":
-        return
-    if queries.pretrained(config, name):
-        return
-    fix = "name an experiment's pretrained"
-    if model.backbone != "i3d":
-        network = model.backbone.replace("_", "")
-        fix = f"write pretrained: {{torchvision: {network}}} instead, which is a download, too"
-    raise InputError(
-        "The native engine takes ImageNet weights from a file.",
-        where=f"{files}, model.imagenet_pretrained of {name}",
-        found="true, and no pretrained",
-        fix=fix,
-    )
-
-
-def _check_torchvision(
-    config: Config, model: DictConfig, name: str, stream: str, files: ConfigFiles
-) -> None:
-    """Refuse PyTorch's weights for a network that they do not fit, or that NVIDIA's code trains."""
-    source = queries.pretrained(config, name)[stream]
-    network = source["torchvision"]
-    key: tuple[Key, ...] = () if stream == model.model_type else (stream,)
-    where = files.where("experiments", name, "pretrained", *key, "torchvision")
-    if config["tao"]["runner"] != "native":
-        raise InputError(
-            "Only the native engine fits PyTorch's weights to TAO's networks.",
-            where=where,
-            found=f"tao.runner: {config['tao']['runner']}",
-            fix="set tao.runner: native; other runners can evaluate and export what it trains",
-        )
-    clips = network == "r3d_18"  # the only one of clips
-    fitting = "resnet_18" if clips else network.replace("resnet", "resnet_")
-    if stream == "joint" or model.backbone != fitting or (clips and model.input_type != "3d"):
-        what = f"joint, {model.backbone}" if stream == "joint" else model.backbone
-        raise InputError(
-            "The pretrained weights are of another network.",
-            where=where,
-            found=f"{network}, for {what} in {model.input_type}",
-            allowed=[f"backbone {fitting}, input_type 3d" + ("" if clips else " or 2d")],
-            fix="with a joint network, give each stream its own: pretrained: {rgb: ..., of: ...}"
-            if stream == "joint"
-            else None,
-        )
-
-
-def _check_base(
-    config: Config,
-    specs: Mapping[str, DictConfig],
-    name: str,
-    stream: str,
-    files: ConfigFiles,
-) -> None:
-    """Refuse to start an experiment's stream from an experiment that is not there or not alike."""
-    base = queries.base_experiments(config, name)[stream]
-    whole = stream == specs[name].model.model_type
-    key: tuple[Key, ...] = ("experiment",) if whole else (stream, "experiment")
-    where = files.where("experiments", name, "pretrained", *key)
-    if base not in specs:
-        raise InputError(
-            "The pretrained weights are to come from an experiment that does not exist; "
-            "a sweep's experiments have names of their own.",
-            where=where,
-            found=base,
-            allowed=[other for other in specs if other != name],
-            fix=DRY_RUN,
-        )
-    is_native = config["tao"]["runner"] == "native"
-    types = _fitting_types(specs[name].model, stream, is_native)
-    if found := _differences(specs[name].model, specs[base].model, types):
-        raise InputError(
-            "The pretrained weights are to come from an experiment with another network.",
-            where=where,
-            found=f"{base}: {', '.join(found)}",
-            allowed=[_network(specs[name].model, types)],
-            fix="name an experiment with that network, or make the networks equal",
-        )
-    counts = len(queries.classes(config, base)), len(queries.classes(config, name))
-    own_head = specs[name].model.model_type != "joint" or (stream != "joint" and is_native)
-    if counts[0] != counts[1] and not own_head:
-        raise InputError(
-            "A joint network takes weights of its own number of classes only.",
-            where=where,
-            found=f"{base} has {counts[0]} classes, {name} {counts[1]}",
-            fix="with the native runner, start its streams: pretrained: {rgb: ..., of: ...}",
-        )
-
-
-def _differences(own: DictConfig, other: DictConfig, types: Sequence[str]) -> list[str]:
-    """Return in what a base's network differs from the one of the stream that starts from it."""
-    found = [f"{key} {other[key]}" for key in ("input_type", "backbone") if own[key] != other[key]]
-    if other.model_type not in types:
-        found.append(f"model_type {other.model_type}")
-    return found
-
-
-def _network(own: DictConfig, types: Sequence[str]) -> str:
-    network = f"input_type {own.input_type}, backbone {own.backbone}"
-    return f"{network}, model_type {' or '.join(types)}"
-
-
-def _fitting_types(own: DictConfig, stream: str, is_native: bool) -> list[str]:
-    """Return the types of networks whose weights fit a stream.
-
-    The first layer of a 2D network adapts to another number of channels, so that frames and flow
-    can start from each other. In 3D only flow starts from frames, and by the native engine alone.
-    """
-    if own.input_type == "2d" and stream != "joint":
-        return ["of", "rgb"]
-    return ["of", "rgb"] if stream == "of" and is_native else [stream]
-
-
-def _check_cycles(config: Config, files: ConfigFiles) -> None:
-    def follow(chain: list[str]) -> None:
-        for base in queries.base_experiments(config, chain[-1]).values():
-            if base in chain:
-                raise InputError(
-                    "Experiments start from each other's weights in a circle.",
-                    where=files.where("experiments"),
-                    found=" <- ".join([*chain, base]),
-                    fix="let one of them start from `pretrained: null`",
-                )
-            follow([*chain, base])
-
-    for name in config["experiments"]:
-        follow([name])
