@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from actionrec.spec import relevance, toolkits
+from actionrec.spec import dotted_keys, relevance
 from actionrec.spec.load import load_spec
 from actionrec.spec.render import Run, check_overrides, is_edited, render_spec
 
@@ -41,7 +41,7 @@ def test_a_marked_key_is_tracked_by_nothing(key, tmp_path):
     default, other = MARKED[key]
     section, _, _ = key.partition(".")
     task = TASK_OF.get(section, "train")
-    keys = toolkits.nested({key: other, "train.optim.lr": 0.1})
+    keys = dotted_keys.nested({key: other, "train.optim.lr": 0.1})
     native = keys.pop("native", {})
     assert relevance.relevant({**keys}, "7.3.0") == {"train": {"optim": {"lr": 0.1}}}
     assert relevance.relevant(native, "7.3.0", "native.") == {}
@@ -64,10 +64,10 @@ def test_its_current_value_reaches_the_task_and_leaves_the_spec_file_alone(key, 
     before = spec.read_text()
     copy = tmp_path / "now.yaml"
 
-    current = relevance.current_values(toolkits.nested({key: other}))
+    current = relevance.current_values(dotted_keys.nested({key: other}))
     assert relevance.with_current_values(spec, copy, current, task, "7.3.0") == copy
     loaded = load_spec(copy)
-    assert dict(toolkits.leaves(yaml.safe_load(copy.read_text())))[key] == other
+    assert dict(dotted_keys.leaves(yaml.safe_load(copy.read_text())))[key] == other
     assert spec.read_text() == before and not is_edited(spec)
     assert task != "train" or loaded.train.optim.lr == 0.1
 
@@ -88,10 +88,10 @@ def test_its_current_value_reaches_the_task_and_leaves_the_spec_file_alone(key, 
 )
 def test_each_toolkit_has_its_own_name_for_a_key(tmp_path, toolkit, task, key, name):
     spec = render(tmp_path / "a", task, {}, toolkit)
-    current = relevance.current_values(toolkits.nested({key: 3}))
+    current = relevance.current_values(dotted_keys.nested({key: 3}))
     copy = tmp_path / "now.yaml"
     assert relevance.with_current_values(spec, copy, current, task, toolkit) == copy
-    assert dict(toolkits.leaves(yaml.safe_load(copy.read_text())))[name] == 3
+    assert dict(dotted_keys.leaves(yaml.safe_load(copy.read_text())))[name] == 3
     assert relevance.digest(spec, task, toolkit) == relevance.digest(copy, task, toolkit)
 
 
@@ -104,8 +104,8 @@ def test_keys_that_a_toolkit_does_not_have_are_not_written(tmp_path):
 def test_neither_order_nor_a_written_default_counts():
     one = {"train": {"seed": 3, "optim": {"lr": 0.1, "momentum": 0.9}}, "model": {"num_fc": 5}}
     other = {"model": {"num_fc": 5}, "train": {"optim": {"lr": 0.1}, "seed": 3}}
-    assert list(toolkits.leaves(relevance.relevant(one, "7.3.0"))) == list(
-        toolkits.leaves(relevance.relevant(other, "7.3.0"))
+    assert list(dotted_keys.leaves(relevance.relevant(one, "7.3.0"))) == list(
+        dotted_keys.leaves(relevance.relevant(other, "7.3.0"))
     )
 
 

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from actionrec.config import queries
 from actionrec.config.load import checked
 from actionrec.errors import InputError
-from actionrec.spec import toolkits
+from actionrec.spec import dotted_keys, toolkits
 from actionrec.spec.render import Run, check_overrides, render_spec
 from actionrec.spec.toolkits import TASKS, keys_of_task
 from helpers import DATA, REPOSITORY
@@ -34,7 +34,7 @@ def render(folder: Path, toolkit: str, task: str, overrides: dict, encrypt: bool
 
 
 def keys(spec: dict) -> set[str]:
-    return {key for key, _ in toolkits.leaves(spec)}
+    return {key for key, _ in dotted_keys.leaves(spec)}
 
 
 def test_the_toolkits_are_those_of_the_configuration():

@@ -266,12 +266,12 @@ def _check_image(tao: Config, files: ConfigFiles) -> None:
 
 def _check_toolkit(tao: Config, files: ConfigFiles) -> None:
     toolkit = tao["toolkit"]
-    if tao["runner"] == "native" and not toolkits.resumes(toolkit):
+    if tao["runner"] == "native" and not toolkits.has_native_peer(toolkit):
         raise InputError(
             "The native engine takes the place of TAO 5.5 and newer.",
             where=files.where("tao", "toolkit"),
             found=toolkit,
-            allowed=[name for name in toolkits.TOOLKITS if toolkits.resumes(name)],
+            allowed=[name for name in toolkits.TOOLKITS if toolkits.has_native_peer(name)],
             fix="choose one of these, or a tao.runner that runs NVIDIA's own code",
         )
     if toolkits.is_old(toolkit) and not tao["encrypt"]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from actionrec.config.addresses import is_address
 from actionrec.spec import toolkits
+from actionrec.spec.dotted_keys import value_at
 from actionrec.spec.schema import default_of
 
 Config = Mapping[str, Any]
@@ -47,12 +48,7 @@ def archive(role: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def spec_value(config: Config, experiment: str, key: str) -> Any:
     """Return the value of a spec key in an experiment by its dotted name, TAO's if it has none."""
-    value: Any = overrides(config, experiment)
-    for name in key.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            return default_of(key)
-        value = value[name]
-    return value
+    return value_at(overrides(config, experiment), key, default_of(key))
 
 
 def frame_format(config: Config) -> str:

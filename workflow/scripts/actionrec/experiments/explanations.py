@@ -171,10 +171,10 @@ def _add_network_view(explained: Explained, clips: _Clips, found: list[dict[str,
 
 def _load_spec(explained: Explained) -> Any:
     """Return the experiment's spec in the schema of the newest toolkit, whichever it runs with."""
-    from actionrec.spec import toolkits
+    from actionrec.spec import dotted_keys
     from actionrec.spec.load import make_spec
 
     label_map = {name: number for number, name in enumerate(explained.labels)}
-    values = toolkits.nested(explained.spec)
+    values = dotted_keys.nested(explained.spec)
     values.setdefault("dataset", {})["label_map"] = label_map
     return make_spec(values, explained.predictions)

@@ -15,6 +15,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from actionrec.errors import InputError
 from actionrec.spec import native_keys
+from actionrec.spec.dotted_keys import value_at
 from actionrec.spec.errors import SpecError
 from actionrec.spec.schema import Spec, type_of
 from actionrec.utils.text import count
@@ -296,7 +297,7 @@ def _merged(base: DictConfig, values: Any, where: Path | str) -> DictConfig:
         key, problem = error.full_key or "", str(error.msg or error).splitlines()[0]
         if "could not be converted" not in problem:  # OmegaConf speaks of its own classes
             problem = "The value has the wrong type."
-        found = _nested_value(values, key)
+        found = value_at(values, key)
         allowed = _type_names(key)
         raise SpecError(problem, key=key, where=where, found=found, allowed=allowed) from error
 
@@ -327,14 +328,6 @@ def _is_misshapen(value: Any, annotation: Any) -> bool:
     items = value.values() if isinstance(value, Mapping) else value
     fits = (dict if isinstance(value, Mapping) else list) in kinds
     return not fits or any(isinstance(item, list | Mapping) for item in items)
-
-
-def _nested_value(values: Any, key: str) -> Any:
-    for name in key.split("."):
-        if not isinstance(values, Mapping) or name not in values:
-            return None
-        values = values[name]
-    return values
 
 
 def _type_names(key: str) -> list[str] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from actionrec.spec import native_keys, toolkits
+from actionrec.spec import dotted_keys, native_keys, toolkits
 from actionrec.spec.schema import Spec
 from actionrec.utils.files import write_text
 
@@ -51,10 +51,10 @@ def relevant(keys: Mapping[str, Any], toolkit: str, prefix: str = "") -> dict[st
     inference, which looks at what evaluation does, is told so by its keys.
     """
     counts = toolkits.is_old(toolkit)
-    return toolkits.nested(
+    return dotted_keys.nested(
         {
             key: value
-            for key, value in sorted(toolkits.leaves(keys))
+            for key, value in sorted(dotted_keys.leaves(keys))
             if is_relevant(prefix + key)
             and (counts or key.startswith("inference.") or value != _defaults().get(prefix + key))
         }
@@ -63,14 +63,14 @@ def relevant(keys: Mapping[str, Any], toolkit: str, prefix: str = "") -> dict[st
 
 def of_task(values: Mapping[str, Any], task: str) -> dict[str, Any]:
     """Return those values, by dotted name, that the spec of a task may hold."""
-    found = toolkits.keys_of_task(toolkits.nested(values), task)
+    found = toolkits.keys_of_task(dotted_keys.nested(values), task)
     native = native_keys.keys_of_task(found.get("native", {}), task)
-    return dict(toolkits.leaves({**found, "native": native}))
+    return dict(dotted_keys.leaves({**found, "native": native}))
 
 
 def current_values(keys: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of all keys that change no result, some nested `keys` over the defaults."""
-    chosen = dict(toolkits.leaves(keys))
+    chosen = dict(dotted_keys.leaves(keys))
     return {
         key: chosen.get(key, value) for key, value in _defaults().items() if not is_relevant(key)
     }
@@ -86,14 +86,14 @@ def settings(spec: Any) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(spec, throw_on_missing=False)
     return {
         key: value
-        for key, value in toolkits.leaves(plain)
+        for key, value in dotted_keys.leaves(plain)
         if is_relevant(key) and value != _defaults()[key]
     }
 
 
 @cache
 def _defaults() -> dict[str, Any]:
-    return dict(toolkits.leaves(asdict(Spec())))
+    return dict(dotted_keys.leaves(asdict(Spec())))
 
 
 def digest(file: Path, task: str, toolkit: str) -> str:
@@ -128,9 +128,9 @@ def with_current_values(
     if not changed:
         copy.unlink(missing_ok=True)
         return file
-    write_text(copy, yaml.safe_dump(toolkits.nested(content | changed), sort_keys=False))
+    write_text(copy, yaml.safe_dump(dotted_keys.nested(content | changed), sort_keys=False))
     return copy
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return dict(toolkits.leaves(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    return dict(dotted_keys.leaves(yaml.safe_load(file.read_text(encoding="utf-8"))))

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from actionrec.spec import relevance, toolkits
+from actionrec.spec import dotted_keys, relevance, toolkits
 from actionrec.spec.errors import SpecError
 from actionrec.spec.load import check_spec, make_spec
 from actionrec.spec.native_keys import NativeConfig
@@ -23,6 +23,7 @@ HEADER = (
     "Do not edit: change the configuration."
 )
 
+_UNSET = object()
 # What the workflow decides, and what decides it: a user's override would only break a link
 # in the chain of rules.
 SET_BY_WORKFLOW = {
@@ -90,7 +91,7 @@ def render_spec(
     `check_overrides` does.
     """
     spec = check_overrides(overrides, where, native, run.toolkit)
-    chosen = {key for key, _ in toolkits.leaves(overrides)}
+    chosen = {key for key, _ in dotted_keys.leaves(overrides)}
     for key, value in relevance.of_task(current or {}, task).items():
         if OmegaConf.select(spec, key) != value:
             OmegaConf.update(spec, key, value)
@@ -183,12 +184,8 @@ def _infer_as_evaluated(spec: DictConfig, chosen: Mapping[str, Any]) -> None:
 
 def _refuse_set_by_workflow(overrides: Mapping[str, Any], where: Path | str) -> None:
     for key, decided_by in SET_BY_WORKFLOW.items():
-        value: Any = overrides
-        for name in key.split("."):
-            if not isinstance(value, Mapping) or name not in value:
-                break
-            value = value[name]
-        else:
+        value = dotted_keys.value_at(overrides, key, _UNSET)
+        if value is not _UNSET:
             raise SpecError(
                 f"The workflow sets {key} itself, from {decided_by}.",
                 key=key,

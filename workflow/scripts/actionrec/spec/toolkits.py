@@ -5,10 +5,11 @@ dataclasses of 5.0.0 to 7.3.0; for 3.21.11 to 4.0.1, whose code is not public, N
 specs of that time.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from actionrec.spec.dotted_keys import leaves, nested
 from actionrec.spec.errors import SpecError
 
 Toolkit = Literal[
@@ -138,6 +139,16 @@ def resumes(toolkit: str) -> bool:
     return version(toolkit) >= (5, 5)
 
 
+def has_native_peer(toolkit: str) -> bool:
+    """Tell whether the native engine can take the place of a toolkit (since 5.5)."""
+    return version(toolkit) >= (5, 5)
+
+
+def _names_one_gpu(toolkit: str) -> bool:
+    """Tell whether evaluation and inference take one GPU, by its number (5.0 to 5.3)."""
+    return (5,) <= version(toolkit) < (5, 5)
+
+
 def model_file(toolkit: str) -> str:
     """Return the name of a chosen checkpoint: TAO calls them .tlt until 5.3."""
     return "model.pth" if version(toolkit) >= (5, 5) else "model.tlt"
@@ -180,7 +191,7 @@ def refuse_unknown(overrides: Mapping[str, Any], toolkit: str, where: Path | str
                 fix=f"{ALTERNATIVES.get(key, 'remove the key')}; or set tao.toolkit to "
                 f"{', '.join(t for t in TOOLKITS if version(t) >= version(since(key)))}",
             )
-        if key in ONE_GPU and (5,) <= version(toolkit) < (5, 5) and len(value) != 1:
+        if key in ONE_GPU and _names_one_gpu(toolkit) and len(value) != 1:
             raise SpecError(
                 f"TAO {toolkit} evaluates and predicts on one GPU only.",
                 key=key,
@@ -195,16 +206,6 @@ def since(key: str) -> str:
     parts = key.split(".")
     prefixes = (".".join(parts[: end + 1]) for end in range(len(parts)))
     return max((SINCE[p] for p in prefixes if p in SINCE), key=version, default=TOOLKITS[0])
-
-
-def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted name and the value of each key; a label map is one value."""
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and key != "dataset.label_map":
-            yield from leaves(value, f"{key}.")
-        else:
-            yield key, value
 
 
 def to_schema(
@@ -224,7 +225,7 @@ def to_schema(
     }
     if is_old(toolkit):
         return nested(_old(values, task, chosen))
-    if not resumes(toolkit):
+    if _names_one_gpu(toolkit):
         values = {
             ONE_GPU.get(key, key): value[0] if key in ONE_GPU else value
             for key, value in values.items()
@@ -278,19 +279,7 @@ def name_in(toolkit: str, task: str, key: str) -> str:
     """Return what a toolkit calls a key in the spec of a task, by its name in 7.3."""
     if is_old(toolkit):
         return _old_name(key, task)
-    return key if resumes(toolkit) else ONE_GPU.get(key, key)
-
-
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted names as a tree."""
-    tree: dict[str, Any] = {}
-    for key, value in values.items():
-        *parents, name = key.split(".")
-        branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {})
-        branch[name] = value
-    return tree
+    return ONE_GPU.get(key, key) if _names_one_gpu(toolkit) else key
 
 
 def last_epoch(spec: Mapping[str, Any]) -> int | None:
