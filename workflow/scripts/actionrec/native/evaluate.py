@@ -6,13 +6,8 @@ import numpy as np
 from omegaconf import DictConfig
 
 from actionrec.native import metrics
-from actionrec.native.checkpoints import lightning
-from actionrec.native.data.videos import (
-    check_dataset_size,
-    list_labelled_videos,
-    warn_of_short_videos,
-)
-from actionrec.native.predictor import clip_selection, score_videos
+from actionrec.native.data.videos import check_dataset_size, list_labelled_videos
+from actionrec.native.predictor import clip_selection, score_with_checkpoint
 from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
 
@@ -30,19 +25,8 @@ def evaluate(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) ->
     root = Path(require_key(spec, key, spec_path))
     videos = list_labelled_videos(root, labels, key, spec.model.model_type)
     check_dataset_size(len(videos), spec.evaluate.batch_size, "test", "evaluate.batch_size")
-    warn_of_short_videos(videos, spec)
-    checkpoint = require_key(spec, "evaluate.checkpoint", spec_path)
-    log.write(f"Loading checkpoint: {checkpoint}")
-    network = lightning.load_network(spec, checkpoint, "evaluate.checkpoint")
     selection = clip_selection(spec, spec.evaluate.video_eval_mode, spec.evaluate)
-    scores = score_videos(
-        network,
-        videos,
-        spec,
-        selection,
-        gpu_ids=spec.evaluate.gpu_ids,
-        min_batch_size=spec.evaluate.batch_size,
-    )
+    scores = score_with_checkpoint(spec, spec_path, "evaluate", videos, selection, log)
     by_video = np.zeros((len(labels), len(labels)), np.int64)
     by_clip = np.zeros_like(by_video)
     for video, clips in zip(videos, scores, strict=True):

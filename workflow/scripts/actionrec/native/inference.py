@@ -6,15 +6,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 from torch import Tensor
 
-from actionrec.native.checkpoints import lightning
-from actionrec.native.data.videos import (
-    Video,
-    check_dataset_size,
-    list_videos,
-    warn_of_short_videos,
-)
+from actionrec.native.data.videos import Video, check_dataset_size, list_videos
 from actionrec.native.distributed import launch
-from actionrec.native.predictor import clip_selection, score_videos
+from actionrec.native.predictor import clip_selection, score_with_checkpoint
 from actionrec.native.status import StatusLog
 from actionrec.spec.load import require_key
 from actionrec.utils.files import replacing
@@ -32,19 +26,8 @@ def infer(spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> No
     root = Path(require_key(spec, key, spec_path))
     videos = list_videos(root, key, spec.model.model_type)
     check_dataset_size(len(videos), spec.inference.batch_size, "predict", "inference.batch_size")
-    warn_of_short_videos(videos, spec)
-    checkpoint = require_key(spec, "inference.checkpoint", spec_path)
-    log.write(f"Loading checkpoint: {checkpoint}")
-    network = lightning.load_network(spec, checkpoint, "inference.checkpoint")
     selection = clip_selection(spec, spec.inference.video_inf_mode, spec.inference)
-    scores = score_videos(
-        network,
-        videos,
-        spec,
-        selection,
-        gpu_ids=spec.inference.gpu_ids,
-        min_batch_size=spec.inference.batch_size,
-    )
+    scores = score_with_checkpoint(spec, spec_path, "inference", videos, selection, log)
     names = {index: name for name, index in spec.dataset.label_map.items()}
     for video, clips in zip(videos, scores, strict=True):
         print(f"{video.folder} : {[names[int(index)] for index in clips.argmax(dim=1)]}")

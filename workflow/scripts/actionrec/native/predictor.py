@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from threading import Event
 
 import torch
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from actionrec.native import batch_size, precision, progress
 from actionrec.native.batch_size import BatchPlan
+from actionrec.native.checkpoints import lightning
 from actionrec.native.data import transforms
 from actionrec.native.data.datasets import (
     ClipSelection,
@@ -29,8 +31,10 @@ from actionrec.native.data.datasets import (
 from actionrec.native.data.frame_memory import FrameMemory, spare_memory
 from actionrec.native.data.prefetch import prefetch_to_device
 from actionrec.native.data.samplers import equal_length_batches, split_evenly
-from actionrec.native.data.videos import Video
+from actionrec.native.data.videos import Video, warn_of_short_videos
 from actionrec.native.distributed import collectives, launch, process_group
+from actionrec.native.status import StatusLog
+from actionrec.spec.load import require_key
 
 
 def clip_selection(spec: DictConfig, mode: str, section: DictConfig) -> ClipSelection:
@@ -46,6 +50,32 @@ def clip_selection(spec: DictConfig, mode: str, section: DictConfig) -> ClipSele
 def probabilities(logits: Tensor) -> Tensor:
     """Map logits (N, classes) to class probabilities."""
     return logits.softmax(dim=1)
+
+
+def score_with_checkpoint(
+    spec: DictConfig,
+    spec_path: Path,
+    task: str,
+    videos: list[Video],
+    selection: ClipSelection,
+    log: StatusLog,
+) -> list[Tensor]:
+    """Return what `score_videos` does, by the checkpoint and the settings of a task.
+
+    Raises `InputError` for a checkpoint that does not fit the spec.
+    """
+    warn_of_short_videos(videos, spec)
+    section, key = spec[task], f"{task}.checkpoint"
+    checkpoint = require_key(spec, key, spec_path)
+    log.write(f"Loading checkpoint: {checkpoint}")
+    return score_videos(
+        lightning.load_network(spec, checkpoint, key),
+        videos,
+        spec,
+        selection,
+        gpu_ids=section.gpu_ids,
+        min_batch_size=section.batch_size,
+    )
 
 
 def score_videos(

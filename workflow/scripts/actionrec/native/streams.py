@@ -5,10 +5,8 @@ from typing import Any
 from actionrec.errors import InputError
 
 CHANNELS = {"rgb": 3, "of": 2}  # red, green, blue; motion to the right (u) and downwards (v)
-I3D_MIN_FRAMES, I3D_MIN_SIDE = (
-    9,
-    193,
-)  # smaller clips leave I3D's last pooling nothing
+# Smaller clips leave I3D's last pooling nothing.
+I3D_MIN_FRAMES, I3D_MIN_SIDE = 9, 193
 
 
 def stream_lengths(model: Any) -> dict[str, int]:
