@@ -76,43 +76,55 @@ def _run(task: str, spec: DictConfig, spec_path: Path, folder: Path) -> int:
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
-    # PyTorch is imported after this line, so that errors in the spec appear at once.
-    startup.set_up_pytorch()
-    if task != "export":
-        startup.start_gpu(spec[task].gpu_ids)
     try:
-        with (
-            explained_disk_errors(folder / "status.json"),
-            _process_group(spec, task, f"{spec_path}: {task}"),
-        ):
-            _check_supported(spec, task, spec_path)
-            _export_key(spec)
-            module = startup.fast_import(f"actionrec.native.{task}")
-            getattr(module, FUNCTIONS[task])(spec, spec_path, log, folder)
+        with explained_disk_errors(folder / "status.json"):
+            _execute(task, spec, spec_path, log, folder)
     except launch.ReportedByAnotherRank:
-        return 1
-    except launch.ConnectionLost as error:
-        _report(failures, str(error))
-        print(error, file=sys.stderr)
-        return 1
-    except InputError as error:
-        _report(failures, f"Parameter validation error: {error}")
-        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         _report(failures, f"User/System interruption: {task.capitalize()} was interrupted")
         return 130
     except Exception as error:
-        if _is_out_of_memory(error):
-            _report(failures, f"Out of memory: {error}")
-            print(_memory_advice(task, spec_path, error), file=sys.stderr)
-            return 1
-        kind = "File system error" if isinstance(error, OSError) else type(error).__name__
-        _report(failures, f"{kind}: {error}")
-        traceback.print_exc()
+        _report(failures, _status_message(error))
+        _print_failure(error, task, spec_path)
         return 1
     log.write(f"{task.capitalize()} finished successfully.")
     return 0
+
+
+def _execute(task: str, spec: DictConfig, spec_path: Path, log: StatusLog, folder: Path) -> None:
+    """Call the function of a task, in a process group where there are several ranks."""
+    # PyTorch is imported after this line, so that errors in the spec appear at once.
+    startup.set_up_pytorch()
+    if task != "export":
+        startup.start_gpu(spec[task].gpu_ids)
+    with _process_group(spec, task, f"{spec_path}: {task}"):
+        _check_supported(spec, task, spec_path)
+        _export_key(spec)
+        module = startup.fast_import(f"actionrec.native.{task}")
+        getattr(module, FUNCTIONS[task])(spec, spec_path, log, folder)
+
+
+def _status_message(error: Exception) -> str:
+    """Return what status.json says of an error: its kind, in TAO's words where TAO has some."""
+    if isinstance(error, launch.ConnectionLost):
+        return str(error)
+    if isinstance(error, InputError):
+        return f"Parameter validation error: {error}"
+    if _is_out_of_memory(error):
+        return f"Out of memory: {error}"
+    kind = "File system error" if isinstance(error, OSError) else type(error).__name__
+    return f"{kind}: {error}"
+
+
+def _print_failure(error: Exception, task: str, spec_path: Path) -> None:
+    """Print what a user can do about an error, or the traceback of one that nobody expected."""
+    if isinstance(error, launch.ConnectionLost | InputError):
+        print(error, file=sys.stderr)
+    elif _is_out_of_memory(error):
+        print(_memory_advice(task, spec_path, error), file=sys.stderr)
+    else:
+        traceback.print_exception(error)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
