@@ -83,22 +83,15 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
     names = list(dict.fromkeys(run.experiment for run in inputs.runs))
     reports = {run: run.json("report.json") for run in inputs.runs}
     experiments = [_experiment(name, inputs, rows, reports) for name in names]
-    comparisons = read_csv(inputs.comparisons)
-    recorded = settings.read_settings(inputs.experiments, names)
-    dataset = json.loads(inputs.dataset.read_text(encoding="utf-8"))
-    splits = sorted({run.split for run in inputs.runs})
-    found = notes.data_notes(dataset, splits, inputs.flips)
-    best = best_of(experiments)
+    best, found = best_of(experiments), _data_notes(inputs)
     content = {
         "dataset": inputs.name,
         "best": best.name,
         "experiments": [asdict(experiment) for experiment in experiments],
-        "comparisons": comparisons,
-        "differences": settings.differences(recorded),
-        "equal_but_seed": [_seeds(group, rows) for group in settings.equal_but_seed(recorded)],
+        "comparisons": read_csv(inputs.comparisons),
+        **_settings(inputs.experiments, names, rows),
         "notes": [asdict(note) for note in found],
         "deployment": [asdict(d) for d in _deployments(inputs.runs)],
-        "settings": recorded,
         "versions": reproduce.versions() | reproduce.commit(Path(__file__).parent),
     }
     write_text(data, json.dumps(content, indent=1) + "\n")
@@ -122,6 +115,25 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
     )
 
 
+def _data_notes(inputs: Inputs) -> list[notes.Note]:
+    """Return what is known of the data on the splits that the runs are of."""
+    dataset = json.loads(inputs.dataset.read_text(encoding="utf-8"))
+    splits = sorted({run.split for run in inputs.runs})
+    return notes.data_notes(dataset, splits, inputs.flips)
+
+
+def _settings(
+    experiments: Path, names: Sequence[str], rows: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """Return the recorded settings of the experiments, and in which of them they differ."""
+    recorded = settings.read_settings(experiments, names)
+    return {
+        "settings": recorded,
+        "differences": settings.differences(recorded),
+        "equal_but_seed": [_seeds(group, rows) for group in settings.equal_but_seed(recorded)],
+    }
+
+
 def best_of(experiments: Sequence[Experiment]) -> Experiment:
     """Return the experiment with the highest accuracy, of those that are no other's start."""
     own = [e for e in experiments if not e.is_source] or list(experiments)
@@ -143,20 +155,20 @@ def _experiment(
     first = reports[runs[0]]
     alarms = [reports[run]["one_class"] for run in runs if reports[run]["one_class"]]
     return Experiment(
-        name,
-        first["labels"],
-        len(runs),
-        asdict(accuracy_of(run.predictions for run in runs)),
-        float(figures["std"]["accuracy"]) if "std" in figures else None,
-        float(mean["m_accuracy"]),
-        round(sum(float(row["baseline"]) for row in of_splits) / len(of_splits), 3),
-        first["baseline"]["label"],
-        alarms[0] if alarms else None,
-        ", ".join(dict.fromkeys(row["epochs"] for row in of_splits)),
-        any(row["stopped"] for row in of_splits),
-        round(sum(float(row["hours"]) for row in of_splits), 4),
-        round(sum(gpu_hours), 4) if gpu_hours else None,
-        name in inputs.sources,
+        name=name,
+        labels=first["labels"],
+        splits=len(runs),
+        accuracy=asdict(accuracy_of(run.predictions for run in runs)),
+        spread=float(figures["std"]["accuracy"]) if "std" in figures else None,
+        m_accuracy=float(mean["m_accuracy"]),
+        baseline=round(sum(float(row["baseline"]) for row in of_splits) / len(of_splits), 3),
+        baseline_label=first["baseline"]["label"],
+        one_class=alarms[0] if alarms else None,
+        epochs=", ".join(dict.fromkeys(row["epochs"] for row in of_splits)),
+        stopped=any(row["stopped"] for row in of_splits),
+        hours=round(sum(float(row["hours"]) for row in of_splits), 4),
+        gpu_hours=round(sum(gpu_hours), 4) if gpu_hours else None,
+        is_source=name in inputs.sources,
     )
 
 
