@@ -8,7 +8,7 @@ checksums: that the file is the same proves the video, and its time a frame.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from actionrec.frames.decoder.video import Interlaced, Video
 
-    Numbered = Iterator[tuple[int, np.ndarray]]
+    Numbered = Generator[tuple[int, np.ndarray], None, None]
 
 # Frames, and microseconds, to decode that a jump must save; without an index it opens the file
 # again and reads it up to there.

@@ -1,8 +1,9 @@
 """The clips of videos: random ones for training, fixed ones for validation and prediction."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from actionrec.utils.processes import usable_cores
 from actionrec.utils.text import count
 
 MAX_SCORING_WORKERS = 32  # more take longer to start than they save
+EPOCHS_AT_ONCE = 100  # whose draws, of a video, take a few milliseconds and most of its frames
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class TrainDataset:
         self._clips_per_video = spec.dataset.clips_per_video
         self._lengths = stream_lengths(self._model)
         self._sizes = _prepared_sizes(videos, self._model, self._augmentation, training=True)
-        clips = spec.train.num_epochs * self._clips_per_video  # of each video
+        self._epoch, self._epochs = 0, spec.train.num_epochs
         self._caches = {
-            stream: FrameCache(videos, stream, self._sizes, memory, expected_draws=clips * length)
-            for stream, length in self._lengths.items()
+            stream: FrameCache(
+                videos, stream, self._sizes, memory, upcoming=partial(self._upcoming, place)
+            )
+            for place, stream in enumerate(self._lengths)
         }
 
     def __len__(self) -> int:
@@ -69,22 +73,45 @@ class TrainDataset:
 
     def write_clip(self, key: tuple[int, int], streams: Mapping[str, np.ndarray]) -> ClipInfo:
         """Draw a clip, and write its pixels into arrays of its `shapes`."""
+        index, self._epoch = self.video_of(key), key[0]
+        ids, rng = self._draw(key)
+        size = self._sizes[index]
+        crop, flip = transforms.draw_augmentation(size, self._model, self._augmentation, rng)
+        _write_streams(self._caches, index, ids, crop, streams)
+        return ClipInfo(self._videos[index].label, flip, index)
+
+    def _draw(self, key: tuple[int, int]) -> tuple[frame_sampling.StreamIds, np.random.Generator]:
+        """Draw the frames of each stream of a clip; return what draws the rest, too."""
         epoch, clip = key
-        index = self.video_of(key)
-        video, model = self._videos[index], self._model
         # A counter-based generator: the draws of one clip need none of the draws before it.
         rng = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 1, epoch, clip]))
         ids = frame_sampling.stream_training_ids(
-            video.length,
+            self._videos[self.video_of(key)].length,
             tuple(self._lengths.values()),
-            model.sample_strategy,
-            model.sample_rate,
+            self._model.sample_strategy,
+            self._model.sample_rate,
             rng,
         )
-        size, augmentation = self._sizes[index], self._augmentation
-        crop, flip = transforms.draw_augmentation(size, model, augmentation, rng)
-        _write_streams(self._caches, index, ids, crop, streams)
-        return ClipInfo(video.label, flip, index)
+        return ids, rng
+
+    def _upcoming(self, place: int, index: int) -> Iterator[np.ndarray]:
+        """Yield the frames of a video that this epoch's clips draw, then those that later ones do.
+
+        `place` is that of the stream. All clips count that a video has, whoever draws them: other
+        ranks, or, with balanced classes, nobody.
+        """
+        following = self._epoch + 1
+        yield self._drawn(place, index, range(self._epoch, following))
+        for first in range(following, self._epochs, EPOCHS_AT_ONCE):
+            yield self._drawn(place, index, range(first, min(first + EPOCHS_AT_ONCE, self._epochs)))
+
+    def _drawn(self, place: int, index: int, epochs: Iterable[int]) -> np.ndarray:
+        """Return the frames that the clips of a video draw in some epochs, for one stream."""
+        clips = range(index, len(self), len(self._videos))
+        drawn: set[int] = set()
+        for key in product(epochs, clips):
+            drawn.update(self._draw(key)[0][place].tolist())
+        return np.array(sorted(drawn), int)
 
     def read_ahead(self) -> bool:
         """Decode a frame that later clips need; tell if there was one."""
@@ -125,29 +152,24 @@ class EvalDataset:
                 whole=model.input_type == "3d",
             )
         ]
-        drawn = [self._drawn(place) for place in range(len(lengths))]
         self._caches = {
-            stream: FrameCache(videos, stream, sizes, memory, drawn=of_stream)
-            for stream, of_stream in zip(lengths, drawn, strict=True)
+            stream: FrameCache(videos, stream, sizes, memory, upcoming=partial(self._drawn, place))
+            for place, stream in enumerate(lengths)
         }
+        self._keys: list[list[int]] = [[] for _ in videos]  # of each video
+        for key, (index, _) in enumerate(self._clips):
+            self._keys[index].append(key)
         # Counted in each worker on its own, which works because a video belongs to one of them.
-        self._clips_left = Counter(index for index, _ in self._clips)
+        self._clips_left = list(map(len, self._keys))
         size = (model.input_width, model.input_height)
         cropped = augmentation.val_center_crop
         self._crop = crops.centre_crop(size) if cropped else crops.no_crop
         if model.backbone == "i3d":
             self._check_lengths()
 
-    def _drawn(self, place: int) -> dict[int, np.ndarray]:
-        """Return the frames of each video that are in its clips, if it has several."""
-        clips: dict[int, list[np.ndarray]] = {}
-        for index, ids in self._clips:
-            clips.setdefault(index, []).append(ids[place])
-        return {
-            index: np.unique(np.concatenate(found))
-            for index, found in clips.items()
-            if len(found) > 1
-        }
+    def _drawn(self, place: int, video: int) -> Iterator[np.ndarray]:
+        """Yield the frames of all clips of a video together; `place` is that of the stream."""
+        yield np.concatenate([self._clips[key][1][place] for key in self._keys[video]])
 
     def _check_lengths(self) -> None:
         """Raise `InputError` if a clip, which may be a whole video, is too short for I3D."""
@@ -172,7 +194,7 @@ class EvalDataset:
 
     def clips_of(self, video: int) -> list[int]:
         """Return the keys of the clips of a video, by its index."""
-        return [key for key, (index, _) in enumerate(self._clips) if index == video]
+        return self._keys[video]
 
     def frame_ids(self, key: int) -> dict[str, list[int]]:
         """Return which frames a clip consists of in each stream, counted from 0."""
@@ -231,7 +253,7 @@ def _write_streams(
 ) -> None:
     """Write the frames `ids` of each stream of a video, cropped, into the streams of a clip."""
     for (stream, cache), stream_ids in zip(caches.items(), ids, strict=True):
-        frames = cache.all_frames(video)
+        frames = cache.load(video, stream_ids)
         # A crop that is a view of all frames is copied in one operation. That is most of the work
         # of a training whose frames are all decoded.
         if frames is not None and isinstance(crop, transforms.CropWindow):

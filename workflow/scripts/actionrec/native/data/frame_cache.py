@@ -2,7 +2,8 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -11,20 +12,19 @@ from actionrec.native.data.frame_reading import read_frames
 from actionrec.native.data.videos import Video
 from actionrec.native.streams import CHANNELS
 
-# A read of some frames decodes about half of a video file, and one of all also converts them.
-_READS_OF_A_WHOLE = 4
+# Of a video, by its index: the frames that are drawn soon, and then those that are drawn later.
+Upcoming = Callable[[int], Iterable[np.ndarray]]
 
 
 class FrameCache:
     """Reads one stream of videos, resized to `sizes` (width, height), and keeps its frames.
 
     A video is kept if `memory` has space for all its frames; otherwise each read decodes what it
-    needs. `expected_draws` is the number of frames that will be drawn of each video. If it is at
-    least the video's length, nearly all of its frames will be drawn, and `read_ahead` decodes them
-    while nothing is asked for. A video file that will be read several times is decoded as a whole
-    at the first read, since each time decodes also what lies before a frame. `drawn` are the
-    frames that will be drawn of some videos, where that is known: those of a video file are
-    decoded together.
+    needs. Of images a read decodes those that it needs, too. A video file is decoded in few passes,
+    since each pass decodes also what lies before a frame: the first read makes one for the frames
+    that are drawn soon, and the next read that lacks a frame one for all that are drawn later. What
+    `upcoming` does not foresee completes the video. `read_ahead` decodes the upcoming frames while
+    nothing is asked for.
     """
 
     def __init__(
@@ -34,55 +34,58 @@ class FrameCache:
         sizes: Sequence[tuple[int, int]],
         memory: FrameMemory,
         *,
-        expected_draws: int = 0,
-        drawn: Mapping[int, np.ndarray] | None = None,
+        upcoming: Upcoming = lambda video: (),
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
-        self._memory, self._expected_draws, self._drawn = memory, expected_draws, drawn or {}
-        # Of each video: memory for all frames, which of them are decoded into it, and if all are.
+        self._memory, self._upcoming = memory, upcoming
+        # Of each video: memory for all frames, which of them are decoded into it, and what is
+        # decoded in further passes.
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
         self._decoded = [np.zeros(video.count(stream), bool) for video in videos]
-        self._complete = [False] * len(videos)
+        self._passes: dict[int, Iterator[np.ndarray]] = {}
         self._to_read_ahead: deque[int] = deque()  # videos with frames that will be drawn later
+        # The pass that `read_ahead` has begun: one at most, so one file at most stays open.
+        self._ahead: tuple[int, Generator[bool, None, None]] | None = None
 
     def read(self, video: int, ids: np.ndarray) -> list[np.ndarray]:
         """Return the frames `ids` of a video, each (H, W, 3) RGB or (H, W, 2) flow, uint8.
 
-        Raises `InputError` for a damaged image.
+        Raises `InputError` for a damaged image or video.
         """
-        pixels = self._pixels[video]
-        if not self._complete[video]:
-            pixels = self._allocate(video)
-            if pixels is not None:
-                self._fill(video, pixels, ids)
+        pixels = self.load(video, ids)
         if pixels is None:
             # No memory: the frames are decoded for this clip alone, each once if it comes twice.
             frames = dict(self._decode(video, np.unique(ids)))
             return [frames[i] for i in ids]
         return [pixels[i] for i in ids]
 
+    def load(self, video: int, ids: np.ndarray) -> np.ndarray | None:
+        """Decode frames of a video into memory, unless they are there; return that of all frames.
+
+        It is (N, H, W, channels), of which at least the frames `ids` are decoded; None if there is
+        no space for them. Raises `InputError` for a damaged image or video.
+        """
+        pixels = self._allocate(video)
+        if pixels is not None and not self._decoded[video][ids].all():
+            self._fill(video, pixels, ids)
+        return pixels
+
     def read_ahead(self) -> bool:
         """Decode a frame that will be drawn later, of a video that has been read; tell if one was.
 
-        Raises `InputError` for a damaged image.
+        Raises `InputError` for a damaged image or video.
         """
-        while self._to_read_ahead:
-            video = self._to_read_ahead[0]
-            pixels = self._pixels[video]
-            if pixels is not None and not self._complete[video]:
-                self._fill(video, pixels, np.array([self._decoded[video].argmin()]))
+        while self._ahead or self._open_next():
+            if self._ahead and next(self._ahead[1], False):
                 return True
-            self._to_read_ahead.popleft()
+            self._ahead = None
         return False
-
-    def all_frames(self, video: int) -> np.ndarray | None:
-        """Return all frames of a video, (N, H, W, channels), if all of them are in memory."""
-        return self._pixels[video] if self._complete[video] else None
 
     def forget(self, video: int) -> None:
         """Free the memory of a video's frames."""
+        if ahead := self._take_ahead(video):
+            ahead.close()
         pixels, self._pixels[video] = self._pixels[video], None
-        self._complete[video] = False
         self._decoded[video][:] = False
         if pixels is not None:
             self._memory.release(pixels)
@@ -96,35 +99,73 @@ class FrameCache:
         width, height = self._sizes[video]
         return len(self._decoded[video]), height, width, CHANNELS[self._stream]
 
+    def _in_file(self, video: int) -> bool:
+        """Tell whether the frames are those of a video file, not images."""
+        return self._stream == "rgb" and self._videos[video].decoded > 0
+
     def _allocate(self, video: int) -> np.ndarray | None:
         """Return the memory of a video's frames, or None if there is no space for them."""
         # Asked for again in each read: other videos may have been forgotten since.
         if self._pixels[video] is None:
-            pixels = self._pixels[video] = self._memory.allocate(self._shape(video))
-            if pixels is not None and self._expected_draws >= len(self._decoded[video]):
+            self._pixels[video] = self._memory.allocate(self._shape(video))
+            if self._pixels[video] is not None:
+                self._passes[video] = self._planned(video)
                 self._to_read_ahead.append(video)
         return self._pixels[video]
 
+    def _planned(self, video: int) -> Iterator[np.ndarray]:
+        """Yield the upcoming frames of a video, those together that one pass decodes."""
+        for ids in self._upcoming(video):
+            # A pass over images would win nothing, and be in the way of a read.
+            yield from [ids] if self._in_file(video) else np.unique(ids)[:, np.newaxis]
+
     def _fill(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> None:
         """Decode the frames `ids`, and what is best decoded with them, if not in `pixels` yet."""
-        decoded = self._decoded[video]
-        wanted = self._to_decode(video, ids)
-        # Frames of earlier reads stay in place, so a read adds only what is still missing.
-        for i, frame in self._decode(video, wanted[~decoded[wanted]]):
-            pixels[i] = frame
-            decoded[i] = True
-        self._complete[video] = bool(decoded.all())
+        deque(self._take_ahead(video) or (), maxlen=0)  # runs it to its end
+        missing = self._missing(video, ids)
+        if len(missing) and self._in_file(video):
+            everything = np.arange(len(self._decoded[video]))
+            planned = next(self._passes[video], everything)
+            missing = self._missing(video, np.append(missing, planned))
+        deque(self._pass(video, pixels, missing), maxlen=0)
 
-    def _to_decode(self, video: int, ids: np.ndarray) -> np.ndarray:
-        """Return which frames of a video are decoded and kept when `ids` are read."""
-        length, draws = len(self._decoded[video]), self._expected_draws
-        in_file = self._stream == "rgb" and self._videos[video].decoded > 0
-        if in_file and draws >= min(length, _READS_OF_A_WHOLE * len(ids)):
-            return np.arange(length)
-        return self._drawn[video] if in_file and video in self._drawn else np.unique(ids)
+    def _take_ahead(self, video: int) -> Generator[bool, None, None] | None:
+        """Return the pass that `read_ahead` has begun, which it leaves, if it is of this video."""
+        if self._ahead is None or self._ahead[0] != video:
+            return None
+        (_, ahead), self._ahead = self._ahead, None
+        return ahead
 
-    def _decode(self, video: int, ids: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    def _missing(self, video: int, ids: np.ndarray) -> np.ndarray:
+        """Return which of the frames `ids` of a video are not decoded, each once."""
+        return np.unique(ids[~self._decoded[video][ids]])
+
+    def _open_next(self) -> bool:
+        """Open the next pass of `read_ahead`; tell if there is one."""
+        while self._to_read_ahead:
+            video = self._to_read_ahead[0]
+            pixels = self._pixels[video]
+            for ids in self._passes[video] if pixels is not None else ():
+                missing = self._missing(video, ids)
+                if pixels is not None and len(missing):
+                    self._ahead = video, self._pass(video, pixels, missing)
+                    return True
+            self._to_read_ahead.popleft()
+        return False
+
+    def _pass(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> Generator[bool, None, None]:
+        """Decode frames into a video's memory, in one pass over its file, and yield after each.
+
+        They count as decoded when all are: in the end it may turn out that the file is another one.
+        """
+        with closing(self._decode(video, ids)) as frames:
+            for index, frame in frames:
+                pixels[index] = frame
+                yield True
+        self._decoded[video][ids] = True
+
+    def _decode(self, video: int, ids: np.ndarray) -> Generator[tuple[int, np.ndarray], None, None]:
         # With no frame to decode, nothing is to be opened.
-        if not len(ids):
-            return iter(())
-        return read_frames(self._videos[video], self._stream, ids.tolist(), self._sizes[video])
+        if len(ids):
+            size = self._sizes[video]
+            yield from read_frames(self._videos[video], self._stream, ids.tolist(), size)

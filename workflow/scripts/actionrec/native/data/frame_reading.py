@@ -1,6 +1,7 @@
 """Frames of a video, resized, from wherever they are stored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -12,16 +13,18 @@ from actionrec.native.data.videos import Video
 
 def read_frames(
     video: Video, stream: str, ids: Iterable[int], size: tuple[int, int]
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Generator[tuple[int, np.ndarray], None, None]:
     """Yield (index, frame) of the frames `ids` of a stream, each once and in any order.
 
     A frame is (H, W, 3) RGB or (H, W, 2) flow, uint8, resized bilinearly to `size` (width, height).
+    A video file is open until the last frame, or until the generator is closed.
     Raises `InputError` for a damaged image, or a video that does not hold its frames any more.
     """
     if stream == "rgb" and video.decoded:
         stored = open_frames(video.folder / "rgb", reading.note)
-        for index, pixels in stored.read(ids):
-            yield index, image_io.resized(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), size)
+        with closing(stored.read(ids)) as frames:
+            for index, pixels in frames:
+                yield index, image_io.resized(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), size)
         return
     names = video.images(stream)
     for index in ids:
