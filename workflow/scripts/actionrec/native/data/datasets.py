@@ -1,9 +1,8 @@
 """The clips of videos: random ones for training, fixed ones for validation and prediction."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from actionrec.native.data.dataloader import DataLoader
 from actionrec.native.data.frame_cache import FrameCache
 from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.samplers import TrainBatchSampler
+from actionrec.native.data.training_draws import TrainingDraws
 from actionrec.native.data.videos import Video
 from actionrec.native.streams import CHANNELS, I3D_MIN_FRAMES, stream_lengths
 from actionrec.utils.processes import usable_cores
 from actionrec.utils.text import count
 
 MAX_SCORING_WORKERS = 32  # more take longer to start than they save
-EPOCHS_AT_ONCE = 100  # whose draws, of a video, take a few milliseconds and most of its frames
 
 
 @dataclass(frozen=True)
@@ -41,22 +40,29 @@ class TrainDataset:
     """
 
     def __init__(self, videos: Sequence[Video], spec: Any, memory: FrameMemory) -> None:
-        self._videos, self._seed = videos, spec.train.seed
+        self._videos = videos
         self._model, self._augmentation = _plain_sections(spec)
-        self._clips_per_video = spec.dataset.clips_per_video
         self._lengths = stream_lengths(self._model)
         self._sizes = _prepared_sizes(videos, self._model, self._augmentation, training=True)
-        self._epoch, self._epochs = 0, spec.train.num_epochs
+        self._draws = TrainingDraws(
+            [video.length for video in videos],
+            self._model,
+            self._lengths.values(),
+            seed=spec.train.seed,
+            clips_per_video=spec.dataset.clips_per_video,
+            epochs=spec.train.num_epochs,
+        )
+        # A cache knows the draws, not this dataset: in a cycle its memory would outlast both.
         self._caches = {
             stream: FrameCache(
-                videos, stream, self._sizes, memory, upcoming=partial(self._upcoming, place)
+                videos, stream, self._sizes, memory, upcoming=partial(self._draws.upcoming, place)
             )
             for place, stream in enumerate(self._lengths)
         }
 
     def __len__(self) -> int:
         """The number of clips of an epoch."""
-        return len(self._videos) * self._clips_per_video
+        return len(self._draws)
 
     @property
     def nbytes(self) -> int:
@@ -69,49 +75,16 @@ class TrainDataset:
 
     def video_of(self, key: tuple[int, int]) -> int:
         """Return the index of the video that a clip is cut from."""
-        return key[1] % len(self._videos)
+        return self._draws.video_of(key)
 
     def write_clip(self, key: tuple[int, int], streams: Mapping[str, np.ndarray]) -> ClipInfo:
         """Draw a clip, and write its pixels into arrays of its `shapes`."""
-        index, self._epoch = self.video_of(key), key[0]
-        ids, rng = self._draw(key)
-        size = self._sizes[index]
-        crop, flip = transforms.draw_augmentation(size, self._model, self._augmentation, rng)
+        self._draws.epoch, index = key[0], self.video_of(key)
+        ids, rng = self._draws.draw(key)
+        size, augmentation = self._sizes[index], self._augmentation
+        crop, flip = transforms.draw_augmentation(size, self._model, augmentation, rng)
         _write_streams(self._caches, index, ids, crop, streams)
         return ClipInfo(self._videos[index].label, flip, index)
-
-    def _draw(self, key: tuple[int, int]) -> tuple[frame_sampling.StreamIds, np.random.Generator]:
-        """Draw the frames of each stream of a clip; return what draws the rest, too."""
-        epoch, clip = key
-        # A counter-based generator: the draws of one clip need none of the draws before it.
-        rng = np.random.Generator(np.random.Philox(key=self._seed, counter=[0, 1, epoch, clip]))
-        ids = frame_sampling.stream_training_ids(
-            self._videos[self.video_of(key)].length,
-            tuple(self._lengths.values()),
-            self._model.sample_strategy,
-            self._model.sample_rate,
-            rng,
-        )
-        return ids, rng
-
-    def _upcoming(self, place: int, index: int) -> Iterator[np.ndarray]:
-        """Yield the frames of a video that this epoch's clips draw, then those that later ones do.
-
-        `place` is that of the stream. All clips count that a video has, whoever draws them: other
-        ranks, or, with balanced classes, nobody.
-        """
-        following = self._epoch + 1
-        yield self._drawn(place, index, range(self._epoch, following))
-        for first in range(following, self._epochs, EPOCHS_AT_ONCE):
-            yield self._drawn(place, index, range(first, min(first + EPOCHS_AT_ONCE, self._epochs)))
-
-    def _drawn(self, place: int, index: int, epochs: Iterable[int]) -> np.ndarray:
-        """Return the frames that the clips of a video draw in some epochs, for one stream."""
-        clips = range(index, len(self), len(self._videos))
-        drawn: set[int] = set()
-        for key in product(epochs, clips):
-            drawn.update(self._draw(key)[0][place].tolist())
-        return np.array(sorted(drawn), int)
 
     def read_ahead(self) -> bool:
         """Decode a frame that later clips need; tell if there was one."""
@@ -152,13 +125,14 @@ class EvalDataset:
                 whole=model.input_type == "3d",
             )
         ]
-        self._caches = {
-            stream: FrameCache(videos, stream, sizes, memory, upcoming=partial(self._drawn, place))
-            for place, stream in enumerate(lengths)
-        }
         self._keys: list[list[int]] = [[] for _ in videos]  # of each video
         for key, (index, _) in enumerate(self._clips):
             self._keys[index].append(key)
+        together = partial(_drawn_together, self._clips, self._keys)
+        self._caches = {
+            stream: FrameCache(videos, stream, sizes, memory, upcoming=partial(together, place))
+            for place, stream in enumerate(lengths)
+        }
         # Counted in each worker on its own, which works because a video belongs to one of them.
         self._clips_left = list(map(len, self._keys))
         size = (model.input_width, model.input_height)
@@ -166,10 +140,6 @@ class EvalDataset:
         self._crop = crops.centre_crop(size) if cropped else crops.no_crop
         if model.backbone == "i3d":
             self._check_lengths()
-
-    def _drawn(self, place: int, video: int) -> Iterator[np.ndarray]:
-        """Yield the frames of all clips of a video together; `place` is that of the stream."""
-        yield np.concatenate([self._clips[key][1][place] for key in self._keys[video]])
 
     def _check_lengths(self) -> None:
         """Raise `InputError` if a clip, which may be a whole video, is too short for I3D."""
@@ -223,6 +193,16 @@ class EvalDataset:
     def read_ahead(self) -> bool:
         """Do nothing: each pass draws the same frames, and all of them."""
         return False
+
+
+def _drawn_together(
+    clips: Sequence[tuple[int, frame_sampling.StreamIds]],
+    keys: Sequence[Sequence[int]],
+    place: int,
+    video: int,
+) -> Iterator[np.ndarray]:
+    """Yield the frames of all clips of a video at once; `place` is that of the stream."""
+    yield np.concatenate([clips[key][1][place] for key in keys[video]])
 
 
 def _plain_sections(spec: Any) -> tuple[Any, Any]:

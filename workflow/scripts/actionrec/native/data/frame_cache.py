@@ -109,15 +109,9 @@ class FrameCache:
         if self._pixels[video] is None:
             self._pixels[video] = self._memory.allocate(self._shape(video))
             if self._pixels[video] is not None:
-                self._passes[video] = self._planned(video)
+                self._passes[video] = _passes(self._upcoming(video), self._in_file(video))
                 self._to_read_ahead.append(video)
         return self._pixels[video]
-
-    def _planned(self, video: int) -> Iterator[np.ndarray]:
-        """Yield the upcoming frames of a video, those together that one pass decodes."""
-        for ids in self._upcoming(video):
-            # A pass over images would win nothing, and be in the way of a read.
-            yield from [ids] if self._in_file(video) else np.unique(ids)[:, np.newaxis]
 
     def _fill(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> None:
         """Decode the frames `ids`, and what is best decoded with them, if not in `pixels` yet."""
@@ -169,3 +163,10 @@ class FrameCache:
         if len(ids):
             size = self._sizes[video]
             yield from read_frames(self._videos[video], self._stream, ids.tolist(), size)
+
+
+def _passes(upcoming: Iterable[np.ndarray], in_file: bool) -> Iterator[np.ndarray]:
+    """Yield the upcoming frames of a video, those together that one pass decodes."""
+    for ids in upcoming:
+        # A pass over images would win nothing, and be in the way of a read.
+        yield from [ids] if in_file else np.unique(ids)[:, np.newaxis]
