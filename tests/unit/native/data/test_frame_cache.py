@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import weakref
 from bisect import insort
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from actionrec.errors import InputError
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.native.data import frame_cache
+from actionrec.native.data.datasets import EvalDataset, TrainDataset
 from actionrec.native.data.frame_cache import FrameCache
 from actionrec.native.data.frame_memory import FrameMemory
 from actionrec.native.data.frame_reading import read_frames
@@ -20,7 +22,7 @@ from actionrec.native.data.videos import (
     list_labelled_videos,
 )
 from helpers import PNG
-from helpers.engine import LABELS, draw_tree
+from helpers.engine import LABELS, draw_tree, tiny_spec
 from helpers.videos import encode
 
 KEY = "dataset.train_dataset_dir"
@@ -225,6 +227,40 @@ def test_a_video_is_forgotten_while_it_is_read_ahead(filmed, passes):
     assert [(name, len(ids)) for name, ids in passes] == [
         *[("a", 1), ("a", 1), ("b", 1), ("a", 1), ("b", 29)]
     ]
+
+
+def test_a_training_decodes_of_each_video_file_what_its_clips_draw_in_two_passes(filmed, passes):
+    whole = {"augmentation_config": {"train_crop_type": "no_crop"}}
+    spec = tiny_spec(dataset={"clips_per_video": 2, **whole}, train={"num_epochs": 5})
+    kept, never = (TrainDataset(filmed, spec, FrameMemory(memory)) for memory in (2**20, 0))
+    clips = [(epoch, clip) for epoch in range(5) for clip in (3, 0, 2, 1)]
+    first, second = (
+        {name: np.empty(shape, np.uint8) for name, shape in kept.shapes((0, 0)).items()}
+        for _ in range(2)
+    )
+    for key in clips:
+        kept.write_clip(key, first)
+        decoded = len(passes)
+        never.write_clip(key, second)
+        del passes[decoded:]
+        assert np.array_equal(first["rgb"], second["rgb"])
+    assert sorted(name for name, _ in passes) == ["a", "a", "b", "b"]
+    for name in ("a", "b"):
+        of_video = [ids for video, ids in passes if video == name]
+        assert 0 < len(of_video[0]) <= 2 * spec.model.rgb_seq_length
+        assert not set(of_video[0]) & set(of_video[1])
+
+
+def test_memory_is_free_as_soon_as_a_dataset_is_gone(filmed):
+    """The garbage collector would come late, and a file on a disk would stay until then."""
+    cache = cache_of(filmed, 2**20, upcoming=foresee([4], range(30)))
+    pixels = weakref.ref(cache.load(0, np.array([4])))
+    assert cache.read_ahead()
+    memory = FrameMemory(2**20)
+    datasets = [kind(filmed, tiny_spec(), memory) for kind in (TrainDataset, EvalDataset)]
+    gone = [pixels, *map(weakref.ref, datasets)]
+    del cache, datasets
+    assert all(reference() is None for reference in gone)
 
 
 def test_frames_of_a_video_that_is_replaced_while_it_is_read_ahead_are_not_used(filmed):

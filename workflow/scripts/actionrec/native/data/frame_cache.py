@@ -12,6 +12,9 @@ from actionrec.native.data.frame_reading import read_frames
 from actionrec.native.data.videos import Video
 from actionrec.native.streams import CHANNELS
 
+# None of these may know a cache: in a cycle its memory would outlast it.
+Frames = Generator[tuple[int, np.ndarray], None, None]
+Pass = Generator[bool, None, None]
 # Of a video, by its index: the frames that are drawn soon, and then those that are drawn later.
 Upcoming = Callable[[int], Iterable[np.ndarray]]
 
@@ -45,7 +48,7 @@ class FrameCache:
         self._passes: dict[int, Iterator[np.ndarray]] = {}
         self._to_read_ahead: deque[int] = deque()  # videos with frames that will be drawn later
         # The pass that `read_ahead` has begun: one at most, so one file at most stays open.
-        self._ahead: tuple[int, Generator[bool, None, None]] | None = None
+        self._ahead: tuple[int, Pass] | None = None
 
     def read(self, video: int, ids: np.ndarray) -> list[np.ndarray]:
         """Return the frames `ids` of a video, each (H, W, 3) RGB or (H, W, 2) flow, uint8.
@@ -117,13 +120,15 @@ class FrameCache:
         """Decode the frames `ids`, and what is best decoded with them, if not in `pixels` yet."""
         deque(self._take_ahead(video) or (), maxlen=0)  # runs it to its end
         missing = self._missing(video, ids)
-        if len(missing) and self._in_file(video):
+        if not len(missing):
+            return
+        if self._in_file(video):
             everything = np.arange(len(self._decoded[video]))
             planned = next(self._passes[video], everything)
             missing = self._missing(video, np.append(missing, planned))
         deque(self._pass(video, pixels, missing), maxlen=0)
 
-    def _take_ahead(self, video: int) -> Generator[bool, None, None] | None:
+    def _take_ahead(self, video: int) -> Pass | None:
         """Return the pass that `read_ahead` has begun, which it leaves, if it is of this video."""
         if self._ahead is None or self._ahead[0] != video:
             return None
@@ -147,22 +152,11 @@ class FrameCache:
             self._to_read_ahead.popleft()
         return False
 
-    def _pass(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> Generator[bool, None, None]:
-        """Decode frames into a video's memory, in one pass over its file, and yield after each.
+    def _pass(self, video: int, pixels: np.ndarray, ids: np.ndarray) -> Pass:
+        return _keep(self._decode(video, ids), pixels, self._decoded[video])
 
-        They count as decoded when all are: in the end it may turn out that the file is another one.
-        """
-        with closing(self._decode(video, ids)) as frames:
-            for index, frame in frames:
-                pixels[index] = frame
-                yield True
-        self._decoded[video][ids] = True
-
-    def _decode(self, video: int, ids: np.ndarray) -> Generator[tuple[int, np.ndarray], None, None]:
-        # With no frame to decode, nothing is to be opened.
-        if len(ids):
-            size = self._sizes[video]
-            yield from read_frames(self._videos[video], self._stream, ids.tolist(), size)
+    def _decode(self, video: int, ids: np.ndarray) -> Frames:
+        return read_frames(self._videos[video], self._stream, ids.tolist(), self._sizes[video])
 
 
 def _passes(upcoming: Iterable[np.ndarray], in_file: bool) -> Iterator[np.ndarray]:
@@ -170,3 +164,17 @@ def _passes(upcoming: Iterable[np.ndarray], in_file: bool) -> Iterator[np.ndarra
     for ids in upcoming:
         # A pass over images would win nothing, and be in the way of a read.
         yield from [ids] if in_file else np.unique(ids)[:, np.newaxis]
+
+
+def _keep(frames: Frames, pixels: np.ndarray, decoded: np.ndarray) -> Pass:
+    """Write frames into a video's memory, and yield after each.
+
+    They count as `decoded` when all are: in the end it may turn out that the file is another one.
+    """
+    ids = []
+    with closing(frames):
+        for index, frame in frames:
+            pixels[index] = frame
+            ids.append(index)
+            yield True
+    decoded[ids] = True
