@@ -3,7 +3,7 @@
 The same generated videos, 320x240, as HMDB51's (MPEG-4 in AVI) and as most others (H.264 in MP4),
 go to both stores, to the video store by both checks. Measured are the CPU seconds and the disk of
 the frames, then the CPU seconds in which the engine reads the clips of epochs at 224x224, without a
-network: the first epoch, with what workers decode ahead in it, and a later one, with memory for all
+network: the first epoch, what workers then decode ahead, and a later epoch, with memory for all
 frames, with a file on disk for them, and with neither. One process does it, by turns.
 
     python benchmarks/frame_store.py
@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ STORES = {
     "video, quick check": ("video", "quick"),
 }
 KEPT = ("kept in memory", "kept on disk", "decoded each time")
+PARTS = ("first epoch", "read ahead", "later epoch")
 
 
 def to_h264(videos: Path, folder: Path) -> Path:
@@ -81,8 +83,8 @@ def memory_for(kept: str, folder: Path) -> FrameMemory:
     return FrameMemory(2**40 if kept == "kept in memory" else 0)
 
 
-def epochs(data: Path, length: int, memory: FrameMemory) -> tuple[float, float]:
-    """Return the CPU seconds in which a first and a later epoch of clips are read."""
+def epochs(data: Path, length: int, memory: FrameMemory) -> tuple[float, float, float]:
+    """Return the CPU seconds of a first epoch of clips, of reading ahead, and of a later epoch."""
     values = {
         "model": {"input_width": 224, "input_height": 224, "rgb_seq_length": length},
         "dataset": {"clips_per_video": 4, "augmentation_config": {"train_crop_type": "no_crop"}},
@@ -92,15 +94,16 @@ def epochs(data: Path, length: int, memory: FrameMemory) -> tuple[float, float]:
     videos = list_labelled_videos(data, {"walk": 0}, "benchmark")
     dataset = TrainDataset(videos, spec, memory)
     clip = {name: np.empty(shape, np.uint8) for name, shape in dataset.shapes((0, 0)).items()}
-    spent = []
+    marks = [time.process_time()]
     for epoch in range(2):
-        start = time.process_time()
         for key in range(len(dataset)):
             dataset.write_clip((epoch, key), clip)
+        marks.append(time.process_time())
         while dataset.read_ahead():
             pass
-        spent.append(time.process_time() - start)
-    return spent[0], spent[1]
+        marks.append(time.process_time())
+    first, ahead, later, _ = (end - start for start, end in pairwise(marks))
+    return first, ahead, later
 
 
 def measure(name: str, videos: Path, folder: Path, options: argparse.Namespace) -> None:
@@ -113,14 +116,13 @@ def measure(name: str, videos: Path, folder: Path, options: argparse.Namespace) 
             seconds, sizes[store] = extract(videos, root, suffix, check)
             spent[store].append(seconds)
             for kept in KEPT:
-                pair = epochs(root / "data", options.frames, memory_for(kept, root))
-                read.setdefault((store, kept), []).append(pair)
+                parts = epochs(root / "data", options.frames, memory_for(kept, root))
+                read.setdefault((store, kept), []).append(parts)
     size = sum(path.stat().st_size for path in videos.iterdir())
     for store in STORES:
         cells = [f"{name}, {store}", f"{(size + sizes[store]) / 1e6:.1f}", spread(spent[store])]
         for kept in KEPT:
-            first, later = zip(*read[store, kept], strict=True)
-            cells += [spread(first), spread(later)]
+            cells += map(spread, zip(*read[store, kept], strict=True))
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
@@ -139,7 +141,7 @@ def main() -> None:
         draw_videos(folder / "avi", options.videos, options.length)
         to_h264(folder / "avi", folder / "mp4")
         columns = ["videos and store", "videos and frames, MB", "frames made, s"]
-        columns += [f"{epoch}, {kept}, s" for kept in KEPT for epoch in ("first epoch", "later")]
+        columns += [f"{epoch}, {kept}, s" for kept in KEPT for epoch in PARTS]
         print(f"| {' | '.join(columns)} |\n|{' --- |' * len(columns)}")
         measure("MPEG-4", folder / "avi", folder, options)
         measure("H.264", folder / "mp4", folder, options)

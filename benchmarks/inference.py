@@ -32,11 +32,17 @@ import numpy as np  # noqa: E402
 import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
-from frame_store import extract, to_h264  # noqa: E402
-from frames import draw_videos  # noqa: E402
 from omegaconf import DictConfig  # noqa: E402
 from spread import spread  # noqa: E402
-from throughput import FORMS, LABELS, OURS, PNG, draw_set, seconds_of_task  # noqa: E402
+from throughput import (  # noqa: E402
+    FORMS,
+    LABELS,
+    OURS,
+    PNG,
+    VIDEOS,
+    draw_data,
+    seconds_of_task,
+)
 
 from actionrec.native import batch_size, networks  # noqa: E402
 from actionrec.native.data import transforms  # noqa: E402
@@ -51,8 +57,6 @@ from actionrec.native.export import example_inputs, write_onnx  # noqa: E402
 from actionrec.native.predictor import score_videos  # noqa: E402
 from actionrec.utils import malloc  # noqa: E402
 
-VIDEO = "H.264"  # frames that stay in their videos
-PARTS = 16  # in which these are made, side by side
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # where the engine scores
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -149,30 +153,6 @@ def by_cores(network: torch.nn.Module, clips: torch.Tensor, cores: int) -> Calla
     return lambda: list(pool.map(lambda _: predict(), range(4 * cores)))
 
 
-def draw_data(root: Path, videos: int, frames: int, form: str) -> None:
-    """Make a set of two classes whose frames are images of a form, or stay in H.264 videos."""
-    if form in FORMS:
-        draw_set(root, videos, frames, FORMS[form])
-        return
-    shares = [videos // PARTS + (part < videos % PARTS) for part in range(PARTS)]
-    with ProcessPoolExecutor() as pool:
-        made = list(
-            pool.map(draw_part, [root.parent] * PARTS, range(PARTS), shares, [frames] * PARTS)
-        )
-    for part, folder in enumerate(made):
-        (root / list(LABELS)[part % 2]).mkdir(parents=True, exist_ok=True)
-        for video in folder.iterdir():
-            (root / list(LABELS)[part % 2] / f"{part}_{video.name}").symlink_to(video)
-
-
-def draw_part(work: Path, part: int, videos: int, frames: int) -> Path:
-    """Make some videos, and return the folder of what is known of their frames."""
-    drawn = work / f"{part}.avi"
-    draw_videos(drawn, videos, frames)
-    extract(to_h264(drawn, work / f"{part}.mp4"), work / str(part), "video")
-    return work / str(part) / "work" / "walk"
-
-
 def turn(frames: int, data: Path) -> tuple[int, float, float, float]:
     """Score one clip of each video, then predict as many at a time by the network alone.
 
@@ -251,7 +231,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement")
     parser.add_argument("--videos", type=int, default=48)
     parser.add_argument("--video-frames", type=int, default=90)
-    forms = [*FORMS, VIDEO]
+    forms = [*FORMS, *VIDEOS]
     parser.add_argument("--forms", nargs="+", choices=forms, default=[PNG], help="of the frames")
     parser.add_argument("--only-scoring", action="store_true")
     options = parser.parse_args()

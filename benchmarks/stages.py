@@ -44,7 +44,7 @@ from actionrec.sources.folder import link_class  # noqa: E402
 from actionrec.spec.load import make_spec  # noqa: E402
 
 CLASSES = ("walk", "run")
-EPOCHS = 50
+SHORT, EPOCHS = 10, 50
 DRAW = SplitSettings("fraction", 0.25, "test", 1234)
 
 
@@ -178,16 +178,16 @@ class Dataset:
         link_split(table, self.frames, data, "symlink")
         verify_split(table, data)
 
-    def train(self, epochs: int, memory: int) -> None:
+    def train(self, epochs: int, memory: int, planned: int = EPOCHS) -> None:
         """Read a clip of each video an epoch, as a training does: 3 frames of 224x224."""
-        dataset = TrainDataset(self.labelled(), self.spec(), FrameMemory(memory))
+        dataset = TrainDataset(self.labelled(), self.spec(planned), FrameMemory(memory))
         clip = {name: np.empty(shape, np.uint8) for name, shape in dataset.shapes((0, 0)).items()}
         for key in itertools.product(range(epochs), range(len(dataset))):
             dataset.write_clip(key, clip)
 
     def evaluate(self) -> None:
         """Read the clip in the middle of each video, as an evaluation does."""
-        dataset = EvalDataset(self.labelled(), self.spec(), FrameMemory(0))
+        dataset = EvalDataset(self.labelled(), self.spec(EPOCHS), FrameMemory(0))
         for key in range(len(dataset)):
             shapes = dataset.shapes(key).items()
             dataset.write_clip(key, {name: np.empty(shape, np.uint8) for name, shape in shapes})
@@ -201,12 +201,12 @@ class Dataset:
                 (self.run / "all" / cls).symlink_to(self.frames / cls)
         return list_labelled_videos(self.run / "all", labels, "benchmark")
 
-    def spec(self):
-        """Return the spec of a long training, whose frames are worth keeping."""
+    def spec(self, epochs: int):
+        """Return the spec of a training of so many epochs."""
         values = {
             "model": {"input_width": 224, "input_height": 224, "rgb_seq_length": 3},
             "dataset": {"augmentation_config": {"train_crop_type": "no_crop"}},
-            "train": {"num_epochs": EPOCHS},
+            "train": {"num_epochs": epochs},
         }
         return make_spec(values, "benchmark")
 
@@ -263,7 +263,9 @@ def costs(kind: Kind, videos: Path, folder: Path) -> dict[str, Cost]:
             add("summary and page", dataset.page)
             add("split, links, check", dataset.split)
         add(f"first epoch, frames kept, {store}", partial(dataset.train, 1, 2**40))
-        add(f"{EPOCHS} epochs, frames kept, {store}", partial(dataset.train, EPOCHS, 2**40))
+        for epochs in SHORT, EPOCHS:
+            train = partial(dataset.train, epochs, 2**40, epochs)
+            add(f"{epochs} epochs, frames kept, {store}", train)
         add(f"an epoch, none kept, {store}", partial(dataset.train, 1, 0))
         add(f"evaluation, {store}", dataset.evaluate)
     return found

@@ -9,12 +9,13 @@ Ways, all with ResNet18-3D at 224x224 on frames of 320x240 read from PNG files:
 
 Each training is a process of its own, without validation. The first epoch, in which frames are
 decoded, is stated apart. With --frame-store the engine keeps frames on a disk, or nowhere, as for a
-dataset that does not fit into memory.
+dataset that does not fit into memory; with --forms its frames are other images, or stay in videos.
 
     python benchmarks/throughput.py --tao action_recognition
     python benchmarks/throughput.py --tao action_recognition --only-tao   # other forms of frames
     python benchmarks/throughput.py --gpus 1 2 --clips 64                  # clips of both together
     python benchmarks/throughput.py --frame-store memory disk none
+    python benchmarks/throughput.py --frames 3 --clips 1 --videos 800 --forms PNG MPEG-4 H.264
 """
 
 import argparse
@@ -34,12 +35,14 @@ import cv2
 import numpy as np
 import yaml
 
-from actionrec.spec.load import load_spec
-
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow/scripts"
 sys.path.insert(0, str(SCRIPTS))
 
+from frame_store import extract, to_h264  # noqa: E402
+from frames import draw_videos  # noqa: E402
+
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize  # noqa: E402
+from actionrec.spec.load import load_spec  # noqa: E402
 
 OURS = [sys.executable, "-m", "actionrec.native"]
 LABELS = {"across": 0, "down": 1}
@@ -49,6 +52,8 @@ FORMS = {
     "JPEG 95": ImageFormat("jpg", "cv2", 95),
     "JPEG 95 at 224x224": ImageFormat("jpg", "cv2", 95, size=(224, 224)),
 }
+VIDEOS = ("MPEG-4", "H.264")  # frames that stay in their videos
+PARTS = 16  # in which these are made, side by side
 FAST = {
     "native": {"precision": "fp16", "channels_last": True},
     "train": {"cudnn": {"benchmark": True, "deterministic": False}},
@@ -83,6 +88,34 @@ def draw_set(root: Path, videos: int, frames: int, image_format: ImageFormat = F
             jobs.append(pool.submit(draw_video, folder, label, number, frames, image_format))
     for job in jobs:
         job.result()
+
+
+def draw_data(root: Path, videos: int, frames: int, form: str) -> None:
+    """Make a set of two classes whose frames are images of a form, or stay in their videos."""
+    if form in FORMS:
+        draw_set(root, videos, frames, FORMS[form])
+        return
+    shares = [videos // PARTS + (part < videos % PARTS) for part in range(PARTS)]
+    with ProcessPoolExecutor() as pool:
+        jobs = [
+            pool.submit(draw_part, root.parent, part, share, frames, form)
+            for part, share in enumerate(shares)
+        ]
+    for part, job in enumerate(jobs):
+        label = root / list(LABELS)[part % 2]
+        label.mkdir(parents=True, exist_ok=True)
+        for video in job.result().iterdir():
+            (label / f"{part}_{video.name}").symlink_to(video)
+
+
+def draw_part(work: Path, part: int, videos: int, frames: int, form: str) -> Path:
+    """Make some videos, and return the folder of what is known of their frames."""
+    drawn = work / f"{part}.avi"
+    draw_videos(drawn, videos, frames)
+    if form == "H.264":
+        drawn = to_h264(drawn, work / f"{part}.mp4")
+    extract(drawn, work / str(part), "video")
+    return work / str(part) / "work" / "walk"
 
 
 def write_spec(path: Path, data: Path, frames: int, clips: int, epochs: int, extra: dict) -> Path:
@@ -236,25 +269,26 @@ def measure(root: Path, table: Table) -> list[dict]:
     if options.tao:
         for form in FORMS if options.only_tao else (PNG,):
             way = "TAO" if form == PNG else f"TAO, {form}"
-            table.train(way, [options.tao], root / form, 1 + options.tao_epochs, 1, {})
+            table.train(way, [options.tao], root / form / "data", 1 + options.tao_epochs, 1, {})
     if options.only_tao:
         return table.rows
     for way, extra in (("the engine, TF32 as TAO", {}), ("the engine, fp16", FAST)):
         top = f"ceiling, {way}"
-        for gpus, store in product(options.gpus, options.frame_store):
+        for gpus, store, form in product(options.gpus, options.frame_store, options.forms):
             name = way + ("" if gpus == 1 else f", {gpus} GPUs") + FRAME_STORES[store]
+            name += "" if form == PNG else f", {form}"
             own = {**extra, "train": {**extra.get("train", {}), "num_gpus": gpus}}
             table.train(
                 name,
                 OURS,
-                root / PNG,
+                root / form / "data",
                 options.epochs,
                 options.repeats,
                 own,
                 store,
                 top if gpus == 1 else None,
             )
-        table.ceiling(top, root / PNG, extra)
+        table.ceiling(top, root / options.forms[0] / "data", extra)
     return table.rows
 
 
@@ -296,6 +330,8 @@ def main() -> None:
     parser.add_argument("--only-tao", action="store_true", help="on all forms of frames")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1])
     parser.add_argument("--frame-store", nargs="+", default=["memory"], choices=list(FRAME_STORES))
+    forms = [*FORMS, *VIDEOS]
+    parser.add_argument("--forms", nargs="+", choices=forms, default=[PNG], help="for the engine")
     parser.add_argument("--clips", type=int, help="of a video and epoch")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=2)
@@ -310,8 +346,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, work = Path(folder) / "data", Path(folder) / "work"
         work.mkdir()
-        for form in FORMS if options.only_tao else (PNG,):
-            draw_set(root / form, options.videos, options.video_frames, FORMS[form])
+        tao = FORMS if options.only_tao else {PNG} if options.tao else ()
+        for form in dict.fromkeys([*tao, *(() if options.only_tao else options.forms)]):
+            draw_data(root / form / "data", options.videos, options.video_frames, form)
         tables = [Table(frames, work, options) for frames in options.frames]
         report([row for table in tables for row in measure(root, table)])
 
