@@ -23,10 +23,10 @@ class FrameCache:
     """Reads one stream of videos, resized to `sizes` (width, height), and keeps its frames.
 
     A video is kept if `memory` has space for all its frames; otherwise each read decodes what it
-    needs. Of images a read decodes those that it needs, too. A video file is decoded in few passes,
-    since each pass decodes also what lies before a frame: the first read makes one for the frames
-    that are drawn soon, and the next read that lacks a frame one for all that are drawn later. What
-    `upcoming` does not foresee completes the video. `read_ahead` decodes the upcoming frames while
+    needs. So does a read of images. A video file is decoded in few passes, since each decodes also
+    what lies before a frame: the first read makes one for the frames that are drawn soon, and the
+    next read that lacks a frame one for those that are drawn later. A read of a frame that
+    `upcoming` did not foresee completes the video. `read_ahead` decodes upcoming frames while
     nothing is asked for.
     """
 
@@ -41,8 +41,8 @@ class FrameCache:
     ) -> None:
         self._videos, self._stream, self._sizes = videos, stream, sizes
         self._memory, self._upcoming = memory, upcoming
-        # Of each video: memory for all frames, which of them are decoded into it, and what is
-        # decoded in further passes.
+        # Of each video: memory for all frames, which of them are decoded into it, and the passes
+        # that are still to come.
         self._pixels: list[np.ndarray | None] = [None] * len(videos)
         self._decoded = [np.zeros(video.count(stream), bool) for video in videos]
         self._passes: dict[int, Iterator[np.ndarray]] = {}
@@ -143,12 +143,11 @@ class FrameCache:
         """Open the next pass of `read_ahead`; tell if there is one."""
         while self._to_read_ahead:
             video = self._to_read_ahead[0]
-            pixels = self._pixels[video]
-            for ids in self._passes[video] if pixels is not None else ():
-                missing = self._missing(video, ids)
-                if pixels is not None and len(missing):
-                    self._ahead = video, self._pass(video, pixels, missing)
-                    return True
+            if (pixels := self._pixels[video]) is not None:
+                for ids in self._passes[video]:
+                    if len(missing := self._missing(video, ids)):
+                        self._ahead = video, self._pass(video, pixels, missing)
+                        return True
             self._to_read_ahead.popleft()
         return False
 
