@@ -8,7 +8,7 @@ import numpy as np
 
 from actionrec.native.data import frame_sampling
 
-EPOCHS_AT_ONCE = 100  # whose draws, of a video, take a few milliseconds and most of its frames
+CLIPS_AT_ONCE = 100  # of a video: to draw them takes a few milliseconds, and they have most frames
 
 
 class TrainingDraws:
@@ -60,9 +60,9 @@ class TrainingDraws:
         """
         later = self.epoch + 1
         yield self._drawn(place, video, range(self.epoch, later))
-        for first in range(later, self._epochs, EPOCHS_AT_ONCE):
-            last = min(first + EPOCHS_AT_ONCE, self._epochs)
-            yield self._drawn(place, video, range(first, last))
+        step = max(1, CLIPS_AT_ONCE // self._clips_per_video)
+        for first in range(later, self._epochs, step):
+            yield self._drawn(place, video, range(first, min(first + step, self._epochs)))
 
     def _drawn(self, place: int, video: int, epochs: Iterable[int]) -> np.ndarray:
         """Return the frames that the clips of a video draw in some epochs, of one stream."""
