@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from actionrec.redaction import redacted
+
 # What a terminal acts on rather than shows: control characters, but for a line break, and those
 # that end a line or turn the direction of writing.
 _UNSHOWN = re.compile(
@@ -16,7 +18,7 @@ class InputError(Exception):
     """Say what is wrong with an input, where, and what to type next.
 
     `where` is the file and key, `found` the offending value, `allowed` the values that
-    would do, `fix` the next command or step.
+    would do, `fix` the next command or step. Secrets in addresses are left out of the message.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class InputError(Exception):
                 lines.append(f"  did you mean {close[0]!r}?")
         if fix is not None:
             lines.append(f"  fix:     {fix}")
-        super().__init__(printable("\n".join(lines)))
+        super().__init__(printable(redacted("\n".join(lines))))
 
 
 def printable(text: str) -> str:

@@ -21,6 +21,7 @@ from actionrec.deploy.sources import find_videos, is_live
 from actionrec.deploy.timeline import Windows
 from actionrec.errors import InputError
 from actionrec.experiments.training_progress import print_status
+from actionrec.redaction import shown
 from actionrec.utils.files import replacing
 from actionrec.utils.locks import try_lock
 
@@ -177,7 +178,7 @@ def _follow(model: Model, options: argparse.Namespace) -> int:
     windows = Windows.of_card(model.card, options.window, options.stride)
     with _output(options.output, live=True) as out:
         writer, source = LiveWriter(out, as_json=options.json), options.videos[0]
-        write = partial(writer.write, source)
+        write = partial(writer.write, shown(source))
         dropped = follow(
             model, source, windows, write, stall=options.stall, retries=options.retries
         )
