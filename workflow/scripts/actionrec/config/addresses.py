@@ -60,12 +60,12 @@ def check(address: str, where: str, allowed: Sequence[str], *, folder: bool = Fa
     if not is_address(address):
         return
     if scheme(address) not in allowed:
-        shown = [f"{known}://..." for known in allowed]
+        schemes = "".join(f", {known}://..." for known in allowed)
         raise InputError(
             "An address of this kind cannot stand here.",
             where=where,
             found=f"{scheme(address)}://...",
-            allowed=["a path on this machine", *shown],
+            allowed=f"a path on this machine{schemes}",
             fix=_FIXES.get(scheme(address), "fetch it by other means, and name its path here"),
         )
     if problem := _problem(address, folder):

@@ -102,8 +102,8 @@ def _spelling(path: Sequence[Key], error: SpecError, source: ConfigFiles) -> str
     place, kind = source.find(path), KINDS.get(type_of(error.key))
     if place is None or kind is None:
         return None
-    of_type = {"text", "null"}.issuperset(error.allowed or ())  # any text will do
-    options = None if of_type else list(map(str, error.allowed or ()))
+    allowed = error.allowed  # a text if it names types: any text will do
+    options = list(map(str, allowed)) if isinstance(allowed, list) else None
     return messages.spelling(path, place.read(), kind, source, options)
 
 

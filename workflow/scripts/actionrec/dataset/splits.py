@@ -205,7 +205,7 @@ def _groups_to_draw_by(files: ClassFiles, settings: SplitSettings) -> dict[Key, 
             "Videos are to be divided by group, and the list gives none a group.",
             where="splits.by",
             found="group",
-            allowed=["group (with a column group in the list)", "source_video"],
+            allowed="group (with a column group in the list), source_video",
             fix="add the column to the list, or remove splits.by",
         )
     return group_of

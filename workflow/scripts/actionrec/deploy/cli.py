@@ -137,7 +137,7 @@ def _require_folder_for_several(paths: Sequence[Path], target: Path | None) -> N
             "Several videos cannot be drawn into one file.",
             where="--annotate",
             found=target,
-            allowed=["a folder, for several videos"],
+            allowed="a folder, for several videos",
             fix=f"--annotate {target.with_suffix('')}",
         )
 
@@ -173,7 +173,7 @@ def _follow(model: Model, options: argparse.Namespace) -> int:
             "--follow takes one camera or address, and draws nothing.",
             where="--follow",
             found=" ".join(options.videos),
-            allowed=["a camera's index", "rtsp://...", "http://..."],
+            allowed="a camera's index, rtsp://..., http://...",
         )
     windows = Windows.of_card(model.card, options.window, options.stride)
     with _output(options.output, live=True) as out:

@@ -96,7 +96,7 @@ def open_source(source: str, stall: float = STALL) -> av.container.InputContaine
             "The source cannot be opened.",
             where=source,
             found=getattr(error, "strerror", None) or error,
-            allowed=["the index of a camera (/dev/video<index>)", "rtsp://...", "http://..."],
+            allowed="the index of a camera (/dev/video<index>), rtsp://..., http://...",
             fix="check that it runs, and that this machine reaches it: ffprobe " + name,
         ) from error
 

@@ -222,7 +222,7 @@ def _without_videos(address: str, where: str, problem: str) -> InputError:
         problem,
         where=where,
         found=f"{address}/",
-        allowed=[f"*{suffix}" for suffix in SUFFIXES],
+        allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES),
         fix="put videos there, or correct the configuration",
     )
 
