@@ -131,11 +131,12 @@ FAULTS = [
             scene,
             {"address": "s3://no-such-bucket/set"},
             "no such bucket",
-            "aws s3 ls s3://no-such-bucket/",
+            "correct the bucket in the address",
+            "s3 ls",
         )
         for what, scene in (("a folder", Dataset), ("a file", List), ("results", Results))
     ),
-    in_store("no such file", List, {}, "no such object", f"aws s3 ls s3://{BUCKET}/set"),
+    in_store("no such file", List, {}, "no such object", f"s3 ls s3://{BUCKET}/set/"),
     in_store(
         "nothing below a prefix",
         Dataset,

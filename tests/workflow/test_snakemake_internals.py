@@ -25,6 +25,13 @@ def forced(wildcards):
         internals.remake(workflow, "results/here/made")
     return []
 
+asked = []
+
+def submission(wildcards):
+    asked.append(internals.submission(workflow))
+    print("SAID submission", asked[-1])
+    return 1
+
 rule target:
     default_target: True
     input: "<place>/made"
@@ -33,10 +40,12 @@ rule make:
     input: forced
     output: "<place>/made"
     log: "make.log"
-    resources: gpu=1
+    resources: gpu=1, nodes=submission
     shell: "seq -s, 3 > {log}; touch {output}; exit " + str(config.get("code", 0))
 
 onstart:
+    internals.resolve_resources(workflow)
+    print("SAID resolved", asked)
     planned = internals.planned_rules(workflow)
     asks = ["gpu" in planned.get(rule, ()) for rule in ("make", "target")]
     print("SAID planned", sorted(planned), *asks)
@@ -66,7 +75,7 @@ def said(folder: Path, *options: str, check: bool = True) -> dict[str, str]:
     return {
         word: line.removeprefix(word).strip()
         for line in found
-        for word in (*words, "failed")
+        for word in (*words, "failed", "submission", "resolved")
         if line.startswith(word)
     }
 
@@ -79,9 +88,20 @@ def test_what_a_run_says(folder):
     assert found["prints logs"] == "False", VERSION
     assert found["planned"] == "['make', 'target'] True False", VERSION
     assert found["here"] == "True", VERSION
+    assert found["resolved"] == "[('local', '')]", VERSION
     assert found["targets"] == "['results/here/made']", VERSION
     assert said(folder, "-f", "results/here/made")["targets"] == "['results/here/made']", VERSION
     assert said(folder, "-F")["command line"] == "[]", VERSION
+
+
+def test_a_dry_run_knows_where_the_jobs_would_run(folder):
+    assert said(folder, "-n")["submission"] == "('local', '')", VERSION
+    (folder / "profiles/grid").mkdir(parents=True)
+    (folder / "profiles/grid/config.yaml").write_text(
+        "executor: cluster-generic\ncluster-generic-submit-cmd: qsub\njobs: 1\n"
+    )
+    found = said(folder, "-n", "--workflow-profile", "grid")
+    assert found["submission"] == "('cluster-generic', 'qsub')", VERSION
 
 
 def test_an_input_function_lets_the_plan_remake_an_output(folder):

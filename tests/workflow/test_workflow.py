@@ -73,9 +73,20 @@ def test_targets_by_name(plan, target):
     assert target in planned(plan, target)
 
 
-def test_the_slurm_profile_and_the_module_entry_dry_run(plan):
-    assert planned(plan, "--workflow-profile", "profiles/slurm")["train_model"] == 2
+def test_the_module_entry_dry_runs(plan):
     assert planned(plan, "-s", "workflow/Snakefile")["train_model"] == 2
+
+
+def test_several_machines_for_a_training_are_refused_in_a_plan_without_slurm(plan, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    shutil.copy(plan / "config/config.yaml", mine)
+    edit(mine, lambda c: c["spec"].update(train={"num_nodes": 2}))
+    options = ("--configfile", str(mine))
+    assert planned(plan, "--workflow-profile", "profiles/slurm", *options)["train_model"] == 2
+    assert "train_model" not in planned(plan, "dataset", *options)
+    said = snakemake(plan, "-n", "train", *options, check=False)
+    assert "Only Slurm starts a task on several machines" in said
+    assert "train.num_nodes" in said and "found:   2 machines" in said
 
 
 def test_an_image_is_pulled_once_where_a_runner_wants_a_file(plan, tmp_path):

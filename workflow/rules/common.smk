@@ -13,6 +13,7 @@ from actionrec.errors import InputError
 from actionrec.experiments import successive_halving as budgets
 from actionrec.experiments.spec_checks import check_specs
 from actionrec.frames import staleness
+from actionrec.runners import slurm
 from actionrec.sources import counts, user_files
 from actionrec.spec import relevance, render, schema, toolkits
 from actionrec.utils import pages
@@ -102,8 +103,18 @@ def growing(amount):
 
 def several_machines(task):
     """Return the resources functions of a task that may run on several machines."""
-    names = "nodes", "gres", "mpi", "tasks", "tasks_per_gpu"
-    return {name: ask(queries.job_resource, "exp", task=task, name=name) for name in names}
+    names = "gres", "mpi", "tasks", "tasks_per_gpu"
+    asked = {name: ask(queries.job_resource, "exp", task=task, name=name) for name in names}
+    return {"nodes": lambda wildcards: machines(wildcards.exp, task), **asked}
+
+
+def machines(exp, task):
+    """Return on how many machines a task runs; refuse several where no Slurm will start them."""
+    number, submission = queries.machines(config, exp, task), internals.submission(workflow)
+    if number > 1 and submission and slurm.is_out_of_reach(*submission):
+        key = f"spec or experiments.{exp}.spec: {task}.num_nodes"
+        raise slurm.no_job(number, f"{CONFIG_FILES}, {key}")
+    return number
 
 
 @cache

@@ -12,6 +12,7 @@ if internals.prints_failed_logs(workflow):
 onstart:
     from actionrec.experiments import preflight, training_progress
 
+    internals.resolve_resources(workflow)
     warning = explained(
         preflight.before_the_first_job,
         params.preflight(config),

@@ -114,6 +114,18 @@ def test_a_given_split_holds_out_groups_and_names_shared_ones(listed, caplog):
     )
 
 
+def test_groups_in_any_two_parts_of_a_given_split_are_named_the_first_of_many(listed, caplog):
+    for cls, given in listed.given.items():
+        for index, video in enumerate(sorted(given)):
+            given[video] = Given(("train", "val", "test")[index % 3], f"{cls}{index // 3}")
+    listed.split(method="given")
+    shared = sorted({of.group for given in listed.given.values() for of in given.values()})
+    for parts in ("training and in validation", "validation and in test", "training and in test"):
+        (line,) = (line for line in caplog.text.splitlines() if f"in {parts}, so" in line)
+        assert ", ".join(shared[:10]) in line
+    assert len(shared) > 10 and f"and {len(shared) - 10} more" in caplog.text
+
+
 def members(*groups):
     """Return ((class, video), group) of groups, each a mapping of classes to numbers of videos."""
     return [

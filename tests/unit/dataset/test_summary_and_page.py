@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from actionrec.dataset.findings import comparisons
+from actionrec.dataset.findings import comparisons, findings
 from actionrec.dataset.page import write_page
 from actionrec.dataset.splits import ClassFiles, SplitSettings
 from actionrec.dataset.summary import summarise
@@ -194,6 +194,7 @@ def test_copies_are_found_by_file_and_by_look_and_in_two_parts(dataset, tmp_path
             "mirrored": [],
             "same place": [["<walk>/w0 (train)", "<walk>/again (test)"]],
         },
+        "leak_names": {"same source video": [], "same group": []},
     }
 
 
@@ -230,8 +231,11 @@ def test_cuts_of_one_file_in_two_parts(tmp_path):
     assert "b: no test video" in split["problem"]
     manifests.pop("b"), given.pop("b")
     summarise(ClassFiles(manifests, given=given), tmp_path / "d.json", **options)
-    leaks = json.loads((tmp_path / "d.json").read_text())["splits"]["1"]["leaks"]
+    summary = json.loads((tmp_path / "d.json").read_text())
+    leaks = summary["splits"]["1"]["leaks"]
     assert leaks["same source video"] == [["a/film_1-2 (train)", "a/film_5-6 (test)"]]
+    (finding,) = (found for found in findings(summary) if "one source video" in found.title)
+    assert finding.entries == ["/x/film: a/film_1-2 (train) = a/film_5-6 (test)"]
     assert leaks["same content"] == []
 
 

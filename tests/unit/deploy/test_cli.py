@@ -99,6 +99,27 @@ def test_bad_input_is_one_clear_error(export, tmp_path, monkeypatch, capsys, arg
     assert said in capsys.readouterr().err
 
 
+def test_the_password_of_a_camera_is_in_no_message_and_no_row(export, monkeypatch, capsys):
+    from actionrec.deploy import live
+
+    camera = "rtsp://me:pass-word@127.0.0.1:9/live?key=pass-word"
+    assert main(["predict", str(export), camera]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be opened" in said and "pass-word" not in said
+    monkeypatch.setattr(live, "follow", sees_one_window)
+    assert main(["predict", str(export), camera, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["video"] == "rtsp://127.0.0.1:9/live"
+
+
+def sees_one_window(model, source, windows, tell, **_options):
+    from actionrec.deploy.live import Dropped
+    from actionrec.deploy.timeline import Segment
+
+    assert "pass-word" in source, "it is opened with it"
+    tell(Segment(0.0, 1.0, "red", 0.9))
+    return Dropped(0, 0)
+
+
 def test_an_output_file_is_whole_or_not_there(export, videos, tmp_path):
     target = tmp_path / "out.csv"
     assert main(["predict", str(export), str(videos / "red.mp4"), "--output", str(target)]) == 0

@@ -56,9 +56,6 @@ def machine(tmp_path, monkeypatch):
     return have
 
 
-MACHINES = {"train": 2, "evaluate": 1, "inference": 1}
-
-
 def config(**changes) -> dict:
     tao = {"runner": "native", "toolkit": "7.3.0", "image": IMAGE, "encrypt": False}
     tao |= {"docker": "docker", "container": {}}
@@ -66,7 +63,7 @@ def config(**changes) -> dict:
     splits = {"links": changes.pop("links", "symlink"), "numbers": [1], "test_fraction": 0.3}
     return {
         "dataset": {**dataset, **changes.pop("dataset", {})},
-        "experiments": {"one": {"classes": ("wave", "clap"), "flow": False, "machines": MACHINES}},
+        "experiments": {"one": {"classes": ("wave", "clap"), "flow": False}},
         "flow": {"method": "dis", "preset": "medium", "mapping": "max_rad"},
         "splits": splits,
         "frames": {"size": None, "encoder": "fpng", "quality": 95}
@@ -338,15 +335,6 @@ def test_a_run_warns_of_a_disk_too_small_for_the_frames_and_goes_on(mine):
     assert WARNING not in snakemake(mine, "--cores", "1", "dataset")
     rest.unlink()
     assert WARNING not in snakemake(mine, "--cores", "1", "-F", *frames)
-
-
-@pytest.mark.slow
-def test_several_machines_are_refused_in_a_run_on_one():
-    """Before the first job, but not where nothing is to be trained, nor on a cluster."""
-    with pytest.raises(InputError, match=r"(?s)train\.num_nodes.*2 machines.*profiles/slurm"):
-        preflight.before_the_first_job(config(), False, {"train_model": {"gpu"}}, here=True)
-    preflight.before_the_first_job(config(), False, {"evaluate_model": {"gpu"}}, here=True)
-    preflight.before_the_first_job(config(), False, {"train_model": {"gpu"}}, here=False)
 
 
 def test_a_run_in_containers_stops_before_its_first_job(tmp_path, monkeypatch):

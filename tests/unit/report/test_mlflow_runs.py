@@ -2,10 +2,13 @@
 
 import json
 import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
 from actionrec.errors import InputError
+from actionrec.redaction import hidden
 from actionrec.report.mlflow_runs import record_run
 from actionrec.report.summary import Run
 from helpers.results import make_results
@@ -23,6 +26,27 @@ def test_without_the_package_the_key_is_named(run, tmp_path, monkeypatch):
         record_run(run, "set", str(tmp_path / "store"), tmp_path / "mlflow.json")
     assert "tracking.mlflow" in str(error.value)
     assert not (tmp_path / "mlflow.json").exists()
+
+
+def test_a_hidden_address_is_called_and_not_written_down(run, tmp_path, monkeypatch):
+    asked = []
+
+    class Client:
+        def __init__(self, address):
+            asked.append(address)
+
+        def search_runs(self, *arguments):
+            return []
+
+        def __getattr__(self, name):
+            return lambda *arguments, **options: MagicMock(info=MagicMock(run_id="7"))
+
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(MlflowClient=Client))
+    address = "http://me:pass-word@host:5000"
+    record_run(run, "set", hidden(address), tmp_path / "mlflow.json")
+    assert asked[-1] == address
+    written = (tmp_path / "mlflow.json").read_text()
+    assert "@host:5000" in written and "pass-word" not in written
 
 
 def test_a_run_is_recorded_once_with_parameters_metrics_and_places(run, tmp_path):

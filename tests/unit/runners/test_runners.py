@@ -22,6 +22,7 @@ from actionrec.runners import (
     mounts,
     native,
     process,
+    slurm,
 )
 
 
@@ -78,6 +79,26 @@ def test_several_machines_run_the_engine_by_srun_or_not_at_all(command, tmp_path
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(InputError, match=r"srun(.|\n)*module load slurm"):
         runners.execute("native", request(tmp_path, machines=2))
+
+
+@pytest.mark.parametrize(
+    ("executor", "submits", "refused"),
+    [
+        ("local", "", True),
+        ("slurm", "", False),
+        ("pcluster-slurm", "", False),
+        ("kubernetes", "", True),
+        ("aws-batch", "", True),
+        ("cluster-generic", "mkdir -p logs && sbatch --partition=local {resources.options}", False),
+        ("cluster-generic", "mkdir -p logs && qsub -terse -N {rule}", True),
+        ("cluster-generic", "mkdir -p logs && profiles/cluster-generic/lsf-submit -J a", True),
+        ("cluster-generic", "kubernetes-submit", True),
+        ("cluster-generic", "/opt/site/submit --local", False),
+        ("drmaa", "", False),
+    ],
+)
+def test_whether_jobs_surely_do_not_go_to_slurm(executor, submits, refused):
+    assert slurm.is_out_of_reach(executor, submits) == refused
 
 
 def test_output_is_kept_in_the_log_and_returned(tmp_path, command):

@@ -1,5 +1,11 @@
 """What is asked of an object store, and what is refused, on a real server of moto's."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from actionrec.config import addresses
@@ -11,7 +17,7 @@ from actionrec.utils import checksums
 from actionrec.utils.files import sha256
 from faults.servers import answer, serving
 from helpers import REPOSITORY
-from helpers.buckets import BUCKET, Store, store
+from helpers.buckets import BUCKET, SECRET_KEY, Store, store
 
 WHERE = "config.yaml, dataset.path"
 
@@ -38,6 +44,49 @@ def test_names_with_spaces_and_accents_are_listed_by_one_request(bucket: Store):
     }
     assert [item.bytes for item in found] == [1, 1, 1]
     assert len(bucket.asked) == 1
+
+
+AWS = f"""#!{sys.executable}
+import os, sys
+print(*sys.argv[1:], os.environ.get("AWS_SECRET_ACCESS_KEY"), sep="|")
+"""
+
+
+def pasted(said: str, folder: Path) -> list[str]:
+    """Return what a message's command gives to `aws`, and the key that it gets, by a real shell."""
+    folder.mkdir(exist_ok=True)
+    (folder / "aws").write_text(AWS)
+    (folder / "aws").chmod(0o755)
+    line = said.rpartition("fix:")[2].rpartition(": ")[2]
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    ran = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, check=True)
+    return ran.stdout.decode().strip().split("|")
+
+
+@pytest.mark.parametrize(
+    ("asked", "address", "command"),
+    [
+        ("listed", "s3://no-such-bucket/set", ["ls"]),
+        ("looked_up", "s3://no-such-bucket/set/list.csv", ["ls"]),
+        ("require_bucket", "s3://no-such-bucket/results", ["ls"]),
+        ("listed", f"s3://{BUCKET}/no such 'set'", ["ls", f"s3://{BUCKET}/"]),
+        ("looked_up", f"s3://{BUCKET}/my set/a.csv", ["ls", f"s3://{BUCKET}/my set/"]),
+        ("looked_up", f"s3://{BUCKET}/a.csv", ["ls", f"s3://{BUCKET}/"]),
+    ],
+)
+def test_the_command_of_a_message_works_as_it_is(bucket: Store, tmp_path, asked, address, command):
+    said = refused(getattr(object_store, asked), bucket.client, address, WHERE)
+    expected = ["--endpoint-url", bucket.address, "s3", *command, SECRET_KEY]
+    assert pasted(said, tmp_path / "bin") == expected
+    assert SECRET_KEY not in said
+
+
+def test_amazons_own_store_needs_no_endpoint_and_aws_its_own_keys(monkeypatch):
+    monkeypatch.delenv("SNAKEMAKE_STORAGE_S3_ACCESS_KEY", raising=False)
+    monkeypatch.delenv("SNAKEMAKE_STORAGE_S3_SECRET_KEY", raising=False)
+    for endpoint in ("https://s3.eu-west-1.amazonaws.com", "https://s3.amazonaws.com"):
+        client = SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
+        assert object_store.command(client, "ls", "s3://b/") == "aws s3 ls s3://b/"
 
 
 def test_more_objects_than_one_answer_holds_are_all_listed(bucket: Store, monkeypatch):
@@ -87,7 +136,7 @@ def test_addresses_that_are_taken():
 def test_without_the_plugin_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said = refused(object_store.require_plugin, "s3://b/k", WHERE)
-    assert 'pip install "snakemake-storage-plugin-s3==' in said
+    assert "-m pip install snakemake-storage-plugin-s3==" in said
 
 
 def test_a_prefix_of_a_list_without_videos_is_refused():

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from actionrec.redaction import redacted
+
 # What a terminal acts on rather than shows: control characters, but for a line break, and those
 # that end a line or turn the direction of writing.
 _UNSHOWN = re.compile(
@@ -15,8 +17,9 @@ _UNSHOWN = re.compile(
 class InputError(Exception):
     """Say what is wrong with an input, where, and what to type next.
 
-    `where` is the file and key, `found` the offending value, `allowed` the values that
-    would do, `fix` the next command or step.
+    `where` is the file and key, `found` the offending value, `allowed` the values that would do, of
+    which the nearest is suggested, or a text that describes them. `fix` is the next command or
+    step. Secrets in addresses are left out of the message.
     """
 
     def __init__(
@@ -25,7 +28,7 @@ class InputError(Exception):
         *,
         where: str | Path | None = None,
         found: object = None,
-        allowed: Iterable[object] | None = None,
+        allowed: Iterable[object] | str | None = None,
         fix: str | None = None,
     ) -> None:
         lines = [problem]
@@ -33,18 +36,24 @@ class InputError(Exception):
             lines.append(f"  in:      {where}")
         if found is not None:
             lines.append(f"  found:   {found}")
-        if allowed is not None:
+        if isinstance(allowed, str):
+            lines.append(f"  allowed: {allowed}")
+        elif allowed is not None:
             values = [str(value) for value in allowed]
             lines.append(f"  allowed: {', '.join(values)}")
-            text = str(found).casefold()
-            equal = [value for value in values if value.casefold() == text]
-            longer = [value for value in values if value.casefold().startswith(text)]
-            close = equal or longer or get_close_matches(str(found), values, n=1)
-            if close:
-                lines.append(f"  did you mean {close[0]!r}?")
+            if found not in (None, ""):
+                lines += [f"  did you mean {near!r}?" for near in _nearest(str(found), values)]
         if fix is not None:
             lines.append(f"  fix:     {fix}")
-        super().__init__(printable("\n".join(lines)))
+        super().__init__(printable(redacted("\n".join(lines))))
+
+
+def _nearest(found: str, values: Sequence[str]) -> list[str]:
+    """Return the value that was meant most probably, if one is near to what was found."""
+    text = found.casefold()
+    equal = [value for value in values if value.casefold() == text]
+    longer = [value for value in values if value.casefold().startswith(text)]
+    return (equal or longer or get_close_matches(found, values, n=1))[:1]
 
 
 def printable(text: str) -> str:

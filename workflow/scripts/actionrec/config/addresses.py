@@ -1,14 +1,16 @@
 """Addresses in place of paths: `s3://bucket/key` and `https://`, where a file need not be here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from actionrec.errors import InputError
+from actionrec.redaction import has_user, hidden
 
 STORE = "s3"  # the scheme of object stores
 WEB = ("https", "http")
+SPECS = ("spec", "native", "sweep")  # keys of the configuration with keys of specs below them
 # What Snakemake's plugin takes for something else than a part of the key, and what Snakemake takes
 # for a wildcard, a path variable or a file in a list.
 _MISREAD = re.compile(r"[?#{}<>\\\x00-\x1f]")
@@ -37,6 +39,18 @@ def parts(address: str) -> tuple[str, str]:
     return bucket, key.rstrip("/")
 
 
+def hide(values: Any) -> Any:
+    """Return values of a configuration with the secrets of all addresses in them hidden.
+
+    `actionrec.redaction` says how. TAO's keys, which are written into the specs, stay as they are.
+    """
+    if isinstance(values, Mapping):
+        return {key: value if key in SPECS else hide(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [hide(value) for value in values]
+    return hidden(values) if isinstance(values, str) else values
+
+
 def check(address: str, where: str, allowed: Sequence[str], *, folder: bool = False) -> None:
     """Raise `InputError` for an address of another scheme than is allowed, or that is unsafe.
 
@@ -46,12 +60,12 @@ def check(address: str, where: str, allowed: Sequence[str], *, folder: bool = Fa
     if not is_address(address):
         return
     if scheme(address) not in allowed:
-        shown = [f"{known}://..." for known in allowed]
+        schemes = "".join(f", {known}://..." for known in allowed)
         raise InputError(
             "An address of this kind cannot stand here.",
             where=where,
             found=f"{scheme(address)}://...",
-            allowed=["a path on this machine", *shown],
+            allowed=f"a path on this machine{schemes}",
             fix=_FIXES.get(scheme(address), "fetch it by other means, and name its path here"),
         )
     if problem := _problem(address, folder):
@@ -68,7 +82,7 @@ _FIXES["http"] = _FIXES["https"]
 
 def _problem(address: str, folder: bool) -> tuple[str, str, str] | None:
     """Return what is wrong with an address, what of it can be shown, and what to do."""
-    if _holds_secret(address):
+    if has_user(address):
         host = address.rpartition("@")[2].partition("/")[0]
         fix = "keep secrets out of the configuration: export them, as docs/object-stores.md says"
         return "An address holds a user's name or a password.", f"...@{host}", fix
@@ -86,15 +100,6 @@ def _problem(address: str, folder: bool) -> tuple[str, str, str] | None:
         fix = "rename the object: ? # { } < > and \\ cannot stand in an address"
         return "An address holds a character with another meaning.", address, fix
     return None
-
-
-def _holds_secret(address: str) -> bool:
-    """Tell whether an address has a user's name or a password, in which a `/` may stand."""
-    rest = address.partition("://")[2]
-    authority = rest.partition("/")[0]
-    port = authority.partition("]")[2] if authority.startswith("[") else authority
-    with_password = ":" in port and not port.rpartition(":")[2].isdigit()
-    return "@" in (rest if with_password else authority)
 
 
 def _host(address: str) -> str:

@@ -129,7 +129,7 @@ def _check_videos_of_lists(dataset: Config, files: ConfigFiles) -> None:
             "A list that is fetched has no videos next to it.",
             where=files.where("dataset", "videos"),
             found="no dataset.videos",
-            allowed=["a folder on this machine", "s3://bucket/prefix"],
+            allowed="a folder on this machine, s3://bucket/prefix",
             fix="name what the paths in the list are relative to in dataset.videos",
         )
 
@@ -217,7 +217,7 @@ def _check_splits(config: Config, files: ConfigFiles) -> None:
             "Only a table says which group a video belongs to.",
             where=files.where("splits", "by"),
             found=f"group, with dataset.source: {config['dataset']['source']}",
-            allowed=["source_video", "group (of a table with a column group)"],
+            allowed="source_video, group (of a table with a column group)",
             fix="list the videos in a table, or give the pattern of a name in dataset.source_video",
         )
     if problem := _split_problem(config["dataset"], config["splits"]):
@@ -226,7 +226,7 @@ def _check_splits(config: Config, files: ConfigFiles) -> None:
             problem,
             where=files.where("splits", "method"),
             found=f"method: {method}, numbers: {numbers}",
-            allowed=["fraction", "given (of a table)", "official (with archives.splits)"],
+            allowed="fraction, given (of a table), official (with archives.splits)",
             fix="set splits.method: fraction, or add dataset.archives.splits",
         )
 
@@ -292,7 +292,7 @@ def _check_store(config: Config, files: ConfigFiles) -> None:
                 "frames.check: quick needs frames.store: video; images are made by decoding.",
                 where=files.where("frames", "check"),
                 found=f"quick, with frames.store: {frames['store']}",
-                allowed=["full", "quick with frames.store: video"],
+                allowed="full, quick with frames.store: video",
                 fix="remove frames.check, or set frames.store: video",
             )
         return
@@ -301,7 +301,7 @@ def _check_store(config: Config, files: ConfigFiles) -> None:
             "Only the native engine reads frames from videos; NVIDIA's code reads image files.",
             where=files.where("frames", "store"),
             found=f"video, with tao.runner: {runner}",
-            allowed=["images", "video with tao.runner: native"],
+            allowed="images, video with tao.runner: native",
             fix="set frames.store: images, or tao.runner: native",
         )
     if frames["format"] != "png":
@@ -309,7 +309,7 @@ def _check_store(config: Config, files: ConfigFiles) -> None:
             "Frames that stay in their videos are stored in no image format, and lose nothing.",
             where=files.where("frames", "format"),
             found=f"{frames['format']}, with frames.store: video",
-            allowed=["png, whose pixels are those of the videos"],
+            allowed="png, whose pixels are those of the videos",
             fix="remove frames.format, or set frames.store: images",
         )
 

@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 from pydantic import ValidationError
 
-from actionrec.config import checks, messages, queries, sweeps
+from actionrec.config import addresses, checks, messages, queries, sweeps
 from actionrec.config.files import ConfigFiles
 from actionrec.config.models import Config
 from actionrec.config.models.splits import default_method
@@ -26,13 +26,14 @@ def checked(
 ) -> tuple[dict[str, Any], dict[str, DictConfig]]:
     """Return a configuration complete, and the TAO spec of each experiment.
 
-    `config` is what Snakemake merged from `files`. In what is returned each key has a value, and
-    sweeps are expanded to plain experiments. A spec holds TAO's defaults with the experiment's keys
-    laid over them. Raises `InputError` for what no run could finish with: unknown or missing keys,
-    wrong types, classes and experiments that do not exist, keys that contradict each other.
+    `config` is what Snakemake merged from `files`. In what is returned each key has a value, sweeps
+    are expanded to plain experiments, and the secrets of addresses are hidden. A spec holds TAO's
+    defaults with the experiment's keys laid over them. Raises `InputError` for what no run could
+    finish with: unknown or missing keys, wrong types, classes and experiments that do not exist,
+    keys that contradict each other.
     """
     source = ConfigFiles.read(files)
-    complete = _filled(config, source)
+    complete = addresses.hide(_filled(config, source))
     checks.check_budgets(complete, source)
     origins = _origins(complete["experiments"])
     complete["experiments"] = _plain_experiments(complete, source)
@@ -101,8 +102,8 @@ def _spelling(path: Sequence[Key], error: SpecError, source: ConfigFiles) -> str
     place, kind = source.find(path), KINDS.get(type_of(error.key))
     if place is None or kind is None:
         return None
-    of_type = {"text", "null"}.issuperset(error.allowed or ())  # any text will do
-    options = None if of_type else list(map(str, error.allowed or ()))
+    allowed = error.allowed  # a text if it names types: any text will do
+    options = list(map(str, allowed)) if isinstance(allowed, list) else None
     return messages.spelling(path, place.read(), kind, source, options)
 
 

@@ -43,13 +43,12 @@ def explained(error: ValidationError, files: ConfigFiles) -> InputError:
             )
     if path[-1] == "[key]":
         return _bad_name(path, details, files)
-    allowed = _allowed(details)
-    options = allowed if details["type"] == "literal_error" else None
+    options = _options(details)
     return InputError(
         _problem(details),
         where=files.where(*path, value=value),
         found=_found(value),
-        allowed=allowed,
+        allowed=context["forms"] if details["type"] == "form" else options,
         fix=spelling(path, value, details["type"], files, options) or DRY_RUN,
     )
 
@@ -106,13 +105,10 @@ def _found(value: Any) -> str:
     return json.dumps(value, default=str, ensure_ascii=False)
 
 
-def _allowed(details: ErrorDetails) -> list[str] | None:
-    context = details.get("ctx", {})
-    if details["type"] == "literal_error":
-        return re.findall(r"'([^']*)'", context["expected"])
-    if details["type"] == "form":
-        return [context["forms"]]
-    return None
+def _options(details: ErrorDetails) -> list[str] | None:
+    if details["type"] != "literal_error":
+        return None
+    return re.findall(r"'([^']*)'", details["ctx"]["expected"])
 
 
 def spelling(

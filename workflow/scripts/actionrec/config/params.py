@@ -64,10 +64,6 @@ def preflight(config: Config) -> dict[str, Any]:
         name: {
             "classes": queries.classes(config, name),
             "flow": queries.needs_flow(config, name),
-            "machines": {
-                task: queries.machines(config, name, task)
-                for task in ("train", "evaluate", "inference")
-            },
         }
         for name in config["experiments"]
     }

@@ -84,7 +84,7 @@ def _check_torchvision(
             "The pretrained weights are of another network.",
             where=where,
             found=f"{network}, for {what} in {model.input_type}",
-            allowed=[f"backbone {fitting}, input_type 3d" + ("" if clips else " or 2d")],
+            allowed=f"backbone {fitting}, input_type 3d" + ("" if clips else " or 2d"),
             fix="with a joint network, give each stream its own: pretrained: {rgb: ..., of: ...}"
             if stream == "joint"
             else None,
@@ -119,7 +119,7 @@ def _check_base(
             "The pretrained weights are to come from an experiment with another network.",
             where=where,
             found=f"{base}: {', '.join(found)}",
-            allowed=[_network(specs[name].model, types)],
+            allowed=_network(specs[name].model, types),
             fix="name an experiment with that network, or make the networks equal",
         )
     counts = len(queries.classes(config, base)), len(queries.classes(config, name))

@@ -62,7 +62,7 @@ def refuse_expansion(node: yaml.Node, file: str) -> None:
                 "YAML aliases (*name) make the configuration huge, or a part of itself.",
                 where=f"{file}:{node.start_mark.line + 1}",
                 found="it contains itself" if known is None else f"{known:.3g} values",
-                allowed=[f"up to {MAX_NODES} values"],
+                allowed=f"up to {MAX_NODES} values",
                 fix="write the values out",
             )
         return known

@@ -102,7 +102,10 @@ def _of_split(number: str, split: Mapping[str, Any]) -> Iterator[Finding]:
     for kind, groups in split["leaks"].items():
         what, level, why = LEAKS[kind]
         title = f"Split {number}: {what} in two parts"
-        yield Finding(title, level, why, _joined(groups))
+        entries = _joined(groups)
+        if names := split.get("leak_names", {}).get(kind):
+            entries = [f"{name}: {entry}" for name, entry in zip(names, entries, strict=True)]
+        yield Finding(title, level, why, entries)
 
 
 def _of_mirrors(pairs: Sequence[Sequence[str]], flips: Mapping[str, float]) -> Finding:

@@ -71,6 +71,12 @@ def leaks(
     return found
 
 
+def names(rows: Sequence["Row"], group_of: Mapping[Key, Hashable]) -> list[str]:
+    """Return the names of the groups that are in different parts, in the order of `leaks`."""
+    found = _named_across_parts(rows, partial(_group_of_row, group_of))
+    return [str(name) for _, name in found]
+
+
 def _group_of_row(group_of: Mapping[Key, Hashable], row: "Row") -> Hashable:
     return group_of.get((row.cls, row.video))
 
@@ -80,12 +86,19 @@ def _numbers(groups: Sequence[Sequence[Key]]) -> dict[Key, int]:
 
 
 def _across_parts(rows: Iterable["Row"], key: Callable[["Row"], Hashable]) -> list[list[str]]:
+    return [videos for videos, _ in _named_across_parts(rows, key)]
+
+
+def _named_across_parts(
+    rows: Iterable["Row"], key: Callable[["Row"], Hashable]
+) -> list[tuple[list[str], Hashable]]:
+    """Return the videos and the key of each group that is in different parts."""
     groups = defaultdict(list)
     for row in rows:
         if key(row) is not None:
             groups[key(row)].append(row)
     return sorted(
-        [f"{row.cls}/{row.video} ({row.part})" for row in group]
-        for group in groups.values()
+        ([f"{row.cls}/{row.video} ({row.part})" for row in group], name)
+        for name, group in groups.items()
         if len({row.part for row in group}) > 1
     )

@@ -13,7 +13,13 @@ from pathlib import Path
 
 from actionrec.dataset import leakage
 from actionrec.dataset.group_draw import draw_groups, shuffle_key
-from actionrec.dataset.source_videos import Key, SourceOf, file_names, source_finder
+from actionrec.dataset.source_videos import (
+    Key,
+    SourceOf,
+    file_names,
+    source_finder,
+    unique_sources,
+)
 from actionrec.dataset.split_table import PARTS, Row, write_split
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.flow_manifest import read_flow_manifest
@@ -26,6 +32,13 @@ Records = Mapping[str, Sequence[FrameRecord]]  # by class, one for each video
 Parts = dict[str, dict[str, str | None]]  # class -> video -> train, val, test, or None for unused
 
 MOST_WARNINGS = 100  # of one kind
+_PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
+# What it does if two parts show the same people or places.
+_EFFECTS = {
+    ("train", "test"): "the test score is too high",
+    ("train", "val"): "the validation score is too high",
+    ("val", "test"): "the test score is of a checkpoint that was chosen by them",
+}
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +141,8 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
     if files.flows:
         records = {cls: _with_flow(cls, of_class, flow) for cls, of_class in records.items()}
     # Bad videos and those without flow are gone by now, so that fractions are of what is used.
-    source_of = source_finder(settings.source_video, file_names(records))
+    names = file_names(records)
+    source_of = source_finder(settings.source_video, names)
     parts = _parts(files, settings, number, records, source_of)
     group_of = files.group_of()
     rows = [
@@ -147,8 +161,7 @@ def decide(files: ClassFiles, settings: SplitSettings, number: int) -> list[Row]
     ]
     order = list(files.manifests)
     _require_parts(rows, order, settings.validation)
-    keys = [(row.cls, row.video) for row in rows]
-    sources = {(cls, video): f"{cls}/{source_of(cls, video)}" for cls, video in keys}
+    sources = unique_sources(((row.cls, row.video) for row in rows), source_of, names)
     _warn_of_shared("source video", rows, sources)
     _warn_of_shared("group", rows, group_of)
     return sorted(rows, key=lambda row: (PARTS.index(row.part), order.index(row.cls), row.video))
@@ -192,7 +205,7 @@ def _groups_to_draw_by(files: ClassFiles, settings: SplitSettings) -> dict[Key, 
             "Videos are to be divided by group, and the list gives none a group.",
             where="splits.by",
             found="group",
-            allowed=["group (with a column group in the list)", "source_video"],
+            allowed="group (with a column group in the list), source_video",
             fix="add the column to the list, or remove splits.by",
         )
     return group_of
@@ -397,16 +410,18 @@ def _require_parts(rows: Sequence[Row], classes: Sequence[str], validation: floa
 
 
 def _warn_of_shared(what: str, rows: Sequence[Row], key_of: Mapping[Key, str]) -> None:
-    """Name the source videos, or groups, that have videos in training and in test."""
+    """Name the source videos, or groups, that have videos in two parts."""
     parts = defaultdict(set)
     for row in rows:
         if key := key_of.get((row.cls, row.video)):
             parts[key].add(row.part)
-    shared = [key for key, of in parts.items() if {"train", "test"} <= of]
-    if shared:
-        log.warning(
-            "%d of %s in training and in test, so the test score is too high: %s",
-            len(shared),
-            count(len(parts), what),
-            some(sorted(shared)),
-        )
+    for pair, effect in _EFFECTS.items():
+        if shared := sorted(key for key, of in parts.items() if of.issuperset(pair)):
+            log.warning(
+                "%d of %s in %s and in %s, so %s: %s",
+                len(shared),
+                count(len(parts), what),
+                *(_PART_NAMES[part] for part in pair),
+                effect,
+                some(shared),
+            )

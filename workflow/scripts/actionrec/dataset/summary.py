@@ -182,4 +182,8 @@ def _split(
         "videos_by_source": videos_by_source(rows, sources),
         "videos_by_group": videos_by_source(rows, group_of),
         "leaks": leakage.leaks(rows, sources, group_of, alike),
+        "leak_names": {
+            "same source video": leakage.names(rows, sources),
+            "same group": leakage.names(rows, group_of),
+        },
     }

@@ -21,6 +21,7 @@ from actionrec.deploy.sources import find_videos, is_live
 from actionrec.deploy.timeline import Windows
 from actionrec.errors import InputError
 from actionrec.experiments.training_progress import print_status
+from actionrec.redaction import shown
 from actionrec.utils.files import replacing
 from actionrec.utils.locks import try_lock
 
@@ -136,7 +137,7 @@ def _require_folder_for_several(paths: Sequence[Path], target: Path | None) -> N
             "Several videos cannot be drawn into one file.",
             where="--annotate",
             found=target,
-            allowed=["a folder, for several videos"],
+            allowed="a folder, for several videos",
             fix=f"--annotate {target.with_suffix('')}",
         )
 
@@ -172,12 +173,12 @@ def _follow(model: Model, options: argparse.Namespace) -> int:
             "--follow takes one camera or address, and draws nothing.",
             where="--follow",
             found=" ".join(options.videos),
-            allowed=["a camera's index", "rtsp://...", "http://..."],
+            allowed="a camera's index, rtsp://..., http://...",
         )
     windows = Windows.of_card(model.card, options.window, options.stride)
     with _output(options.output, live=True) as out:
         writer, source = LiveWriter(out, as_json=options.json), options.videos[0]
-        write = partial(writer.write, source)
+        write = partial(writer.write, shown(source))
         dropped = follow(
             model, source, windows, write, stall=options.stall, retries=options.retries
         )

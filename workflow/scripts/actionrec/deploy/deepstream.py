@@ -46,7 +46,7 @@ def _check(card: ModelCard, export: Path) -> None:
             "DeepStream makes clips of whole colour frames only.",
             where=export,
             found=f"{' and '.join(card.streams)}, {card.resize.rule}",
-            allowed=["rgb, stretch"],
+            allowed="rgb, stretch",
         )
     bad = [label for label in card.labels if _SEPARATOR in label]
     if bad:

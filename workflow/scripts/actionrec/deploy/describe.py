@@ -247,7 +247,7 @@ def write_fp16(source: Path, target: Path, description: Mapping[str, Any]) -> No
             "Half precision changes the model's probabilities too much.",
             where=target,
             found=f"{difference:.4f} on random clips",
-            allowed=[f"up to {FP16_LIMIT}"],
+            allowed=f"up to {FP16_LIMIT}",
             fix="leave export.precision at fp32",
         )
     log.info("Half precision: probabilities differ by up to %.5f", difference)

@@ -17,6 +17,7 @@ from actionrec.deploy.session import Model
 from actionrec.deploy.timeline import Segment, Window, Windows
 from actionrec.errors import InputError
 from actionrec.frames.decoder.pixels import Pixels
+from actionrec.redaction import shown
 
 STALL = 10.0  # seconds without a frame after which a source counts as interrupted
 _PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds before another try
@@ -95,7 +96,7 @@ def open_source(source: str, stall: float = STALL) -> av.container.InputContaine
             "The source cannot be opened.",
             where=source,
             found=getattr(error, "strerror", None) or error,
-            allowed=["the index of a camera (/dev/video<index>)", "rtsp://...", "http://..."],
+            allowed="the index of a camera (/dev/video<index>), rtsp://..., http://...",
             fix="check that it runs, and that this machine reaches it: ffprobe " + name,
         ) from error
 
@@ -140,7 +141,7 @@ class _Source:
     def _pause(self, failures: int, error: Exception | None) -> None:
         reason = str(error).splitlines()[0] if error else "it ended"
         pause = _PAUSES[min(failures, len(_PAUSES) - 1)]
-        log.warning("%s: %s; opening it again in %.1f s", self._source, reason, pause)
+        log.warning("%s: %s; opening it again in %.1f s", shown(self._source), reason, pause)
         self.stop.wait(pause)
 
     def _connected(self) -> Iterator[_Frame]:

@@ -155,7 +155,7 @@ def read_card(folder: Path) -> ModelCard:
         raise InputError(
             "The folder holds no model.json, which says how the model is used.",
             where=folder,
-            allowed=["the folder export/ of an experiment"],
+            allowed="the folder export/ of an experiment",
             fix="snakemake --cores 2 export, which writes it; or correct the path",
         ) from None
     except (ValidationError, UnicodeDecodeError) as error:

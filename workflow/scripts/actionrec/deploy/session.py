@@ -80,7 +80,7 @@ class Model:
                 "The model's inputs or outputs are not those of model.json.",
                 where=path,
                 found=f"{found} -> {classes}",
-                allowed=[f"{stated} -> {len(self.card.labels)} labels"],
+                allowed=f"{stated} -> {len(self.card.labels)} labels",
                 fix=f"export again; {NAME} was changed",
             )
 

@@ -31,7 +31,7 @@ def _videos_of(path: Path) -> Iterator[Path]:
     if path.is_dir():
         videos = [file for file in sorted(path.rglob("*")) if is_video(file.name)]
         if not videos:
-            suffixes = [f"*{suffix}" for suffix in SUFFIXES]
+            suffixes = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
             raise InputError("The folder holds no videos.", where=path, allowed=suffixes)
         yield from videos
     elif path.suffix.lower() in (".csv", ".txt", ".lst"):
@@ -42,13 +42,7 @@ def _videos_of(path: Path) -> Iterator[Path]:
         raise InputError(
             "There is no such video.",
             where=path,
-            allowed=[
-                "a file",
-                "a folder",
-                "a list (.csv)",
-                "a camera's number",
-                "rtsp://... or http://...",
-            ],
+            allowed="a file, a folder, a list (.csv), a camera's number, rtsp://... or http://...",
             fix="correct the path; a camera or an address also needs --follow",
         )
 

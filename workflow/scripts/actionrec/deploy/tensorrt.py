@@ -151,7 +151,7 @@ def _difference(
             "The engine does not compute what the ONNX file does.",
             where=target,
             found=f"a probability differs by {difference:.4f}",
-            allowed=[f"up to {_LIMITS[precision]} ({precision})"],
+            allowed=f"up to {_LIMITS[precision]} ({precision})",
             fix="set export.tensorrt.precision: fp32",
         )
     log.info("Engine and ONNX Runtime: probabilities differ by up to %.5f", difference)

@@ -152,7 +152,7 @@ def _differing(
             "videos differ.",
             where=model.folder,
             found=in_lines(faults),
-            allowed=[f"other labels up to {margin} ahead (export.margin)"],
+            allowed=f"other labels up to {margin} ahead (export.margin)",
             fix="export again; if it stays, the videos or the decoder have changed since frames "
             "were extracted",
         )

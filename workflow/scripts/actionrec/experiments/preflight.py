@@ -15,7 +15,6 @@ from actionrec.config.addresses import is_address
 from actionrec.errors import InputError, some
 from actionrec.experiments import frame_space
 from actionrec.experiments.class_space import Space, frames_table
-from actionrec.runners import slurm
 from actionrec.runners.containers import OWNER, owner
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command
@@ -26,12 +25,6 @@ GB = 10**9
 IMAGE_SIZE = 25 * GB  # an image of TAO's, unpacked
 SIF_SIZE = 12 * GB  # the same as Apptainer's compressed file, or its layers as they are pulled
 FRAME_DISK = "ACTIONREC_FRAME_DISK"  # as in native/data/frame_memory, which imports PyTorch
-TASKS = {  # of the rules whose jobs may run on several machines
-    "train_model": "train",
-    "train_trial": "train",
-    "predict_videos": "inference",
-    "evaluate_model": "evaluate",
-}
 SHARED_MEMORY = GB  # through which the worker processes of a training pass clips
 
 
@@ -331,8 +324,6 @@ def before_the_first_job(
     not run `here`: there the first task says what is missing. That the frames will hardly fit on
     the disk is an estimate, and only a warning.
     """
-    if here:
-        _refuse_several_machines(config, rules)
     uses_gpu = any("gpu" in resources for resources in rules.values())
     if here and uses_gpu and config["tao"]["runner"] in runners.IN_CONTAINERS:
         require(look(config, ngc))
@@ -340,12 +331,3 @@ def before_the_first_job(
     checks = disks(config) if images else ()
     warnings = [f"{check.name}: {check.state}; {check.fix}" for check in checks if check.fix]
     return "\n".join(warnings) or None
-
-
-def _refuse_several_machines(config: Mapping[str, Any], rules: Collection[str]) -> None:
-    """Raise `InputError` for jobs of several machines in a run on one."""
-    for task in {TASKS[rule] for rule in rules if rule in TASKS}:
-        for name, experiment in config["experiments"].items():
-            if (number := experiment["machines"][task]) > 1:
-                where = f"configuration, spec or experiments.{name}.spec: {task}.num_nodes"
-                raise slurm.no_job(number, where)

@@ -229,7 +229,7 @@ def _lacking_checkpoint(outcome: TaskOutcome, epoch: int | None) -> InputError |
         "The training reported success, and its last checkpoint is missing.",
         where=outcome.folder,
         found="no checkpoint" if last is None else f"the last is of epoch {last}",
-        allowed=[f"epoch {epoch}, counted from 0"],
+        allowed=f"epoch {epoch}, counted from 0",
         fix=f"remove {outcome.folder} and run the same command again",
     )
 

@@ -176,7 +176,7 @@ def _all_videos(videos: Path, table: Path, chunk: Chunk) -> dict[str, str]:
             fix=f"snakemake -f {table} --cores 1",
         )
     if not found:
-        suffixes = [f"*{suffix}" for suffix in SUFFIXES]
+        suffixes = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise InputError("A class has no videos.", where=videos, allowed=suffixes)
     return video_names(found)
 

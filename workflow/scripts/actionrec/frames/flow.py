@@ -326,7 +326,7 @@ def _bad_flo(path: Path, found: str, allowed: str | None = None) -> InputError:
         "A .flo file cannot be used.",
         where=path,
         found=found,
-        allowed=[allowed or usual],
+        allowed=allowed or usual,
         fix="make the file again, or set flow.method to dis",
     )
 

@@ -43,7 +43,7 @@ def check_clips(model: Any, where: str = "spec") -> None:
                 "The clips are too short or too small for the backbone i3d.",
                 where=f"{where}: model.{key}",
                 found=model[key],
-                allowed=[f"{least} or more"],
+                allowed=f"{least} or more",
                 fix=f"raise model.{key} (the public weights were trained at 224 x 224 pixels), "
                 "or choose a resnet backbone",
             )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from actionrec.config.provenance import in_words
 from actionrec.errors import InputError
+from actionrec.redaction import revealed
 from actionrec.report.settings import read_settings
 from actionrec.report.summary import Run, accuracy_of
 from actionrec.utils.files import write_text
@@ -31,7 +32,7 @@ def record_run(run: Run, dataset: str, store: str, target: Path | str) -> None:
     # MLflow asks for this variable before it writes to a folder, which it no longer develops.
     os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
     try:
-        client = import_module("mlflow").MlflowClient(_address(store))
+        client = import_module("mlflow").MlflowClient(_address(revealed(store)))
     except ImportError as error:
         raise InputError(
             "MLflow is not installed.",

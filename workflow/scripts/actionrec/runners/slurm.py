@@ -1,12 +1,19 @@
 """A command on several machines: Slurm starts it once on each machine of this process's job."""
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Sequence
 
 from actionrec.errors import InputError
 from actionrec.utils.text import count
+
+# Words in the names of Snakemake's executors, and in commands that submit, which are surely not for
+# Slurm. Of others, such as a script of the site's, only the job itself can tell.
+OTHER_EXECUTORS = {"local", "lsf", "kubernetes", "htcondor", "batch", "googlebatch", "tes", "flux"}
+OTHER_COMMANDS = {"qsub", "bsub", "lsf", "kubernetes", "kubectl", "condor_submit"}
+_COMMANDS = {"sbatch", "srun", "salloc"}
 
 
 def command_on_each(command: Sequence[str], machines: int, threads: int) -> list[str]:
@@ -36,6 +43,13 @@ def is_job() -> bool:
     return "SLURM_JOB_ID" in os.environ
 
 
+def is_out_of_reach(executor: str, submit_command: str) -> bool:
+    """Tell whether jobs surely do not go to Slurm, by Snakemake's executor and its command."""
+    words = set(re.findall(r"\w+", submit_command))
+    others = OTHER_EXECUTORS.intersection(executor.split("-")) or OTHER_COMMANDS & words
+    return bool(others) and not _COMMANDS & words
+
+
 def require_srun() -> None:
     """Raise `InputError` if Slurm's command is not to be found in this job."""
     if not shutil.which("srun"):
@@ -49,7 +63,7 @@ def require_srun() -> None:
 
 
 def no_job(machines: int, where: str) -> InputError:
-    """Return the error of a task for several machines that is no job of Slurm."""
+    """Return the error of a task for several machines that is, or will be, no job of Slurm."""
     return InputError(
         "Only Slurm starts a task on several machines, and this run does not use it.",
         where=where,

@@ -209,7 +209,7 @@ def _check_entry(archive: Path, entry: Entry, seen: Mapping[str, Member]) -> Non
             "The archive holds a name that is too long for a file system.",
             where=archive,
             found=f"{name[:60]}... ({size})",
-            allowed=[f"names of {MAX_NAME_BYTES} bytes in a path of {_MAX_PATH}"],
+            allowed=f"names of {MAX_NAME_BYTES} bytes in a path of {_MAX_PATH}",
             fix="unpack the archive with a tool that shortens names, and use `source: folder`",
         )
     if entry.volume:
@@ -258,7 +258,7 @@ def _class_videos(
             f"The archive of class {cls!r} does not hold {cls}/<video>.",
             where=archive.name,
             found=some(strays) or "nothing",
-            allowed=[f"{cls}/*{suffix}" for suffix in SUFFIXES],
+            allowed=", ".join(f"{cls}/*{suffix}" for suffix in SUFFIXES),
         )
     if strays:
         log.warning("Left in %s, not a video: %s", archive.name, some(strays))

@@ -13,6 +13,7 @@ import requests
 from tqdm import tqdm
 
 from actionrec.errors import InputError
+from actionrec.redaction import shown
 from actionrec.sources import file_kinds, http
 from actionrec.sources.http import Auth, Patience
 from actionrec.utils import checksums
@@ -76,8 +77,8 @@ def download(
                 wanted = _Wanted(expected, size)
                 found = _fetch_checked(url, target, wanted, auth, patience or Patience())
         except Unavailable as error:
-            log.warning("%s: %s", http.shown(url), error)
-            failures.append(f"{http.shown(url)}: {error}")
+            log.warning("%s: %s", shown(url), error)
+            failures.append(f"{shown(url)}: {error}")
         else:
             checksums.record(target, found)
             if not expected:
@@ -117,7 +118,7 @@ def _fetch_checked(
     if problem:
         _forget(part)
         if resumed:  # the bytes that were there may be the wrong ones
-            log.warning("%s: %s, after resuming: starting again", http.shown(url), problem)
+            log.warning("%s: %s, after resuming: starting again", shown(url), problem)
             return _fetch_checked(url, target, wanted, auth, patience)
         raise Unavailable(problem)
     part.replace(target)
@@ -250,7 +251,7 @@ def _remember_validator(url: str, answer: http.Answer, part: Path) -> None:
     etag = answer.headers.get("ETag", "")
     # A weak one, W/"...", does not promise equal bytes.
     validator = etag if etag.startswith('"') else answer.headers.get("Last-Modified", "")
-    write_text(_validator_file(part), f"{http.shown(url)}\n{validator}\n")
+    write_text(_validator_file(part), f"{shown(url)}\n{validator}\n")
 
 
 def _condition(url: str, part: Path) -> dict[str, str]:
@@ -258,7 +259,7 @@ def _condition(url: str, part: Path) -> dict[str, str]:
         source, validator = _validator_file(part).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         return {}
-    return {"If-Range": validator} if source == http.shown(url) and validator else {}
+    return {"If-Range": validator} if source == shown(url) and validator else {}
 
 
 def _part(target: Path) -> Path:

@@ -21,7 +21,7 @@ def link_class(source: Path, link: Path, table: Path) -> None:
         raise InputError(
             f"The class {source.name!r} has no videos.",
             where=source,
-            allowed=[f"*{suffix}" for suffix in SUFFIXES],
+            allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES),
             fix="put videos there, or take the class out of dataset.classes",
         )
     if link.is_dir() and not link.is_symlink():

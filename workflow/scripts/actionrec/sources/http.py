@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from actionrec import __version__
+from actionrec.redaction import redacted, revealed, shown
 
 CHUNK = 2**16
 RETRIED_STATUS = (408, 425, 429, 500, 502, 503, 504)
@@ -108,16 +108,17 @@ def get(
 ) -> Iterator[Answer]:
     """Yield the answer to one request, once its headers are there.
 
-    `auth` signs the request; a redirect to another host is followed without its signature. The
-    variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY are used. Raises `requests.RequestException`
-    alone, whatever the server sends.
+    It goes to the address that `url` stands for, if that is hidden. `auth` signs the request; a
+    redirect to another host is followed without its signature. The variables HTTP_PROXY,
+    HTTPS_PROXY and NO_PROXY are used. Raises `requests.RequestException` alone, whatever the server
+    sends.
     """
     items: queue.Queue[Any] = queue.Queue(_WAITING_CHUNKS)
     left = threading.Event()
     sent = {"User-Agent": f"actionrec/{__version__}", "Accept-Encoding": "identity"}
     ask = partial(
         requests.get,
-        url,
+        revealed(url),
         headers={**sent, **(headers or {})},
         params=params,
         auth=auth,
@@ -260,15 +261,5 @@ def reason(error: requests.RequestException) -> str:
 
 
 def _without_secrets(error: Exception) -> str:
-    text = re.sub(r"//\S+@", "//", str(error))  # a password may hold a slash
-    return re.sub(r"\?[^\s'\"]+", "", text) or type(error).__name__
-
-
-def shown(url: str) -> str:
-    """Return an address without what may be secret: a password, or a key in the query."""
-    try:
-        address = urlsplit(url)
-    except ValueError:
-        return re.sub(r"//.*@", "//", url.partition("?")[0])
-    host = address.netloc.rpartition("@")[2]
-    return address._replace(netloc=host, query="", fragment="").geturl() if host else url
+    # Messages hold addresses, and paths with what is behind their `?`.
+    return re.sub(r"\?[^\s'\"]+", "", redacted(str(error))) or type(error).__name__

@@ -8,6 +8,9 @@ that would leave the folder they are fetched to.
 
 import hashlib
 import importlib.util
+import os
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,9 +35,16 @@ CREDENTIALS = (
     "from AWS's own variables and files; a server that is not Amazon's is named by "
     "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL"
 )
+# Snakemake's plugin takes keys from its own variables; AWS's commands know these.
+_AWS_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "SNAKEMAKE_STORAGE_S3_ACCESS_KEY",
+    "AWS_SECRET_ACCESS_KEY": "SNAKEMAKE_STORAGE_S3_SECRET_KEY",
+    "AWS_SESSION_TOKEN": "SNAKEMAKE_STORAGE_S3_TOKEN",
+}
 FETCHED_COLUMNS = ("file", "bytes")
 _NO_PERMISSION = ("403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem")
 _NO_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
+_AMAZON = re.compile(r"^https://([\w.-]+\.)?amazonaws\.com(\.cn)?/?$")
 _LONGEST = 255  # bytes of a name: what file systems take
 
 
@@ -54,19 +64,37 @@ def require_plugin(address: str, where: str) -> None:
             "Snakemake's plugin for object stores is not installed.",
             where=where,
             found=address,
-            fix=f'{sys.executable} -m pip install "{PLUGIN}=={VERSION}"',
+            fix=shlex.join([sys.executable, "-m", "pip", "install", f"{PLUGIN}=={VERSION}"]),
         )
 
 
+def command(client: Any, *arguments: str) -> str:
+    """Return a command of AWS's that asks the same store with the same keys, without their values.
+
+    `arguments` follow `aws s3`, such as `ls` and an address.
+    """
+    keys = [
+        f'{name}="${own}"'  # the shell that ran Snakemake has it
+        for name, own in _AWS_VARIABLES.items()
+        if os.environ.get(own)
+    ]
+    endpoint = client.meta.endpoint_url
+    custom = [] if _AMAZON.search(endpoint) else ["--endpoint-url", endpoint]
+    return " ".join([*keys, shlex.join(["aws", *custom, "s3", *arguments])])
+
+
 @contextmanager
-def explained(address: str, where: str) -> Iterator[None]:
-    """Raise `InputError` for what the client of an object store raises; it shows no secret."""
+def explained(address: str, where: str, client: Any = None) -> Iterator[None]:
+    """Raise `InputError` for what the client of an object store raises; it shows no secret.
+
+    Without a client, as it cannot be made, no store has been asked.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except ClientError as error:
-        raise _refusal(address, where, error.response) from None
+        raise _refusal(client, address, where, error.response) from None
     except (BotoCoreError, ValueError) as error:
         raise InputError(
             "The object store cannot be asked.",
@@ -76,22 +104,23 @@ def explained(address: str, where: str) -> Iterator[None]:
         ) from None
 
 
-def _refusal(address: str, where: str, response: Any) -> InputError:
+def _refusal(client: Any, address: str, where: str, response: Any) -> InputError:
     """Return the error for an answer of the store."""
     code = str(response.get("Error", {}).get("Code", ""))
     status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     bucket, _ = parts(address)
     found = f"{address}: HTTP {status}" + (f" {code}" if code and code != status else "")
-    look = f"aws s3 ls s3://{bucket}/"
     if code in _NO_CREDENTIALS:
         problem, fix = "The object store does not know these credentials.", CREDENTIALS
     elif code in _NO_PERMISSION or status in ("401", "403"):
         problem = "The object store gives no permission to read this."
         fix = f"ask for s3:ListBucket on {bucket} and s3:GetObject below it; {CREDENTIALS}"
     elif code == "NoSuchBucket" or status == "404":
-        problem, fix = "The object store has no such bucket.", f"correct the address; {look}"
+        problem = "The object store has no such bucket."
+        fix = f"correct the bucket in the address; all of yours: {command(client, 'ls')}"
     else:
-        problem, fix = "The object store refuses.", f"run the same command again later; {look}"
+        look = command(client, "ls", f"s3://{bucket}/")
+        problem, fix = "The object store refuses.", f"run Snakemake again later; now: {look}"
     return InputError(problem, where=where, found=found, fix=fix)
 
 
@@ -103,7 +132,7 @@ def listed(client: Any, address: str, where: str) -> list[Stored]:
     bucket, key = parts(address)
     prefix = f"{key}/" if key else ""
     found = []
-    with explained(address, where):
+    with explained(address, where, client):
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         for page in pages:
             for item in page.get("Contents", ()):
@@ -116,7 +145,7 @@ def listed(client: Any, address: str, where: str) -> list[Stored]:
             "Nothing is in the object store at this address.",
             where=where,
             found=f"{address}/",
-            fix=f"correct the address; aws s3 ls s3://{bucket}/",
+            fix=f"correct the address; what is there: {command(client, 'ls', f's3://{bucket}/')}",
         )
     return found
 
@@ -125,25 +154,26 @@ def looked_up(client: Any, address: str, where: str) -> Stored:
     """Return the object at an address; raise `InputError` where there is none to read."""
     bucket, key = parts(address)
     try:
-        with explained(address, where):
+        with explained(address, where, client):
             found = client.head_object(Bucket=bucket, Key=key)
     except InputError:
         # Stores say of a missing object no more than of a missing bucket.
-        with explained(address, where):
+        with explained(address, where, client):
             client.head_bucket(Bucket=bucket)
             client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+        folder = f"s3://{bucket}/" + "".join(key.rpartition("/")[:2])
         raise InputError(
             "The bucket has no such object.",
             where=where,
             found=address,
-            fix=f"correct the address; aws s3 ls s3://{bucket}/{key.rpartition('/')[0]}",
+            fix=f"correct the address; what is there: {command(client, 'ls', folder)}",
         ) from None
     return Stored(key, found["ContentLength"], found["LastModified"].timestamp())
 
 
 def require_bucket(client: Any, address: str, where: str) -> None:
     """Raise `InputError` unless the bucket of an address is there, and open to us."""
-    with explained(address, where):
+    with explained(address, where, client):
         client.head_bucket(Bucket=parts(address)[0])
 
 
@@ -192,7 +222,7 @@ def _without_videos(address: str, where: str, problem: str) -> InputError:
         problem,
         where=where,
         found=f"{address}/",
-        allowed=[f"*{suffix}" for suffix in SUFFIXES],
+        allowed=", ".join(f"*{suffix}" for suffix in SUFFIXES),
         fix="put videos there, or correct the configuration",
     )
 

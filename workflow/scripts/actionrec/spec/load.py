@@ -121,7 +121,7 @@ def _is_refused(key: str, text: str, where: Path | str) -> bool:
         key=key,
         where=where,
         found=text,
-        allowed=["a value", "a key of the spec: ${train.num_epochs}"],
+        allowed="a value, a key of the spec: ${train.num_epochs}",
         fix="write the value itself; only encryption_key may name a variable: ${oc.env:TAO_KEY}",
     )
 
@@ -167,7 +167,7 @@ def _refuse_absurd_number(key: str, value: Any, where: Path | str) -> None:
             key=key,
             where=where,
             found=str(value)[:40] if isinstance(value, float) else f"{len(str(value))} digits",
-            allowed=[f"up to {MAX_INTEGER}"],
+            allowed=f"up to {MAX_INTEGER}",
         )
 
 
@@ -202,7 +202,7 @@ def _check_channels(spec: DictConfig, where: Path | str) -> None:
                     key=key,
                     where=where,
                     found=count(len(values), "value"),
-                    allowed=[count(size, "value") for size in sizes],
+                    allowed=", ".join(count(size, "value") for size in sizes),
                 )
 
 
@@ -215,7 +215,7 @@ def _check_interval(spec: DictConfig, where: Path | str) -> None:
             key="train.checkpoint_interval",
             where=where,
             found=train.checkpoint_interval,
-            allowed=[f"1 to {epochs} ({key})"],
+            allowed=f"1 to {epochs} ({key})",
         )
 
 
@@ -330,13 +330,13 @@ def _is_misshapen(value: Any, annotation: Any) -> bool:
     return not fits or any(isinstance(item, list | Mapping) for item in items)
 
 
-def _type_names(key: str) -> list[str] | None:
+def _type_names(key: str) -> str | None:
     """Return how the values that a key may take are called; None for a section or no key."""
     found = type_of(key)
     members = get_args(found) if isinstance(found, UnionType) else [found]
     if any(member is None or is_dataclass(member) for member in members):
         return None
-    return [_type_name(member) for member in members]
+    return ", ".join(map(_type_name, members))
 
 
 def _type_name(annotation: Any) -> str:
@@ -391,7 +391,7 @@ def _check_value(value: Any, key: str, metadata: Mapping[str, Any], where: Path 
                     key=key,
                     where=where,
                     found=number,
-                    allowed=[range_text(low, high)],
+                    allowed=range_text(low, high),
                 )
 
 
@@ -419,5 +419,5 @@ def _check_labels(labels: Mapping[str, int] | None, where: Path | str) -> None:
             key="dataset.label_map",
             where=where,
             found=", ".join(f"{label}: {index}" for label, index in labels.items()),
-            allowed=[f"0 to {len(labels) - 1}"],
+            allowed=f"0 to {len(labels) - 1}",
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actionrec.errors import InputError, printable
+from actionrec.redaction import redacted
 from actionrec.utils.processes import ending_with
 
 # Set for the jobs of a run whose Snakemake prints the log of a job that fails.
@@ -51,7 +52,7 @@ class _Shown(logging.Formatter):
                 # As it is, and as `repr` and `ascii` write it.
                 for form in (secret, repr(secret)[1:-1], ascii(secret)[1:-1]):
                     text = text.replace(form, "***")
-        return printable(text)  # names in messages may be of any bytes
+        return printable(redacted(text))  # names in messages may be of any bytes
 
 
 @contextmanager

@@ -5,12 +5,17 @@ All of them are here but two that must work before this module can be imported: 
 tests/workflow/test_snakemake_internals.py says which version of Snakemake broke one.
 """
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from snakemake.cli import parse_args
 from snakemake.io import contains_wildcard, get_flag_value
 from snakemake.sourcecache import LocalGitFile
+from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_storage_plugins.io import Mtime
 
 
@@ -52,6 +57,35 @@ def remake(workflow: Any, output: str | Path) -> None:
 def planned_rules(workflow: Any) -> Mapping[str, frozenset[str]]:
     """Return the rules that have a job to run, each with the names of its resources."""
     return {job.rule.name: frozenset(job.rule.resources) for job in workflow.dag.needrun_jobs()}
+
+
+def submission(workflow: Any) -> tuple[str, str] | None:
+    """Return the name of the executor that runs the plan's jobs, and its command to submit them.
+
+    The command is "" for executors without one. None where no job is run: for graphs and summaries,
+    with --touch, and in the process of a job itself. Of a dry run only the command line knows it.
+    """
+    plugin = workflow.executor_plugin
+    if plugin is None or workflow.touch or workflow.exec_mode != ExecMode.DEFAULT:
+        return None
+    if not workflow.dryrun:
+        return plugin.name, _text(getattr(workflow.executor_settings, "submit_cmd", ""))
+    try:
+        with redirect_stderr(StringIO()):  # it says again which profile it reads
+            _, args = parse_args(sys.argv[1:])
+    except SystemExit:  # not the command line of Snakemake: its API was called
+        return None
+    return args.executor or "local", _text(getattr(args, "cluster_generic_submit_cmd", ""))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""  # an option not given may be of any type
+
+
+def resolve_resources(workflow: Any) -> None:
+    """Ask for the resources of all jobs to run, so that what one cannot have is known at once."""
+    for job in workflow.dag.needrun_jobs():
+        job.resources  # noqa: B018 - a property, which Snakemake asks for when the job is due
 
 
 def runs_here(workflow: Any) -> bool:

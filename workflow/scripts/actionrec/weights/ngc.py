@@ -21,6 +21,7 @@ import requests
 from pydantic import BaseModel, ValidationError
 
 from actionrec.errors import InputError
+from actionrec.redaction import shown
 from actionrec.sources import http
 from actionrec.sources.download import download
 from actionrec.sources.http import Auth, Patience
@@ -389,7 +390,7 @@ def _no_answer(model: Model, url: str, found: str) -> InputError:
     return InputError(
         "NGC does not answer, or not as expected.",
         where=f"pretrained, ngc: {model}",
-        found=f"{http.shown(url)}: {found}",
+        found=f"{shown(url)}: {found}",
         fix="check the network; or get the file elsewhere and give it as {path: FILE}",
     )
 

@@ -149,7 +149,7 @@ class EvalDataset:
                     "A whole video is too short for the backbone i3d.",
                     where=self._videos[index].folder,
                     found=count(len(ids[0]), "frame"),
-                    allowed=[f"{I3D_MIN_FRAMES} or more"],
+                    allowed=f"{I3D_MIN_FRAMES} or more",
                     fix="leave the video out, or use the videos' centre clips (mode center)",
                 )
 

@@ -148,6 +148,6 @@ def _memory_limit() -> int:
             "The memory for decoded frames is no number.",
             where=f"environment: {MEMORY_VARIABLE}",
             found=setting,
-            allowed=["GiB: 0, 0.5, 64..."],
+            allowed="GiB: 0, 0.5, 64...",
         ) from None
     return int(gibibytes * 2**30)

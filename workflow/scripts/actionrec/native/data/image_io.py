@@ -90,4 +90,4 @@ def check_mode(image: Image.Image, path: Path, mode: str) -> None:
     else:
         problem = "An image of optical flow is not grey."
         fix = "extract the video's flow again, as grey images of 8 bits"
-    raise InputError(problem, where=path, found=f"mode {image.mode}", allowed=[mode], fix=fix)
+    raise InputError(problem, where=path, found=f"mode {image.mode}", allowed=mode, fix=fix)

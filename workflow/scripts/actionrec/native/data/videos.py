@@ -165,9 +165,8 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
         raise InputError(
             f"A video's folder has no {part} folder inside.",
             where=folder,
-            allowed=[
-                f"<class>/<video>/{part} for training and evaluation, <video>/{part} for inference"
-            ],
+            allowed=f"<class>/<video>/{part} for training and evaluation, "
+            f"<video>/{part} for inference",
             fix="make its flow first, or set model.model_type: rgb" if what == "flow" else None,
         )
     with os.scandir(files) as entries:
@@ -188,7 +187,7 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
                 f"There is a stray file among the {what}.",
                 where=files,
                 found=name,
-                allowed=SUFFIXES,
+                allowed=", ".join(SUFFIXES),
                 fix="remove it",
             )
     return tuple(names)

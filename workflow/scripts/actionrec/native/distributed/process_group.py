@@ -104,7 +104,7 @@ def select_device(gpu_ids: Sequence[int]) -> torch.device:
             "The spec asks for a GPU that this process does not see.",
             where="spec: gpu_ids, num_gpus",
             found=f"GPU {number} of {list(gpu_ids)}",
-            allowed=list(range(count)) or ["none: there is no GPU here"],
+            allowed=list(range(count)) or "none: there is no GPU here",
             fix="lower num_gpus, or let the job see more GPUs (snakemake --resources gpu=N); "
             "they are counted from 0 within CUDA_VISIBLE_DEVICES",
         )

@@ -1,0 +1,65 @@
+"""What an error suggests: a value that can be typed, or nothing."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actionrec.errors import InputError
+from helpers import REPOSITORY
+
+PACKAGE = REPOSITORY / "workflow/scripts/actionrec"
+# What descriptions hold and no value does.
+DESCRIBED = re.compile(
+    r"[<>*]|\.\.\.|, | (or|to|with|of|for|in|and|whose) |: |^(a|an|the|up|any|none) |\((of|with)"
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "allowed", "suggested"),
+    [
+        ("wolk", ["walk", "run"], "walk"),
+        ("WALK", ["walk", "walking"], "walk"),
+        ("quick", ["quick", "full"], "quick"),
+        ("fp", ["tao", "fp16"], "fp16"),
+        ("play gitar", ["play guitar"], "play guitar"),
+        ("GiB: 5", "GiB: 0, 0.5, 64...", None),
+        ("<class>", "<class>/<video>", None),
+        ("1 to 2", "1 to 3", None),
+        ("", ["walk", "run"], None),
+        (None, ["None of these", "Non"], None),
+        ("zzz", ["walk", "run"], None),
+    ],
+)
+def test_only_values_are_suggested_and_descriptions_are_shown(found, allowed, suggested):
+    said = str(InputError("Wrong.", found=found, allowed=allowed))
+    shown = allowed if isinstance(allowed, str) else ", ".join(allowed)
+    assert f"  allowed: {shown}" in said.splitlines()
+    assert re.findall(r"did you mean '(.*)'\?", said) == ([suggested] if suggested else [])
+
+
+def texts_of_lists(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the texts in lists that a module gives as allowed values, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.keyword) or node.arg != "allowed":
+            continue
+        for part in ast.walk(node.value):
+            if isinstance(part, ast.List | ast.Tuple | ast.ListComp):
+                for text in ast.walk(part):
+                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                        yield text.lineno, text.value
+
+
+def test_no_list_of_allowed_values_holds_a_description():
+    """A description is given as a text, of which nothing is suggested."""
+    found = {path: list(texts_of_lists(path)) for path in PACKAGE.rglob("*.py")}
+    assert sum(map(len, found.values())) > 20, "lists are found"
+    described = [
+        f"{path.relative_to(PACKAGE)}:{line}: {text}"
+        for path, texts in found.items()
+        for line, text in texts
+        if DESCRIBED.search(text)
+    ]
+    assert described == []
