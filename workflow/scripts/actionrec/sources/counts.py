@@ -35,10 +35,10 @@ def videos_of_classes(config: Mapping[str, Any]) -> dict[str, int]:
 
 
 def threads_of_classes(videos: Mapping[str, int]) -> dict[str, int]:
-    """Return the threads of the job of each class, by their numbers of videos (0: not known).
+    """Return the threads of the job of each class, by its number of videos (0: not known).
 
-    Where classes are many, those with few videos get one thread. Such a job mostly starts, which no
-    second thread speeds up, and it is rather another job that is to use it.
+    Where classes are many, a small one gets one thread: its job mostly starts up, which more
+    threads do not speed up, and jobs of other classes use the cores meanwhile.
     """
     many = len(videos) >= MANY
     return {
