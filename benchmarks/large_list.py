@@ -8,6 +8,8 @@ files, and the tables and references are those that a run with `frames.store: vi
 """
 
 import argparse
+import ctypes
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ from actionrec.frames.segments import read_segments
 from actionrec.sources.table import VideoList, list_table
 
 LISTS = ("table", "kinetics")
+PR_SET_CHILD_SUBREAPER = 36  # from prctl.h
 HEADERS = {"table": "path,label,split", "kinetics": "label,youtube_id,time_start,time_end,split"}
 
 
@@ -115,6 +118,8 @@ def run(folder: Path, *arguments: str) -> tuple[str, float, float, float]:
                 return
             time.sleep(0.05)
 
+    # A job does not wait for the server that its workers are forked from: it is for us to do so.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     began, before = time.monotonic(), psutil.Process().cpu_times()
     with (folder / "printed.txt").open("w+") as printed:
         child = subprocess.Popen(
@@ -126,14 +131,24 @@ def run(folder: Path, *arguments: str) -> tuple[str, float, float, float]:
         watcher = threading.Thread(target=watch, args=(psutil.Process(child.pid),))
         watcher.start()
         failed = child.wait()
-        seconds, after = time.monotonic() - began, psutil.Process().cpu_times()
+        seconds = time.monotonic() - began
         watcher.join()
+        _wait_for_orphans()
+        after = psutil.Process().cpu_times()
         printed.seek(0)
         said = printed.read()
     if failed:
         sys.exit(said[-3000:])
     used = after.children_user + after.children_system
     return said, seconds, used - before.children_user - before.children_system, peak / 2**20
+
+
+def _wait_for_orphans() -> None:
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            return
 
 
 def measure(form: str, classes: list[str], segments: int) -> None:

@@ -1,16 +1,22 @@
 """Each use of Snakemake's internals does what it says, or the version that changed it is named."""
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import snakemake as library
+from snakemake.scheduling.job_scheduler import JobScheduler
 
+from actionrec.utils import snakemake_internals as internals
 from helpers import snakemake
 
 VERSION = f"Snakemake {library.__version__} has changed this internal"
 
 SNAKEFILE = """
+import threading
 from actionrec.utils import snakemake_internals as internals
+internals.mend_rescheduling()
 
 pathvars:
     place="<results>/here",
@@ -53,6 +59,7 @@ onstart:
 
 onsuccess:
     print("SAID targets", internals.target_files(workflow))
+    print("SAID timers", sum(isinstance(one, threading.Timer) for one in threading.enumerate()))
 
 onerror:
     print("SAID failed", internals.failed_logs(workflow))
@@ -75,7 +82,7 @@ def said(folder: Path, *options: str, check: bool = True) -> dict[str, str]:
     return {
         word: line.removeprefix(word).strip()
         for line in found
-        for word in (*words, "failed", "submission", "resolved")
+        for word in (*words, "timers", "failed", "submission", "resolved")
         if line.startswith(word)
     }
 
@@ -90,6 +97,7 @@ def test_what_a_run_says(folder):
     assert found["here"] == "True", VERSION
     assert found["resolved"] == "[('local', '')]", VERSION
     assert found["targets"] == "['results/here/made']", VERSION
+    assert int(found["timers"]) <= 1, VERSION
     assert said(folder, "-f", "results/here/made")["targets"] == "['results/here/made']", VERSION
     assert said(folder, "-F")["command line"] == "[]", VERSION
 
@@ -149,3 +157,23 @@ def test_an_ancient_input_that_is_remade_hides_other_reasons(tmp_path):
     plan = snakemake(tmp_path, "-n", "--cores", "1", "--config", "changed=1")
     assert "rule first" in plan
     assert "rule middle" not in plan, f"{VERSION}: simplify `data_for` in rules/common.smk"
+
+
+def test_the_scheduler_sets_one_timer_at_a_time(monkeypatch):
+    timers = []
+
+    def timer(delay, wake_up):
+        timers.append(wake_up)
+        return SimpleNamespace(start=lambda: None)
+
+    monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", None)  # fails if it has gone
+    monkeypatch.setattr(internals.threading, "Timer", timer)
+    internals.mend_rescheduling()
+    scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
+    for _ in range(3):
+        JobScheduler._schedule_reevalutation(scheduler, 1)
+    assert len(timers) == 1
+    timers[0]()
+    assert scheduler._open_jobs.acquire(blocking=False)
+    JobScheduler._schedule_reevalutation(scheduler, 1)
+    assert len(timers) == 2

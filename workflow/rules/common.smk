@@ -72,7 +72,9 @@ MODEL = toolkits.model_file(TOOLKIT)
 WEIGHTS = Path(MODEL).suffix
 EXPORTED = toolkits.exported_file(TOOLKIT)
 # Classes that are made in chunks, and in how many of them.
-LARGE = chunks_of_classes(counts.videos_of_classes(config), config["frames"]["chunk"])
+VIDEOS = counts.videos_of_classes(config)
+LARGE = chunks_of_classes(VIDEOS, config["frames"]["chunk"])
+THREADS = counts.threads_of_classes(VIDEOS)
 
 
 of_every_run = partial(paths.of_every_run, config)
@@ -84,6 +86,11 @@ def frame_tables(cls):
     if cls not in LARGE:
         return [TABLES / f"frames/{cls}.tsv"]
     return [TABLES / f"chunks/{cls}/{chunk}.tsv" for chunk in all_chunks(LARGE[cls])]
+
+
+def threads_of_class(wildcards):
+    """Return the threads of the job that makes the frames of a class."""
+    return THREADS[wildcards.cls]
 
 
 def ask(question, *names, **known):

@@ -13,7 +13,7 @@ rule extract_frames:
         cls=queries.alternatives([cls for cls in CLASSES if cls not in LARGE]),
     conda:
         "../../envs/data.yaml"
-    threads: 4
+    threads: threads_of_class
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),

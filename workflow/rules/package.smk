@@ -31,6 +31,7 @@ except ImportError as error:
     ) from None
 
 internals.mend_gitfile()
+internals.mend_rescheduling()
 
 
 def own_file(path):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -87,3 +88,24 @@ def test_closing_ends_the_workers_at_once(tmp_path):
     results.close()
     assert time.monotonic() - begun < 30
     assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+def test_workers_do_not_import_again_the_module_of_the_function(tmp_path):
+    """It is imported by the caller and by the server that workers are forked from."""
+    (tmp_path / "work.py").write_text(
+        "import os, sys\nprint(os.getpid(), flush=True)\ndef double(x, y): return 2 * x\n"
+    )
+    program = (
+        "from functools import partial; import work; "
+        "from actionrec.frames.workers import call_for_each; "
+        "assert len(list(call_for_each(partial(work.double, y=1), range(6), 3))) == 6"
+    )
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": path},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert len(ran.stdout.split()) == 2

@@ -2,7 +2,12 @@
 
 import pytest
 
-from actionrec.sources.counts import rows_of_labels, videos_in_folder, videos_of_classes
+from actionrec.sources.counts import (
+    rows_of_labels,
+    threads_of_classes,
+    videos_in_folder,
+    videos_of_classes,
+)
 
 LISTS = {
     "table": "\ufeffpath;Label\na.mp4;walk\nb.mp4;run\n\nc.mp4; walk\n",
@@ -40,3 +45,13 @@ def test_a_folder_is_counted_and_an_archive_is_not(tmp_path):
     assert videos_of_classes({"dataset": dataset}) == {"walk": 2, "run": 0}
     assert videos_of_classes({"dataset": dataset | {"source": "archives"}})["walk"] == 0
     assert videos_in_folder(tmp_path / "missing") == 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "videos", "threads"),
+    [(500, 4, 1), (500, 17, 4), (500, 0, 4), (51, 4, 4)],
+    ids=["many small", "many large", "of an archive", "few"],
+)
+def test_a_small_class_of_many_has_one_thread(classes, videos, threads):
+    counted = {str(cls): videos for cls in range(classes)}
+    assert set(threads_of_classes(counted).values()) == {threads}

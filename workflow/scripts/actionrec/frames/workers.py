@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
@@ -24,7 +25,8 @@ from typing import Any, Generic, TypeVar
 from actionrec.utils import malloc
 from actionrec.utils.memory import memory_kills
 
-# Imported once, by the server process that workers are forked from, and not by each worker.
+# Imported once, by the server process that workers are forked from, and not by each worker; and so
+# is the module of the function that they call.
 PRELOADED = ["cv2", "fpng", "isal.isal_zlib", "actionrec.frames.decoder.video"]
 AHEAD = 2  # items that a worker has: the next one is there when it has finished one
 
@@ -75,7 +77,7 @@ def call_for_each(
     # Forked from a small server: a plain fork would copy this process's threads' locks, and a
     # spawned process would import everything again.
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload([*PRELOADED, _module(function)])
     running: list[_Worker[Item]] = []
     try:
         while waiting or running:
@@ -107,6 +109,11 @@ def call_for_each(
         for worker in running:
             worker.process.kill()
             _end(worker)
+
+
+def _module(function: Callable[..., Any]) -> str:
+    """Return the module of a function, or of the one that a `partial` calls."""
+    return function.func.__module__ if isinstance(function, partial) else function.__module__
 
 
 def _started(context: Any, function: Callable[[Item], Any]) -> _Worker[Item]:

@@ -14,6 +14,9 @@ from actionrec.config import queries
 from actionrec.frames.videos import is_video
 from actionrec.sources.file_names import normal
 
+THREADS = 4  # of the job of a class
+MANY, SMALL = 64, 16  # classes of one thread each fill most machines; videos of a small class
+
 
 def videos_of_classes(config: Mapping[str, Any]) -> dict[str, int]:
     """Return how many videos each class has, about; 0 where that is not known.
@@ -29,6 +32,18 @@ def videos_of_classes(config: Mapping[str, Any]) -> dict[str, int]:
         found = rows_of_labels(map(Path, queries.lists(config).values()), labels)
         return {cls: found[normal(cls)] for cls in classes}
     return dict.fromkeys(classes, 0)
+
+
+def threads_of_classes(videos: Mapping[str, int]) -> dict[str, int]:
+    """Return the threads of the job of each class, by its number of videos (0: not known).
+
+    Where classes are many, a small one gets one thread: its job mostly starts up, which more
+    threads do not speed up, and jobs of other classes use the cores meanwhile.
+    """
+    many = len(videos) >= MANY
+    return {
+        cls: 1 if many and 0 < of_class <= SMALL else THREADS for cls, of_class in videos.items()
+    }
 
 
 def videos_in_folder(folder: Path) -> int:

@@ -6,6 +6,7 @@ tests/workflow/test_snakemake_internals.py says which version of Snakemake broke
 """
 
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from io import StringIO
@@ -14,6 +15,7 @@ from typing import Any
 
 from snakemake.cli import parse_args
 from snakemake.io import contains_wildcard, get_flag_value
+from snakemake.scheduling.job_scheduler import JobScheduler
 from snakemake.sourcecache import LocalGitFile
 from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_storage_plugins.io import Mtime
@@ -27,6 +29,26 @@ def mend_gitfile() -> None:
     """
     join = LocalGitFile.join
     LocalGitFile.join = lambda self, path: join(self, str(path))
+
+
+def mend_rescheduling() -> None:
+    """Let the scheduler wake up once a second, and not once a second for each job that has ended.
+
+    For its limit of jobs a second, Snakemake 9.27 has each round of scheduling set a timer for one
+    more. The rounds that ended jobs cause come on top, so that a hundred jobs later there are a
+    hundred rounds a second, each of which asks the disk for the inputs of all jobs that wait.
+    """
+
+    def wake_up_once(self: Any, delay: float) -> None:
+        def wake_up() -> None:
+            self._timer_is_set = False  # first, as the round that begins now may set the next
+            self._open_jobs.release()
+
+        if not getattr(self, "_timer_is_set", False):
+            self._timer_is_set = True
+            threading.Timer(delay, wake_up).start()
+
+    JobScheduler._schedule_reevalutation = wake_up_once
 
 
 def command_line_configs(workflow: Any) -> list[Path]:
