@@ -1,6 +1,7 @@
 """The frames of a large class are made in chunks, side by side; what is finished is kept."""
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames import staleness
+from actionrec.frames.class_folder import hold
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract, extract_class, extract_segments, gather
 from actionrec.frames.journal import Journal
-from actionrec.frames.manifest import FrameRecord, read_manifest
+from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest
 from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.staleness import stale_frames, stale_segments
 from actionrec.frames.videos import list_videos, write_files_table
@@ -20,7 +22,7 @@ from actionrec.sources.folder import link_class
 from actionrec.utils import tables
 from actionrec.utils.chunks import WHOLE, Chunk, all_chunks, chunk_of
 from actionrec.utils.locks import locked
-from helpers import PNG, write_video
+from helpers import PNG, wait_for, write_video
 
 HALVES = all_chunks(2)
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -78,6 +80,73 @@ def test_tables_of_another_number_of_chunks_are_removed_before_frames_change(lar
     assert names(whole) == list(NAMES)
 
 
+def test_tables_of_another_number_of_chunks_stay_while_the_input_is_bad(large, tmp_path):
+    inputs = (large.videos, large.table, None, large.frames)
+    tables = [tmp_path / f"tables/chunks/walk/{half}.tsv" for half in HALVES]
+    for half, table in zip(HALVES, tables, strict=True):
+        extract(*inputs, table, image_format=PNG, chunk=half)
+    (large.videos / "c.avi").unlink()
+    frames, before = large.tree(), [table.read_bytes() for table in tables]
+    for chunk, name in ((WHOLE, "frames/walk"), (chunk_of("c", 4), "chunks/walk/1of4")):
+        with pytest.raises(InputError, match="1 video is missing"):
+            extract(*inputs, tmp_path / f"tables/{name}.tsv", image_format=PNG, chunk=chunk)
+    assert [table.read_bytes() for table in tables] == before
+    assert large.tree() == frames
+
+
+def test_tables_that_another_run_has_removed_are_not_gathered(large):
+    large.extract_halves()
+    large.chunks[1].unlink()
+    with pytest.raises(InputError, match=r"another number of chunks(?s:.)*frames\.chunk"):
+        gather(large.chunks, large.frames, large.manifest)
+    assert not large.manifest.exists()
+
+
+WAITS = [(1, 1, 1, 1), (1, 1, 1, 2), (1, 2, 1, 1), (1, 2, 1, 2), (1, 2, 3, 4), (7, 8, 1, 2)]
+TOGETHER = [(1, 2, 2, 2), (1, 2, 2, 4), (3, 4, 1, 4), (5, 8, 2, 4)]
+
+
+@pytest.mark.parametrize("numbers", WAITS + TOGETHER)
+def test_jobs_that_share_videos_take_turns_and_others_do_not(tmp_path, caplog, numbers):
+    first, second = Chunk(*numbers[:2]), Chunk(*numbers[2:])
+    shared = any(first.holds(str(name)) and second.holds(str(name)) for name in range(100))
+    entered = threading.Event()
+
+    def enter():
+        with hold(tmp_path / "walk", second):
+            entered.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        with hold(tmp_path / "walk", first):
+            job = threads.submit(enter)
+            if shared:
+                wait_for(lambda: "waiting for it to end" in caplog.text)
+                assert not entered.is_set()
+            else:
+                job.result(60)
+        job.result(60)
+    assert shared == (numbers in WAITS)
+
+
+def test_runs_of_several_numbers_of_chunks_at_once_leave_no_table_of_other_frames(large, tmp_path):
+    """Each has a format of its own: what is left of the tables must describe what is there."""
+    inputs = (large.videos, large.table, None, large.frames)
+    runs = [(1, PNG), (2, ImageFormat("jpg", "opencv", 95)), (4, PNG), (1, PNG)]
+
+    def run(count, image_format):
+        for chunk in all_chunks(count):
+            name = f"chunks/walk/{chunk}" if count > 1 else "frames/walk"
+            manifest = tmp_path / f"tables/{name}.tsv"
+            extract(*inputs, manifest, image_format=image_format, chunk=chunk)
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        list(threads.map(lambda options: run(*options), runs))
+    left = list(tmp_path.glob("tables/**/*.tsv"))
+    assert left
+    for record in (record for table in left for record in read_manifest(table)):
+        assert not frame_fault(large.frames / record.video / "rgb", record.frames, record.suffix)
+
+
 def test_what_killed_jobs_of_other_chunks_left_is_removed(large):
     large.extract_halves()
     work = large.frames.with_name(".walk")
@@ -94,7 +163,7 @@ def test_what_killed_jobs_of_other_chunks_left_is_removed(large):
 
 def test_chunks_made_side_by_side_are_the_class(large):
     large.extract_halves()
-    gather(large.chunks, large.manifest)
+    gather(large.chunks, large.frames, large.manifest)
     assert sorted(names(large.chunks[0]) + names(large.chunks[1])) == list(NAMES)
     assert all(map(names, large.chunks)), "the names are to be in both chunks"
     in_chunks, frames = large.manifest.read_bytes(), large.tree()
