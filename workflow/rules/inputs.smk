@@ -55,14 +55,23 @@ def stale_tables(cls):
     Snakemake sees the small tables, not the trees they describe.
     """
     videos, frames = (RESOURCES / kind / cls for kind in ("videos", "frames"))
-    stale = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
-    return stale(TABLES / f"videos/{cls}.tsv", frames, frame_tables(cls))
+    find = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
+    return find(TABLES / f"videos/{cls}.tsv", frames, frame_tables(cls))
+
+
+@cache
+def remake_stale_tables(cls):
+    """Let the plan at hand remake the tables of a class that disagree with the trees on disk."""
+    stale = stale_tables(cls)
+    for line in staleness.as_lines(stale, frame_tables(cls)):
+        logger.info(line)
+    for output in stale:
+        internals.remake(workflow, output)
 
 
 def videos_table(wildcards):
     """Return the table of a class's videos; remake what disagrees with the trees on disk."""
-    for output, why in stale_tables(wildcards.cls).items():
-        remake(output, why)
+    remake_stale_tables(wildcards.cls)
     return f"<tables>/videos/{wildcards.cls}.tsv"
 
 

@@ -1,6 +1,7 @@
 """The frames of a large class are made in chunks, side by side; what is finished is kept."""
 
 import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +17,7 @@ from actionrec.frames.extraction import extract, extract_class, extract_segments
 from actionrec.frames.journal import Journal
 from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest
 from actionrec.frames.segments import Segment, write_segments
-from actionrec.frames.staleness import stale_frames, stale_segments
+from actionrec.frames.staleness import as_lines, stale_frames, stale_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.folder import link_class
 from actionrec.utils import tables
@@ -240,8 +241,39 @@ def test_frames_that_are_lost_make_their_own_chunk_again(large, tmp_path, monkey
     (large.frames / "e/rgb/000001.png").unlink()
     found = stale_frames(*paths, large.chunks)
     assert list(found) == [large.chunks[chunk_of("e", 2).number - 1]]
+    assert said_of(large, found) == [f"1 of 2 tables in {large.chunks[0].parent}"]
     write_video(large.videos / "new.avi")
-    assert list(stale_frames(*paths, large.chunks)) == [large.table, *large.chunks]
+    check_whole_class(large, "videos added: new.avi")
+    (large.videos / "new.avi").unlink()
+    shutil.copy(large.videos / "e.avi", large.videos / "a.avi")
+    check_whole_class(large, "video replaced: a.avi")
+    (large.videos / "a.avi").unlink()
+    check_whole_class(large, "videos removed: a.avi")
+
+
+def said_of(large, stale, why=""):
+    """Return what the plan says is remade, of lines for which no other reason is given."""
+    lines = [line.split(" will be remade: ") for line in as_lines(stale, large.chunks)]
+    assert all(why in line[1] for line in lines)
+    return [line[0] for line in lines]
+
+
+def check_whole_class(large, why):
+    """Assert that a class is made again, for which the plan has one line and one reason."""
+    found = stale_frames(large.videos, large.table, large.frames, large.chunks)
+    assert found == dict.fromkeys([large.table, *large.chunks], why)
+    tables = f"{large.table} and 2 of 2 tables in {large.chunks[0].parent}"
+    assert said_of(large, found, why) == [tables]
+
+
+def test_many_reasons_of_many_chunks_are_one_line(tmp_path):
+    chunks = [tmp_path / f"{chunk}.tsv" for chunk in all_chunks(8)]
+    stale = {chunk: f"{chunk.stem} differs" for chunk in chunks[2:7]}
+    assert as_lines(stale, chunks) == [
+        f"5 of 8 tables in {tmp_path} will be remade: 3of8 differs; 4of8 differs; 5of8 differs; "
+        "and 2 more reasons"
+    ]
+    assert as_lines({chunks[0]: "why"}, chunks[:1]) == [f"{chunks[0]} will be remade: why"]
 
 
 def journal(path, chunk=WHOLE):
