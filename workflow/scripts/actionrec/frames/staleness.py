@@ -9,14 +9,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from actionrec.errors import InputError, some
+from actionrec.errors import some
 from actionrec.frames import references
 from actionrec.frames.flow_manifest import FOLDERS, read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, frame_fault_since, read_manifest, video_hash
 from actionrec.frames.segments import FrameSource, Segment, read_segments
 from actionrec.frames.videos import is_video, read_files_table, video_names
 from actionrec.utils.chunks import divide
-from actionrec.utils.tables import OtherTable
+from actionrec.utils.small_files import opening
+from actionrec.utils.tables import DamagedTable, OtherTable
 from actionrec.utils.text import count
 
 
@@ -37,7 +38,7 @@ def stale_frames(
     unreadable = ""
     try:
         listed = read_files_table(table) if table.exists() else {}
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         unreadable = stale[table] = _unreadable(table, error)
     found = dict(_scan_videos(videos))
     linked = videos.is_symlink()
@@ -97,15 +98,16 @@ def unreadable(manifest: Path) -> str:
 def _read(manifest: Path) -> tuple[list[FrameRecord], int, str]:
     """Return the records of a manifest, when it was made (ns), and why it cannot be used or ""."""
     try:
-        made = manifest.stat().st_mtime_ns
+        with opening(manifest):
+            made = manifest.stat().st_mtime_ns
         return read_manifest(manifest), made, ""
     except FileNotFoundError:
         return [], 0, f"{manifest} is missing"
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         return [], 0, _unreadable(manifest, error)
 
 
-def _unreadable(table: Path, error: InputError) -> str:
+def _unreadable(table: Path, error: DamagedTable | OtherTable) -> str:
     """Say why a table cannot be used: another `dataset.source` left it, or it is damaged."""
     if isinstance(error, OtherTable):
         return f"{table} is of another dataset.source, or of another version"
@@ -195,7 +197,7 @@ def stale_segments(table: Path, frames: Path, manifests: Sequence[Path]) -> dict
         return {}
     try:
         segments = read_segments(table)
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         return {table: _unreadable(table, error)}
     modified, changed = _times({segment.file: segment.bytes for segment in segments})
     if changed:
@@ -249,11 +251,12 @@ def stale_flow(frames: Path, manifest: Path) -> str:
     taken as unchanged. A missing manifest is for Snakemake to notice.
     """
     try:
-        made = manifest.stat().st_mtime_ns
+        with opening(manifest):
+            made = manifest.stat().st_mtime_ns
         records = read_flow_manifest(manifest)
     except FileNotFoundError:
         return ""
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         return _unreadable(manifest, error)
     for record in records:
         for name in FOLDERS if record.usable else ():
