@@ -225,7 +225,7 @@ class TestDemo:
         assert "generated" in before.splitlines()[0].lower()
         spec.write_text(before.replace("crop_smaller_edge: 256", "crop_smaller_edge: 200"))
         said = snakemake(demo, "-n")
-        assert f"{spec.relative_to(demo)} is to be remade: it was edited by hand" in said
+        assert f"{spec.relative_to(demo)} will be remade: it was edited by hand" in said
         snakemake(demo, "--cores", "2", str(spec.relative_to(demo)))
         assert spec.read_text() == before
         assert "train_model" not in planned(demo)

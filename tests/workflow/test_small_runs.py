@@ -108,6 +108,9 @@ def test_a_chunk_that_fails_is_made_again_alone(small):
         f"wave [{index}] & co" for index in range(8)
     ]
     assert planned(small, table) == {}
+    (small / "videos/wave/wave [3] & co.mp4").unlink()
+    (told,) = re.findall(r".* will be remade: .*", snakemake(small, "--dry-run", table))
+    assert told.endswith("/chunks/wave will be remade: videos removed: wave [3] & co.mp4")
 
 
 def jobs_of(said: str, rule: str) -> int:

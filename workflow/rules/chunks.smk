@@ -34,5 +34,7 @@ rule gather_frames:
     localrule: True
     conda:
         "../../envs/data.yaml"
+    params:
+        frames=f"{RESOURCES}/frames/{{cls}}",
     script:
         "../scripts/gather_frames.py"

@@ -155,7 +155,7 @@ def as_written(value):
 @cache
 def remake(output, why):
     """Let the plan at hand remake an output; a dry run shows it, and nothing on disk records it."""
-    logger.info(f"{output} is to be remade: {why}")
+    logger.info(f"{output} will be remade: {why}")
     internals.remake(workflow, output)
 
 

@@ -48,32 +48,6 @@ def page_before_split(wildcards):
     return page
 
 
-@cache
-def stale_tables(cls):
-    """Return the tables of a class that disagree with the trees on disk, and why.
-
-    Snakemake sees the small tables, not the trees they describe.
-    """
-    videos, frames = (RESOURCES / kind / cls for kind in ("videos", "frames"))
-    stale = staleness.stale_segments if LISTED else partial(staleness.stale_frames, videos)
-    return stale(TABLES / f"videos/{cls}.tsv", frames, frame_tables(cls))
-
-
-def videos_table(wildcards):
-    """Return the table of a class's videos; remake what disagrees with the trees on disk."""
-    for output, why in stale_tables(wildcards.cls).items():
-        remake(output, why)
-    return f"<tables>/videos/{wildcards.cls}.tsv"
-
-
-def frames_of_flow(wildcards):
-    """Return the table of a class's frames; remake its flow if that was changed on disk."""
-    flow = TABLES / "flow" / f"{wildcards.cls}.tsv"
-    if why := staleness.stale_flow(RESOURCES / "frames" / wildcards.cls, flow):
-        remake(flow, why)
-    return f"<tables>/frames/{wildcards.cls}.tsv"
-
-
 def own_archive(wildcards):
     """Return an archive in a store; refuse one of the user's that is not there nor yet unpacked."""
     role = ARCHIVE_ROLES[wildcards.archive]
@@ -195,3 +169,6 @@ def chunk_of_new_videos(wildcards):
     A job on another machine looks again, and may find other videos than the plan did.
     """
     return divided_new_videos(parse_chunk(wildcards.chunk).count).get(wildcards.chunk, {})
+
+
+include: "staleness.smk"

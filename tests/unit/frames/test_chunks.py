@@ -1,6 +1,8 @@
 """The frames of a large class are made in chunks, side by side; what is finished is kept."""
 
 import os
+import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +11,19 @@ import pytest
 
 from actionrec.errors import InputError
 from actionrec.frames import staleness
+from actionrec.frames.class_folder import hold
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract, extract_class, extract_segments, gather
 from actionrec.frames.journal import Journal
-from actionrec.frames.manifest import FrameRecord, read_manifest
+from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest
 from actionrec.frames.segments import Segment, write_segments
-from actionrec.frames.staleness import stale_frames, stale_segments
+from actionrec.frames.staleness import as_lines, stale_frames, stale_segments
 from actionrec.frames.videos import list_videos, write_files_table
 from actionrec.sources.folder import link_class
 from actionrec.utils import tables
 from actionrec.utils.chunks import WHOLE, Chunk, all_chunks, chunk_of
 from actionrec.utils.locks import locked
-from helpers import PNG, write_video
+from helpers import PNG, wait_for, write_video
 
 HALVES = all_chunks(2)
 NAMES = ("a", "b", "c", "d", "e", "f")
@@ -78,6 +81,73 @@ def test_tables_of_another_number_of_chunks_are_removed_before_frames_change(lar
     assert names(whole) == list(NAMES)
 
 
+def test_tables_of_another_number_of_chunks_stay_while_the_input_is_bad(large, tmp_path):
+    inputs = (large.videos, large.table, None, large.frames)
+    tables = [tmp_path / f"tables/chunks/walk/{half}.tsv" for half in HALVES]
+    for half, table in zip(HALVES, tables, strict=True):
+        extract(*inputs, table, image_format=PNG, chunk=half)
+    (large.videos / "c.avi").unlink()
+    frames, before = large.tree(), [table.read_bytes() for table in tables]
+    for chunk, name in ((WHOLE, "frames/walk"), (chunk_of("c", 4), "chunks/walk/1of4")):
+        with pytest.raises(InputError, match="1 video is missing"):
+            extract(*inputs, tmp_path / f"tables/{name}.tsv", image_format=PNG, chunk=chunk)
+    assert [table.read_bytes() for table in tables] == before
+    assert large.tree() == frames
+
+
+def test_tables_that_another_run_has_removed_are_not_gathered(large):
+    large.extract_halves()
+    large.chunks[1].unlink()
+    with pytest.raises(InputError, match=r"another number of chunks(?s:.)*frames\.chunk"):
+        gather(large.chunks, large.frames, large.manifest)
+    assert not large.manifest.exists()
+
+
+WAITS = [(1, 1, 1, 1), (1, 1, 1, 2), (1, 2, 1, 1), (1, 2, 1, 2), (1, 2, 3, 4), (7, 8, 1, 2)]
+TOGETHER = [(1, 2, 2, 2), (1, 2, 2, 4), (3, 4, 1, 4), (5, 8, 2, 4)]
+
+
+@pytest.mark.parametrize("numbers", WAITS + TOGETHER)
+def test_jobs_that_share_videos_take_turns_and_others_do_not(tmp_path, caplog, numbers):
+    first, second = Chunk(*numbers[:2]), Chunk(*numbers[2:])
+    shared = any(first.holds(str(name)) and second.holds(str(name)) for name in range(100))
+    entered = threading.Event()
+
+    def enter():
+        with hold(tmp_path / "walk", second):
+            entered.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        with hold(tmp_path / "walk", first):
+            job = threads.submit(enter)
+            if shared:
+                wait_for(lambda: "waiting for it to end" in caplog.text)
+                assert not entered.is_set()
+            else:
+                job.result(60)
+        job.result(60)
+    assert shared == (numbers in WAITS)
+
+
+def test_runs_of_several_numbers_of_chunks_at_once_leave_no_table_of_other_frames(large, tmp_path):
+    """Each has a format of its own: what is left of the tables must describe what is there."""
+    inputs = (large.videos, large.table, None, large.frames)
+    runs = [(1, PNG), (2, ImageFormat("jpg", "opencv", 95)), (4, PNG), (1, PNG)]
+
+    def run(count, image_format):
+        for chunk in all_chunks(count):
+            name = f"chunks/walk/{chunk}" if count > 1 else "frames/walk"
+            manifest = tmp_path / f"tables/{name}.tsv"
+            extract(*inputs, manifest, image_format=image_format, chunk=chunk)
+
+    with ThreadPoolExecutor(len(runs)) as threads:
+        list(threads.map(lambda options: run(*options), runs))
+    left = list(tmp_path.glob("tables/**/*.tsv"))
+    assert left
+    for record in (record for table in left for record in read_manifest(table)):
+        assert not frame_fault(large.frames / record.video / "rgb", record.frames, record.suffix)
+
+
 def test_what_killed_jobs_of_other_chunks_left_is_removed(large):
     large.extract_halves()
     work = large.frames.with_name(".walk")
@@ -94,7 +164,7 @@ def test_what_killed_jobs_of_other_chunks_left_is_removed(large):
 
 def test_chunks_made_side_by_side_are_the_class(large):
     large.extract_halves()
-    gather(large.chunks, large.manifest)
+    gather(large.chunks, large.frames, large.manifest)
     assert sorted(names(large.chunks[0]) + names(large.chunks[1])) == list(NAMES)
     assert all(map(names, large.chunks)), "the names are to be in both chunks"
     in_chunks, frames = large.manifest.read_bytes(), large.tree()
@@ -171,8 +241,39 @@ def test_frames_that_are_lost_make_their_own_chunk_again(large, tmp_path, monkey
     (large.frames / "e/rgb/000001.png").unlink()
     found = stale_frames(*paths, large.chunks)
     assert list(found) == [large.chunks[chunk_of("e", 2).number - 1]]
+    assert said_of(large, found) == [f"1 of 2 tables in {large.chunks[0].parent}"]
     write_video(large.videos / "new.avi")
-    assert list(stale_frames(*paths, large.chunks)) == [large.table, *large.chunks]
+    check_whole_class(large, "videos added: new.avi")
+    (large.videos / "new.avi").unlink()
+    shutil.copy(large.videos / "e.avi", large.videos / "a.avi")
+    check_whole_class(large, "video replaced: a.avi")
+    (large.videos / "a.avi").unlink()
+    check_whole_class(large, "videos removed: a.avi")
+
+
+def said_of(large, stale, why=""):
+    """Return what the plan says is remade, of lines for which no other reason is given."""
+    lines = [line.split(" will be remade: ") for line in as_lines(stale, large.chunks)]
+    assert all(why in line[1] for line in lines)
+    return [line[0] for line in lines]
+
+
+def check_whole_class(large, why):
+    """Assert that a class is made again, for which the plan has one line and one reason."""
+    found = stale_frames(large.videos, large.table, large.frames, large.chunks)
+    assert found == dict.fromkeys([large.table, *large.chunks], why)
+    tables = f"{large.table} and 2 of 2 tables in {large.chunks[0].parent}"
+    assert said_of(large, found, why) == [tables]
+
+
+def test_many_reasons_of_many_chunks_are_one_line(tmp_path):
+    chunks = [tmp_path / f"{chunk}.tsv" for chunk in all_chunks(8)]
+    stale = {chunk: f"{chunk.stem} differs" for chunk in chunks[2:7]}
+    assert as_lines(stale, chunks) == [
+        f"5 of 8 tables in {tmp_path} will be remade: 3of8 differs; 4of8 differs; 5of8 differs; "
+        "and 2 more reasons"
+    ]
+    assert as_lines({chunks[0]: "why"}, chunks[:1]) == [f"{chunks[0]} will be remade: why"]
 
 
 def journal(path, chunk=WHOLE):

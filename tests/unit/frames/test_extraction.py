@@ -511,7 +511,9 @@ def test_full_disk(small_disk, tmp_path, workers):
     assert not list(walk.frames.glob("2"))
     assert all(len(names(rgb)) == 10 for rgb in walk.frames.glob("*/rgb"))
     assert [path.name for path in (small_disk / ".walk").glob("part-*")] == []
-    before = walk.tree()
+    # The disk may have been full when a video that had all its images was to be noted as finished.
+    done = finished(walk)
+    before = {path: state for path, state in walk.tree().items() if path[:1] in done}
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     assert walk.extract(workers=workers)["2"].frames == 200
     assert before.items() <= walk.tree().items()

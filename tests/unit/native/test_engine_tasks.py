@@ -51,6 +51,22 @@ def test_several_clips_of_a_video_give_one_prediction(mode, trained, tmp_path, c
     assert "ride          100.0" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [
+        ("evaluate", "status.json"),
+        ("inference", "predictions.csv"),
+        ("evaluate", "experiment.yaml"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_named(task, name, trained, tmp_path, capsys):
+    (tmp_path / task / name).mkdir(parents=True)
+    assert main([task, "-e", str(trained), f"results_dir={tmp_path}"]) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / task / name) in said and "move it away" in said
+    assert "Traceback" not in said
+
+
 def test_a_class_without_videos_counts_zero(trained, drawn, tmp_path, capsys):
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "ride").symlink_to(drawn / "val" / "ride")

@@ -1,6 +1,9 @@
 """The engine trains and scores alike, whether frames are image files or stay in their videos."""
 
+import fcntl
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -21,8 +24,9 @@ from actionrec.native.data.dataloader import DataLoader
 from actionrec.native.data.datasets import TrainDataset
 from actionrec.native.data.frame_cache import FrameCache
 from actionrec.native.data.frame_memory import FrameMemory
-from helpers import PNG
-from helpers.engine import LABELS, curve, tiny_spec, write_spec
+from faults.table import temporary_files
+from helpers import PNG, wait_for
+from helpers.engine import LABELS, command, curve, environment, statuses, tiny_spec, write_spec
 from helpers.videos import encode
 
 VIDEO = replace(PNG, suffix="video")
@@ -144,10 +148,19 @@ fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 """
 
 
-@pytest.mark.parametrize("store", ["video", "quick"])
-def test_a_training_waits_for_a_share_that_stalls(stores, store, monkeypatch, caplog):
-    monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", 0.05)
-    monkeypatch.setattr(workers, "SECONDS_TO_WARNING", 0.3)
+@pytest.mark.parametrize(
+    ("store", "look", "warning"),
+    [
+        ("video", 0.05, 0.3),
+        ("quick", 0.05, 0.3),
+        pytest.param("quick", 1.0, 30.0, marks=pytest.mark.thorough),  # as a task does
+    ],
+)
+def test_a_training_waits_for_a_share_that_stalls(
+    stores, store, look, warning, monkeypatch, caplog
+):
+    monkeypatch.setattr(workers, "SECONDS_BETWEEN_LOOKS", look)
+    monkeypatch.setattr(workers, "SECONDS_TO_WARNING", 30.0)
     videos = engine_videos.list_labelled_videos(stores[store] / "train", LABELS, "train")
     keys = [(0, key) for key in range(4)]
 
@@ -162,9 +175,18 @@ def test_a_training_waits_for_a_share_that_stalls(stores, store, monkeypatch, ca
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, **pipes) as holder:
         assert holder.stdout.readline() == "held\n"
-        threading.Timer(1.5, lambda: print(file=holder.stdin, flush=True)).start()
+
+        def let_in():
+            assert holder.stdout.readline() == "asked\n"
+            # Not before: on a busy machine the start of a process may take as long.
+            monkeypatch.setattr(workers, "SECONDS_TO_WARNING", warning)
+            wait_for(lambda: "The task waits for it." in caplog.text, seconds=100)
+            print(file=holder.stdin, flush=True)
+
+        waiting = threading.Thread(target=let_in)
+        waiting.start()
         found = batch()
-        assert holder.stdout.readline() == "asked\n"
+        waiting.join()
     assert f"It is on {file}. The task waits for it." in caplog.text
     assert "reads again" in caplog.text
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -211,7 +233,8 @@ def test_a_video_that_changes_behind_the_table_ends_evaluation_and_inference(
     assert (rows.read_bytes() if rows.exists() else b"") == before
 
 
-@pytest.mark.parametrize("by", [pytest.param("another", marks=pytest.mark.thorough), "nothing"])
+@pytest.mark.thorough
+@pytest.mark.parametrize("by", ["another", "nothing"])
 def test_a_training_whose_video_changes_keeps_its_checkpoint_and_resumes(
     stores, by, tmp_path, monkeypatch, capsys
 ):
@@ -229,4 +252,93 @@ def test_a_training_whose_video_changes_keeps_its_checkpoint_and_resumes(
         assert str(file) in said and "--forcerun extract_frames" in said
     assert (train / "ar_model_latest.pth").read_bytes() == latest
     assert main(["train", "-e", str(spec)]) == 0
+    assert len(curve(train)) == 2
+
+
+class Leases:
+    """Leases on videos: whoever opens one waits until it is let in, so a test sees each first."""
+
+    def __init__(self, files):
+        self._before = signal.signal(signal.SIGIO, signal.SIG_IGN)  # it would end this process
+        self._held = {file: os.open(file, os.O_RDWR) for file in files}
+        for descriptor in self._held.values():
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+    def asked(self):
+        """Return the video that a process waits for, if there is one."""
+        waited = (
+            file
+            for file, descriptor in self._held.items()
+            if fcntl.fcntl(descriptor, fcntl.F_GETLEASE) != fcntl.F_WRLCK
+        )
+        return next(waited, None)
+
+    def let_in(self, file):
+        """Let a process read a video, now and later."""
+        os.close(self._held.pop(file))
+
+    def end(self):
+        """Let in all."""
+        for file in list(self._held):
+            self.let_in(file)
+        signal.signal(signal.SIGIO, self._before)
+
+
+@contextmanager
+def training_that_waits(stores, store, folder, clips):
+    """Yield a training process in its first epoch, and videos: read, to be read now, and later."""
+    options = {"dataset.batch_size": 4, "dataset.workers": 1, "dataset.clips_per_video": clips}
+    options["train.num_epochs"] = 2
+    spec = write_spec(folder / "spec.yaml", stores[store], folder / "results", **options)
+    files = sorted((stores[store].parent / "videos/train").glob("*/*.mp4"))
+    leases = Leases(files)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    try:
+        with subprocess.Popen(command("train", spec), env=environment(), **pipes) as process:
+            try:
+                wait_for(lambda: leases.asked() or process.poll() is not None, seconds=300)
+                read = leases.asked()
+                leases.let_in(read)
+                wait_for(lambda: leases.asked() or process.poll() is not None, seconds=300)
+                now = leases.asked()
+                later = next(file for file in files if file not in (read, now))
+                yield process, leases, {"before it is read": later, "after it was read": read}
+            finally:
+                process.kill()
+    finally:
+        leases.end()
+
+
+@pytest.mark.parametrize("store", [pytest.param("video", marks=pytest.mark.thorough), "quick"])
+@pytest.mark.parametrize("by", [pytest.param("another", marks=pytest.mark.thorough), "nothing"])
+@pytest.mark.parametrize(
+    ("when", "clips", "epochs"),
+    [
+        pytest.param("before it is read", 1, 0, marks=pytest.mark.thorough),
+        # Of few clips the frames that are drawn are kept, of many all that a video has.
+        ("after it was read", 1, 1),
+        pytest.param("after it was read", 2, 2, marks=pytest.mark.thorough),
+    ],
+)
+def test_a_video_that_changes_during_an_epoch(stores, store, by, when, clips, epochs, tmp_path):
+    """An error names it in the first epoch that lacks its frames; what is kept is enough."""
+    train = tmp_path / "results/train"
+    with training_that_waits(stores, store, tmp_path, clips) as (process, leases, videos):
+        file = videos[when]
+        # None of those of the training, which their leases keep closed.
+        validation = (stores[store].parent / "videos/val").glob("*/*.mp4")
+        other = next(of for of in validation if of.stat().st_size != file.stat().st_size)
+        with replaced(file, other if by == "another" else None):
+            leases.end()
+            said, _ = process.communicate(timeout=300)
+    assert process.returncode == (0 if epochs == 2 else 1), said
+    assert len(curve(train)) == epochs
+    if epochs < 2:
+        assert str(file) in said and "--forcerun extract_frames" in said
+        assert "Traceback" not in said
+        assert statuses(train)[-1]["status"] == "FAILURE"
+    names = {path.name for path in train.iterdir() if path.suffix == ".pth"}
+    assert len(names) == (epochs and epochs + 1), "one for each whole epoch, and the latest"
+    assert not temporary_files(train)
+    assert main(["train", "-e", str(tmp_path / "spec.yaml")]) == 0
     assert len(curve(train)) == 2

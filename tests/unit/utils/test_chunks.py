@@ -54,3 +54,10 @@ def test_a_chunk_is_read_from_its_name():
     assert str(Chunk(3, 8)) == "3of8"
     assert parse_chunk("3of8") == Chunk(3, 8)
     assert parse_chunk("1of1") == WHOLE
+
+
+def test_chunks_around_a_chunk_hold_its_names():
+    for chunk in all_chunks(8):
+        assert [other.count for other in chunk.enclosing] == [1, 2, 4]
+        names = [str(number) for number in range(200) if chunk.holds(str(number))]
+        assert all(other.holds(name) for other in chunk.enclosing for name in names)

@@ -62,6 +62,18 @@ def test_whoever_waits_gets_the_lock_when_it_is_free(holder, tmp_path):
     assert got == [True]
 
 
+def test_a_shared_lock_is_held_together_with_others_and_with_no_other_kind(tmp_path):
+    with (
+        locked(tmp_path / "lock", shared=True) as one,
+        locked(tmp_path / "lock", shared=True) as two,
+    ):
+        assert one and two
+        with try_lock(tmp_path / "lock") as held:
+            assert not held
+    with try_lock(tmp_path / "lock") as held:
+        assert held
+
+
 def test_a_file_that_cannot_be_written_to_can_be_locked(tmp_path):
     """As another user's in /tmp."""
     path = tmp_path / "lock"

@@ -25,6 +25,8 @@ with rule_script(SimpleNamespace(log=[sys.argv[1]], rule="my_rule")):
         raise InputError(f"No label \\udcfcben, {some([chr(97) + chr(10) + chr(98)])}.")
     if sys.argv[2] == "bug":
         raise ValueError("a bug")
+    if sys.argv[2] == "place":
+        open("/tmp", "w")
 """
 
 
@@ -41,7 +43,7 @@ def run(folder: Path, how: str, **environment: str) -> tuple[int, str, str]:
         text=True,
         check=False,
     )
-    return done.returncode, done.stderr, log.read_text()
+    return done.returncode, done.stderr, log.read_text() if log.is_file() else ""
 
 
 def test_a_script_that_ends_well_leaves_its_warnings_in_both_places(tmp_path):
@@ -85,3 +87,26 @@ def test_inputs_may_hold_several_files_one_or_none():
     assert by_class(["x", "y"], []) == {}
     with pytest.raises(ValueError, match="zip"):
         by_class(["x", "y"], ["1"])
+
+
+@pytest.mark.parametrize(
+    ("make", "found"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe"), (None, "File exists")]
+)
+def test_a_log_that_cannot_be_written_is_named(tmp_path, make, found):
+    log = tmp_path / "logs/my.log"
+    if make:
+        log.parent.mkdir()
+        make(log)
+    else:
+        log.parent.touch()
+    code, terminal, _ = run(tmp_path, "well", **{LOGS_ARE_PRINTED: "1"})
+    assert code == 1
+    assert str(log) in terminal and (found in terminal or "A file" in terminal)
+    assert "fix:     move it away" in terminal and "Traceback" not in terminal
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_bug(tmp_path):
+    code, terminal, log = run(tmp_path, "place")
+    assert code == 1
+    for text in (terminal, log):
+        assert "in:      /tmp\n  found:   Is a directory" in text and "Traceback" not in text

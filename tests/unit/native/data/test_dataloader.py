@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from actionrec.errors import InputError
-from actionrec.native.data.batch import ClipInfo
+from actionrec.native.data import workers
+from actionrec.native.data.batch import BatchBuffer, ClipInfo
 from actionrec.native.data.dataloader import HELD, NUM_BUFFERS, DataLoader
 from actionrec.native.data.prefetch import prefetch_to_device
 from helpers import REPOSITORY, is_running, wait_for
@@ -171,3 +172,37 @@ time.sleep(60)
         assert all(map(is_running, pids))
         process.kill()
     wait_for(lambda: not any(map(is_running, pids)), 20)
+
+
+class Stalled:
+    """A worker's pipe that has no answer for so many looks, each of which takes no time."""
+
+    def __init__(self, pipe, looks):
+        self._pipe, self._looks = pipe, looks
+
+    def poll(self, seconds):
+        """Tell whether there is an answer after `seconds` that are not waited for."""
+        self._looks -= 1
+        return self._looks < 0 and self._pipe.poll(60)
+
+    def __getattr__(self, name):
+        return getattr(self._pipe, name)
+
+
+@pytest.mark.parametrize("timeout", [0, 600, 60])
+def test_a_share_that_stalls_for_a_minute_is_waited_for_or_given_up(timeout, caplog):
+    """Looked at 70 times, which is once a second."""
+    assert workers.SECONDS_BETWEEN_LOOKS == 1
+    dataset, buffer = Numbers(), BatchBuffer(1, 100)
+    worker = workers.Worker(dataset, [buffer], timeout)
+    worker._pipe = Stalled(worker._pipe, 70)
+    worker.request(0, 1, [(0, 7)])
+    if timeout == 60:
+        with pytest.raises(InputError, match=r"nothing new for 60 s(?s:.)*loader_timeout"):
+            worker.wait()
+        return
+    assert worker.wait() is None
+    assert buffer.as_batch(1, dataset.shapes(7)).streams["rgb"].flatten().tolist() == [7, 7, 7]
+    first, second = caplog.messages
+    assert "nothing new for 30 s" in first and "The task waits for it." in first
+    assert "reads again" in second

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from actionrec.config import queries
+from actionrec.utils.small_files import DamagedFile, read_yaml
 
 # What decides how, when or where something is made, and nothing in what an experiment leaves.
 CHANGES_NO_RESULT = {
@@ -46,8 +47,8 @@ def settings(config: Mapping[str, Any], experiment: str, spec: Mapping[str, Any]
 def changes(record: Path, now: Mapping[str, Any]) -> list[str]:
     """Return in words how settings differ from those in `record`; nothing if there is no record."""
     try:
-        before = yaml.safe_load(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        before = read_yaml(record)
+    except (FileNotFoundError, DamagedFile):
         return []
     if not isinstance(before, dict):
         return []

@@ -1,6 +1,5 @@
 """Make an export describe itself: metadata in the ONNX file, and model.json next to it."""
 
-import json
 import logging
 import re
 import statistics
@@ -36,6 +35,7 @@ from actionrec.native.data.videos import list_labelled_videos
 from actionrec.utils.files import sha256
 from actionrec.utils.processes import usable_cores
 from actionrec.utils.rule_script import Job, as_paths, optional
+from actionrec.utils.small_files import read_json
 
 FP16_LIMIT = 0.02  # of a probability: half precision has three digits
 _CHECKED_CLIPS = 8
@@ -187,7 +187,7 @@ def _spans(network: Description, records: Sequence[FrameRecord]) -> list[float]:
 
 
 def _test_figures(metrics: Path) -> dict[str, Any]:
-    content = json.loads(metrics.read_text(encoding="utf-8"))
+    content = read_json(metrics)
     return {key: content[key] for key in ("accuracy", "m_accuracy", "videos")}
 
 

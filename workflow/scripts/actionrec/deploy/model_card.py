@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actionrec.errors import InputError
 from actionrec.utils.files import sha256, write_text
+from actionrec.utils.small_files import read_text
 
 NAME = "model.json"
 METADATA = "actionrec.model"  # the key in the metadata of an ONNX file
@@ -150,15 +151,15 @@ def read_card(folder: Path) -> ModelCard:
     """Read model.json of an export folder; raise `InputError` when there is none, or a bad one."""
     path = folder / NAME
     try:
-        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
+        return ModelCard.model_validate_json(read_text(path))
+    except FileNotFoundError:
         raise InputError(
             "The folder holds no model.json, which says how the model is used.",
             where=folder,
             allowed="the folder export/ of an experiment",
             fix="snakemake --cores 2 export, which writes it; or correct the path",
         ) from None
-    except (ValidationError, UnicodeDecodeError) as error:
+    except ValidationError as error:
         raise InputError(
             "model.json is damaged, or of another version.",
             where=path,

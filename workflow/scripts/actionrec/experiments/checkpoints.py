@@ -14,6 +14,7 @@ from actionrec.experiments.status_json import Epoch
 from actionrec.native.checkpoints import integrity
 from actionrec.utils import checksums
 from actionrec.utils.files import same_file_system_link, write_text
+from actionrec.utils.small_files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -182,5 +183,5 @@ def write_choice(target: Path, choice: Choice, history: Sequence[Epoch], engine:
     }
     pretrained = path.parent / "pretrained.json"
     if pretrained.exists():
-        content["pretrained"] = json.loads(pretrained.read_text(encoding="utf-8"))
+        content["pretrained"] = read_json(pretrained)
     write_text(target, json.dumps(content, indent=2) + "\n")

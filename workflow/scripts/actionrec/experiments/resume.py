@@ -26,6 +26,7 @@ from actionrec.native.status import EPOCHS
 from actionrec.spec import relevance, toolkits
 from actionrec.utils import checksums
 from actionrec.utils.files import same_file_system_link, sha256, write_text
+from actionrec.utils.small_files import read_text, read_yaml
 
 _FINGERPRINT = "fingerprint.txt"
 
@@ -68,7 +69,7 @@ def _previous(folder: Path) -> Path:
 
 def _fingerprint_of(folder: Path) -> str | None:
     file = folder / _FINGERPRINT
-    return file.read_text(encoding="utf-8").strip() if file.exists() else None
+    return read_text(file).strip() if file.exists() else None
 
 
 def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
@@ -86,7 +87,7 @@ def start_from_trial(folder: Path, trial: Path, fingerprint: str) -> None:
         same_file_system_link(checkpoint.path, copy)
         if digest := checksums.recorded(checkpoint.path):
             checksums.record(copy, digest)
-    *lines, _ = (trial / STATUS).read_text(encoding="utf-8").splitlines(keepends=True)
+    *lines, _ = read_text(trial / STATUS).splitlines(keepends=True)
     write_text(folder / STATUS, "".join(lines))  # all but the last, which reports success
     if (trial / EPOCHS).exists():
         shutil.copyfile(trial / EPOCHS, folder / EPOCHS)
@@ -108,7 +109,7 @@ def spec_to_train(spec: Path, folder: Path, toolkit: str) -> Path:
     if not whole:
         (folder / STATUS).unlink(missing_ok=True)
         return spec
-    values = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    values = read_yaml(spec)
     values["train"]["resume_training_checkpoint_path"] = str(whole[-1])
     resuming = folder / "resume.yaml"
     write_text(resuming, yaml.safe_dump(values, sort_keys=False))

@@ -20,6 +20,7 @@ from actionrec.frames import references
 from actionrec.utils.disk_errors import explained_disk_errors
 from actionrec.utils.files import sha256, write_text
 from actionrec.utils.locks import locked, try_lock
+from actionrec.utils.small_files import read_yaml
 from actionrec.utils.text import count
 
 PREFIX = "actionrec-"
@@ -41,7 +42,7 @@ def spec_on_scratch(
     if not place:
         yield spec, []
         return
-    content = yaml.safe_load(spec.read_text(encoding="utf-8"))
+    content = read_yaml(spec)
     dataset = content["dataset" if "dataset" in content else "dataset_config"]
     sources = [Path(dataset[key]) for key in FOLDERS if dataset[key]]
     with _own_folder(_expanded(place)) as folder:

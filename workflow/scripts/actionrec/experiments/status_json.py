@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.native.status import EPOCHS
+from actionrec.utils.small_files import read_bytes
 
 NAME = "status.json"
 EPOCH_ENDED = "Training loop in progress"
@@ -52,7 +53,7 @@ def read_records(folder: Path) -> list[Record]:
 
 
 def _read_lines(path: Path) -> list[Record]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    lines = read_bytes(path).decode(errors="replace").splitlines() if path.exists() else []
     records: list[Record] = []
     for line in lines:
         try:

@@ -22,6 +22,7 @@ from actionrec.errors import InputError
 from actionrec.spec.native_keys import NativeConfig
 from actionrec.utils import tables
 from actionrec.utils.files import replacing, same_file_system_link, write_text
+from actionrec.utils.small_files import read_json, read_yaml
 
 COLUMNS = ("rank", "experiment", "epochs", "epoch", "val_acc", "val_loss", "kept")
 
@@ -118,7 +119,7 @@ def write_trial_spec(train: Path | str, epochs: int, trial: Path | str) -> None:
     """Write the spec of a trial: the training's, but for where it ends and leaves its results."""
     from actionrec.spec.render import write_generated  # loads OmegaConf
 
-    spec = yaml.safe_load(Path(train).read_text(encoding="utf-8"))
+    spec = read_yaml(Path(train))
     spec["train"]["results_dir"] = str(Path(spec["results_dir"]) / Path(trial).stem)
     # Complete, as all specs are, though the training's may name no key of the native engine.
     spec["native"] = {
@@ -144,7 +145,7 @@ def rank(trials: Mapping[str, Path | str], keep: int, table: Path | str) -> None
 
 
 def _read_result(experiment: str, file: Path) -> Result:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file)
     if content["val_loss"] is None:
         raise InputError(
             "A trial was not validated, so nothing says whether it is promising.",
@@ -182,7 +183,7 @@ def stays_stopped(experiment: str, budget: Budget, table: Path, trials: Mapping[
 def publish_trial(trial: Trial, model: Path, choice: Path, history: Path) -> None:
     """Let a trial's model, choice and history be the experiment's: the budget has stopped it."""
     same_file_system_link(trial.model, model)
-    content = json.loads(trial.choice.read_text(encoding="utf-8"))
+    content = read_json(trial.choice)
     write_text(choice, json.dumps({**content, "stopped": "budget"}, indent=2) + "\n")
     # No second link: Snakemake touches the outputs one by one, and the model's, which is also an
     # input's, must not seem older than another input.

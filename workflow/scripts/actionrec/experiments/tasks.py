@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from actionrec.dataset import link_tree, mirrored_classes
 from actionrec.experiments import checkpoints, resume, scratch
 from actionrec.experiments.execution import Execution, execute, run_folder
@@ -26,6 +24,7 @@ from actionrec.native import metrics
 from actionrec.utils import tables
 from actionrec.utils.files import same_file_system_link, write_text
 from actionrec.utils.rule_script import Job
+from actionrec.utils.small_files import read_yaml
 
 HISTORY = tuple(field.name for field in fields(Epoch))  # columns of history.csv
 
@@ -126,7 +125,7 @@ def _train(training: Training, execution: Execution) -> TaskOutcome:
 
 
 def _read(spec: Path) -> dict[str, Any]:
-    return yaml.safe_load(spec.read_text(encoding="utf-8"))
+    return read_yaml(spec)
 
 
 def predict(

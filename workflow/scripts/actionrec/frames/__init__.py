@@ -2,6 +2,6 @@
 
 From a file to its images: `videos` names it, `segments` says which part is used, `decoder` reads it
 and refuses what is damaged, `encoders` makes image files. `extraction` and `flow` do so for a
-class, by `parallel` and in the processes of `workers`, and write `manifest` and `flow_manifest`;
-`staleness` compares these with the disk before the next run.
+class, which `class_folder` holds meanwhile, by `parallel` and in the processes of `workers`, and
+write `manifest` and `flow_manifest`; `staleness` compares these with the disk before the next run.
 """

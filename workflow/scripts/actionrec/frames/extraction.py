@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from actionrec.errors import InputError, in_lines
 from actionrec.frames import references
+from actionrec.frames.class_folder import hold
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.encoders import ImageFormat, make_encoder, resize
 from actionrec.frames.made_images import MadeImages
@@ -64,34 +65,29 @@ def extract(
 
     The manifest is tables/frames/<class>.tsv, or tables/chunks/<class>/<chunk>.tsv of a `chunk`.
     """
-    _remove_other_divisions(manifest, options.get("chunk", WHOLE))
     if videos:
         extract_class(videos, table, frames, manifest, **options)
     else:
         extract_segments(table, crops, frames, manifest, **options)
 
 
-def _remove_other_divisions(manifest: Path, chunk: Chunk) -> None:
-    """Remove what tells of the class's frames, which change now, by another number of chunks.
+def gather(chunks: Sequence[Path], frames: Path, manifest: Path) -> None:
+    """Write the manifest of a class from those of its chunks, while no job changes its `frames`.
 
-    Snakemake would find these tables made, and by the settings of then, when they are asked for.
+    Raises `InputError` when chunks are missing or damaged.
     """
-    if chunk == WHOLE:
-        chunks, others = manifest.parents[1] / "chunks" / manifest.stem, []
-    else:
-        chunks = manifest.parent
-        others = [manifest.parents[2] / "frames" / f"{chunks.name}.tsv"]
-    for table in chunks.glob("*of*.tsv"):
-        if parse_chunk(table.stem).count != chunk.count:
-            others.append(table)
-    for table in others:
-        table.unlink(missing_ok=True)
-
-
-def gather(chunks: Iterable[Path], manifest: Path) -> None:
-    """Write the manifest of a class from those of its chunks."""
-    records = [record for chunk in chunks for record in read_manifest(chunk)]
-    write_manifest(manifest, records)
+    with hold(frames):
+        if missing := [str(chunk) for chunk in chunks if not chunk.exists()]:
+            raise InputError(
+                "Tables of chunks of a class are gone: another run has made its frames in another "
+                "number of chunks.",
+                where=frames,
+                found=in_lines(missing),
+                fix="wait for runs of another frames.chunk to end, and run the same command "
+                "again; finished frames are kept",
+            )
+        records = [record for chunk in chunks for record in read_manifest(chunk)]
+        write_manifest(manifest, records)
     _log_numbers(manifest, records)
 
 
@@ -124,7 +120,7 @@ def extract_class(
     names = _all_videos(videos, table, chunk)
     sources = {name: FrameSource(videos / file, file) for file, name in names.items()}
     make = partial(_extract_source, _Settings(image_format, interlaced, check))
-    _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), videos)
+    _extract(sources, frames, manifest, make, workers, chunk, videos)
 
 
 def extract_segments(
@@ -145,21 +141,43 @@ def extract_segments(
     """
     sources = read_frame_sources(table, crops, chunk)
     make = partial(_extract_source, _Settings(image_format, interlaced, check))
-    _write_manifest(manifest, _extract(sources, frames, make, workers, chunk), table)
+    _extract(sources, frames, manifest, make, workers, chunk, table)
 
 
 def _extract(
     sources: Mapping[str, FrameSource],
     frames: Path,
+    manifest: Path,
     extract: Callable[[Task[FrameSource, FrameRecord]], FrameRecord],
     workers: int,
     chunk: Chunk,
-) -> list[FrameRecord]:
+    where: Path,
+) -> None:
+    """Make the frames of a chunk of the sources, which are at `where`, and write the manifest."""
     sources = {video: source for video, source in sources.items() if chunk.holds(video)}
-    _keep_only(sources, frames, chunk)
-    records = make_images(frames, RGB, sources, extract, _bad, workers, chunk)
-    _keep_only({record.video for record in records if record.usable}, frames, chunk)
-    return records
+    with hold(frames, chunk) as held:
+        _remove_other_divisions(manifest, chunk)
+        _keep_only(sources, frames, chunk)
+        records = make_images(held, RGB, sources, extract, _bad, workers)
+        _keep_only({record.video for record in records if record.usable}, frames, chunk)
+        _write_manifest(manifest, records, where)
+
+
+def _remove_other_divisions(manifest: Path, chunk: Chunk) -> None:
+    """Remove what tells of the class's frames, which change now, by another number of chunks.
+
+    Snakemake would find these tables made, and by the settings of then, when they are asked for.
+    """
+    if chunk == WHOLE:
+        chunks, others = manifest.parents[1] / "chunks" / manifest.stem, []
+    else:
+        chunks = manifest.parent
+        others = [manifest.parents[2] / "frames" / f"{chunks.name}.tsv"]
+    for table in chunks.glob("*of*.tsv"):
+        if parse_chunk(table.stem).count != chunk.count:
+            others.append(table)
+    for table in others:
+        table.unlink(missing_ok=True)
 
 
 def _all_videos(videos: Path, table: Path, chunk: Chunk) -> dict[str, str]:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from actionrec.errors import InputError, in_lines
+from actionrec.frames.class_folder import hold
 from actionrec.frames.decoder.video import Interlaced, open_video
 from actionrec.frames.flow_manifest import FOLDERS, FlowRecord, flow_faults, write_flow_manifest
 from actionrec.frames.manifest import FrameRecord, frame_fault, read_manifest, repair_command
@@ -96,7 +97,6 @@ def extract_flow(
     """
     _require_method(settings)
     videos = [record for record in read_manifest(frame_manifest) if record.usable]
-    _require_frames(videos, frames, frame_manifest)
     files = _flo_files(videos, flo) if flo and settings.method == "flo" else {}
     sources = {
         record.video: FlowSource(
@@ -104,11 +104,13 @@ def extract_flow(
         )
         for record in videos
     }
-    start = time.perf_counter()
-    records = make_images(frames, UV, sources, partial(_make_flow, settings), workers=workers)
-    seconds = time.perf_counter() - start
-    _require_some(records, frames)
-    write_flow_manifest(manifest, records)
+    with hold(frames) as held:
+        _require_frames(videos, frames, frame_manifest)
+        start = time.perf_counter()
+        records = make_images(held, UV, sources, partial(_make_flow, settings), workers=workers)
+        seconds = time.perf_counter() - start
+        _require_some(records, frames)
+        write_flow_manifest(manifest, records)
     pairs = count(sum(record.images for record in records), "pair")
     log.info("%s: flow of %s in %.1f s (%s)", frames.name, pairs, seconds, settings.full_method)
 

@@ -11,10 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-from actionrec.errors import InputError
 from actionrec.utils.chunks import WHOLE, Chunk
 from actionrec.utils.locks import locked
-from actionrec.utils.tables import append_record, drop_partial_row, read_rows, write_records
+from actionrec.utils.small_files import require_file
+from actionrec.utils.tables import (
+    DamagedTable,
+    OtherTable,
+    append_record,
+    drop_partial_row,
+    read_rows,
+    write_records,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,12 +64,13 @@ class Journal(Generic[AnyRecord]):
         return nullcontext() if self._chunk == WHOLE else locked(self._path.with_suffix(".lock"))
 
     def _rows(self) -> list[AnyRecord]:
+        require_file(self._path)
         if not self._path.exists():
             return []
         drop_partial_row(self._path)
         try:
             return read_rows(self._path, self._kind)
-        except InputError:  # damaged, or by a version with other columns: nothing is known
+        except (DamagedTable, OtherTable):  # the latter by another version: nothing is known
             log.warning("%s cannot be read: all images are made again", self._path)
             self._path.unlink()
             return []

@@ -9,14 +9,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from actionrec.errors import InputError, some
+from actionrec.errors import some
 from actionrec.frames import references
 from actionrec.frames.flow_manifest import FOLDERS, read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, frame_fault_since, read_manifest, video_hash
 from actionrec.frames.segments import FrameSource, Segment, read_segments
 from actionrec.frames.videos import is_video, read_files_table, video_names
 from actionrec.utils.chunks import divide
-from actionrec.utils.tables import OtherTable
+from actionrec.utils.small_files import opening
+from actionrec.utils.tables import DamagedTable, OtherTable
+from actionrec.utils.text import count
 
 
 def stale_frames(
@@ -36,19 +38,18 @@ def stale_frames(
     unreadable = ""
     try:
         listed = read_files_table(table) if table.exists() else {}
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         unreadable = stale[table] = _unreadable(table, error)
     found = dict(_scan_videos(videos))
     linked = videos.is_symlink()
-    differing = ""
-    if linked and {name: stat.st_size for name, stat in found.items()} != listed:
-        differing = f"{table} lists other videos than {videos} holds"
+    sizes = {name: stat.st_size for name, stat in found.items()}
+    if differing := _listing_changes(listed, sizes) if linked else "":
         stale.setdefault(table, differing)
     gone = [] if linked else sorted(listed.keys() - found.keys())
-    count = len(manifests)
-    names = video_names(found) if count > 1 else {}
+    number = len(manifests)
+    names = video_names(found) if number > 1 else {}
     chunks = zip(
-        divide(found, count, names.__getitem__), _divided_folders(frames, count), strict=True
+        divide(found, number, names.__getitem__), _divided_folders(frames, number), strict=True
     )
     for manifest, (files, folders) in zip(manifests, chunks, strict=True):
         records, made, why = _read(manifest)
@@ -68,10 +69,25 @@ def stale_frames(
             # The frames cannot be made from videos that are gone: unpack them again first.
             stale[table] = f"frames must be made again and the videos are gone: {some(gone, 3)}"
         # The rules depend on each other by the table: made again, it takes the manifest along.
-        if (why := why or differing) and manifest.exists():
+        if (why := differing or why) and manifest.exists():
             # A table of another source explains all other differences.
             stale[manifest] = unreadable or why
     return stale
+
+
+def as_lines(stale: Mapping[Path, str], manifests: Sequence[Path]) -> list[str]:
+    """Return what the plan says of the stale outputs of one class: the chunks share a line."""
+    chunks = [path for path in manifests if path in stale] if len(manifests) > 1 else []
+    outputs: dict[str, list[str]] = {}
+    for path, why in stale.items():
+        if path not in chunks:
+            outputs.setdefault(why, []).append(str(path))
+    if chunks:
+        reasons = list(dict.fromkeys(stale[path] for path in chunks))
+        more = [f"and {count(len(reasons) - 3, 'more reason')}"] if len(reasons) > 3 else []
+        tables = f"{len(chunks)} of {count(len(manifests), 'table')} in {chunks[0].parent}"
+        outputs.setdefault("; ".join([*reasons[:3], *more]), []).append(tables)
+    return [f"{' and '.join(names)} will be remade: {why}" for why, names in outputs.items()]
 
 
 def unreadable(manifest: Path) -> str:
@@ -82,15 +98,16 @@ def unreadable(manifest: Path) -> str:
 def _read(manifest: Path) -> tuple[list[FrameRecord], int, str]:
     """Return the records of a manifest, when it was made (ns), and why it cannot be used or ""."""
     try:
-        made = manifest.stat().st_mtime_ns
+        with opening(manifest):
+            made = manifest.stat().st_mtime_ns
         return read_manifest(manifest), made, ""
     except FileNotFoundError:
         return [], 0, f"{manifest} is missing"
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         return [], 0, _unreadable(manifest, error)
 
 
-def _unreadable(table: Path, error: InputError) -> str:
+def _unreadable(table: Path, error: DamagedTable | OtherTable) -> str:
     """Say why a table cannot be used: another `dataset.source` left it, or it is damaged."""
     if isinstance(error, OtherTable):
         return f"{table} is of another dataset.source, or of another version"
@@ -105,6 +122,16 @@ def _scan_videos(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                     yield entry.name, entry.stat()
     except (FileNotFoundError, NotADirectoryError):
         return
+
+
+def _listing_changes(listed: Mapping[str, int], found: Mapping[str, int]) -> str:
+    """Return how the sizes of the videos that were `found` differ from those `listed`, or ""."""
+    if added := sorted(found.keys() - listed.keys()):
+        return f"videos added: {some(added, 3)}"
+    if removed := sorted(listed.keys() - found.keys()):
+        return f"videos removed: {some(removed, 3)}"
+    replaced = sorted(name for name, size in found.items() if size != listed[name])
+    return f"video replaced: {some(replaced, 3)}" if replaced else ""
 
 
 def _video_changes(
@@ -131,14 +158,14 @@ def _video_changes(
     return ""
 
 
-def _divided_folders(frames: Path, count: int) -> list[set[str] | None]:
+def _divided_folders(frames: Path, number: int) -> list[set[str] | None]:
     """Return the names of the frame folders of each chunk; None without a folder of the class."""
     try:
         with os.scandir(frames) as entries:
             names = [entry.name for entry in entries if not entry.name.startswith(".")]
     except OSError:
-        return [None] * count
-    return [set(of_chunk) for of_chunk in divide(names, count)]
+        return [None] * number
+    return [set(of_chunk) for of_chunk in divide(names, number)]
 
 
 def _frame_changes(
@@ -170,14 +197,14 @@ def stale_segments(table: Path, frames: Path, manifests: Sequence[Path]) -> dict
         return {}
     try:
         segments = read_segments(table)
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         return {table: _unreadable(table, error)}
     modified, changed = _times({segment.file: segment.bytes for segment in segments})
     if changed:
         return {path: changed for path in (table, *manifests) if path.exists()}
     stale = {}
-    count = len(manifests)
-    chunks = divide(segments, count, attrgetter("video")), _divided_folders(frames, count)
+    number = len(manifests)
+    chunks = divide(segments, number, attrgetter("video")), _divided_folders(frames, number)
     for manifest, own, folders in zip(manifests, *chunks, strict=True):
         records, made, why = _read(manifest)
         if not why:
@@ -224,11 +251,12 @@ def stale_flow(frames: Path, manifest: Path) -> str:
     taken as unchanged. A missing manifest is for Snakemake to notice.
     """
     try:
-        made = manifest.stat().st_mtime_ns
+        with opening(manifest):
+            made = manifest.stat().st_mtime_ns
         records = read_flow_manifest(manifest)
     except FileNotFoundError:
         return ""
-    except InputError as error:
+    except (DamagedTable, OtherTable) as error:
         return _unreadable(manifest, error)
     for record in records:
         for name in FOLDERS if record.usable else ():

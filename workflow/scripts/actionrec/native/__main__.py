@@ -29,6 +29,7 @@ from actionrec.spec.toolkits import KEY_REFERENCE, TASKS
 from actionrec.utils.disk_errors import explained_disk_errors
 from actionrec.utils.files import write_text
 from actionrec.utils.processes import die_with_parent
+from actionrec.utils.small_files import explained, require_file
 from actionrec.weights import encryption
 
 # Of each task's module; not imported here, because that imports PyTorch.
@@ -123,6 +124,8 @@ def _print_failure(error: Exception, task: str, spec_path: Path) -> None:
         print(error, file=sys.stderr)
     elif _is_out_of_memory(error):
         print(_memory_advice(task, spec_path, error), file=sys.stderr)
+    elif isinstance(error, OSError) and (known := explained(error)):
+        print(known, file=sys.stderr)
     else:
         traceback.print_exception(error)
 
@@ -159,6 +162,7 @@ def _begin(task: str, spec: DictConfig, folder: Path, status: StatusLog) -> Stat
         launch.silence()
         return StatusLog(Path(os.devnull))
     folder.mkdir(parents=True, exist_ok=True)
+    require_file(folder / "status.json")
     write_text(folder / "experiment.yaml", to_yaml(_without_key(spec)))
     status.write(f"Starting Action Recognition {task}.", status="STARTED")
     return status

@@ -30,6 +30,7 @@ from actionrec.native.training.steps import train_step
 from actionrec.native.training.tracking import Tracking, start_tracking
 from actionrec.native.training.validation import validate
 from actionrec.spec import native_keys
+from actionrec.utils.small_files import opening, require_file
 
 
 def train(spec: DictConfig, spec_path: Path, status: StatusLog, folder: Path) -> None:
@@ -55,6 +56,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Unlike flock's, this lock is not inherited by forked workers, which may outlive the process.
     """
+    require_file(folder / ".lock")
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,7 +180,8 @@ def _log_beyond_tao(state: TrainState) -> None:
     """Append what TAO's status.json has no place for to a file of the engine's own."""
     if launch.rank() == 0:
         line = {"epoch": state.epoch, "lr": state.learning_rate, "device": state.device.type}
-        with (state.folder / EPOCHS).open("a", encoding="utf-8") as file:
+        path = state.folder / EPOCHS
+        with opening(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 

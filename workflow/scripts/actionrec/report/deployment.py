@@ -1,12 +1,12 @@
 """What is known of the exported models: their files, and how they were verified and measured."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from actionrec.report.summary import Run
+from actionrec.utils.small_files import read_json
 
 RECORD = "verification.json"
 PRECISIONS = ("fp32", "fp16")
@@ -51,7 +51,7 @@ def deployment(run: Run) -> Deployment | None:
 def _checks(file: Path) -> list[Check]:
     if not file.exists():
         return []
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file)
     return [_check(name, content[name]) for name in PRECISIONS if content.get(name)]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from actionrec.config.provenance import in_words
+from actionrec.utils.small_files import read_yaml
 
 SEED = "spec.train.seed"
 Settings = Mapping[str, Any]
@@ -18,7 +19,7 @@ def read_settings(experiments: Path, names: Sequence[str]) -> dict[str, dict[str
     found = {}
     for name in names:
         file = experiments / name / "settings.yaml"
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None
+        content = read_yaml(file) if file.exists() else None
         found[name] = content if isinstance(content, dict) else {}
     return found
 

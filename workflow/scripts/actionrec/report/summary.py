@@ -1,6 +1,5 @@
 """Put experiments side by side: summary.csv, and comparisons.csv with a test of each pair."""
 
-import json
 import statistics as stdlib_statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from actionrec.experiments.predictions import Prediction, read_predictions
 from actionrec.report import statistics
 from actionrec.report.costs import Cost, cost
 from actionrec.report.statistics import Accuracy, Comparison
+from actionrec.utils.small_files import read_json
 from actionrec.utils.tables import write_csv
 
 SUMMARY = (
@@ -55,7 +55,7 @@ class Run:
 
     def json(self, name: str) -> dict[str, Any]:
         """Return the content of a JSON file in the run's folder."""
-        content: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        content: dict[str, Any] = read_json(self.folder / name)
         return content
 
     @cached_property

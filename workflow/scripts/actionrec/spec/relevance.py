@@ -17,6 +17,7 @@ import yaml
 from actionrec.spec import dotted_keys, native_keys, toolkits
 from actionrec.spec.schema import Spec
 from actionrec.utils.files import write_text
+from actionrec.utils.small_files import read_yaml
 
 
 @cache
@@ -133,4 +134,4 @@ def with_current_values(
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return dict(dotted_keys.leaves(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    return dict(dotted_keys.leaves(read_yaml(file)))

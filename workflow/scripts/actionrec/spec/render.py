@@ -15,6 +15,7 @@ from actionrec.spec.native_keys import NativeConfig
 from actionrec.spec.schema import STREAMS
 from actionrec.spec.toolkits import KEY_REFERENCE, NEWEST
 from actionrec.utils.files import write_text
+from actionrec.utils.small_files import read_bytes
 
 # The first line of a generated spec. The digest is of the lines below it. It names no file, since
 # a spec that changes is a reason to train again, and the configuration's name changes no result.
@@ -115,7 +116,7 @@ def write_generated(path: Path | str, text: str) -> None:
 
 def is_edited(path: Path) -> bool:
     """Tell whether a spec file is anything else than what `write_generated` once wrote there."""
-    header, _, text = path.read_bytes().partition(b"\n")
+    header, _, text = read_bytes(path).partition(b"\n")
     return header != _header(text).encode()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from actionrec.errors import InputError
 from actionrec.utils.files import sha256, write_text
 from actionrec.utils.locks import locked
+from actionrec.utils.small_files import DamagedFile, read_text
 
 
 def verify(path: Path, expected: str | None) -> None:
@@ -57,8 +58,8 @@ def _recorded_state(path: Path) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return _record_file(path).read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError):  # nobody's record is no record
+        return read_text(_record_file(path)).splitlines()
+    except (FileNotFoundError, DamagedFile):  # nobody's record is no record
         return []
 
 

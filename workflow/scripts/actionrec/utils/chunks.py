@@ -22,6 +22,17 @@ class Chunk:
         """Tell whether a name belongs to this chunk."""
         return self.count == 1 or chunk_of(name, self.count) == self
 
+    @property
+    def enclosing(self) -> "list[Chunk]":
+        """Return the chunks, from the whole on, that hold all names of this one and others.
+
+        Of chunks of two numbers that are powers of two, any two share no name or one holds the
+        other.
+        """
+        # The number is a remainder by the count, and so known by each divisor of that.
+        counts = [count for count in range(1, self.count) if self.count % count == 0]
+        return [Chunk((self.number - 1) % count + 1, count) for count in counts]
+
 
 WHOLE = Chunk()
 

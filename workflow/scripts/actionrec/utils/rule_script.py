@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from actionrec.errors import InputError, printable
 from actionrec.redaction import redacted
+from actionrec.utils import small_files
+from actionrec.utils.disk_errors import explained_disk_errors
 from actionrec.utils.processes import ending_with
 
 # Set for the jobs of a run whose Snakemake prints the log of a job that fails.
@@ -62,17 +64,14 @@ def rule_script(snakemake: Job) -> Iterator[None]:
     Warnings reach the terminal too, and errors unless Snakemake prints them there with the log.
     Any other exception leaves its traceback in the log and fails the rule.
     """
-    log = Path(snakemake.log[0])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    to_file = logging.FileHandler(log, mode="w", encoding="utf-8")
-    to_file.setFormatter(_Shown("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
     to_terminal.setFormatter(_Shown(f"{snakemake.rule}: %(message)s"))
-    if os.environ.get(LOGS_ARE_PRINTED):
-        to_terminal.addFilter(lambda record: record.levelno < logging.ERROR)
-    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[to_terminal], force=True)
     try:
+        _log_to(Path(snakemake.log[0]))
+        if os.environ.get(LOGS_ARE_PRINTED):
+            to_terminal.addFilter(lambda record: record.levelno < logging.ERROR)
         # Else a training would go on unseen for days after a kill -9 of Snakemake alone.
         with ending_with("snakemake"):
             yield
@@ -82,9 +81,23 @@ def rule_script(snakemake: Job) -> Iterator[None]:
     except InputError as error:
         logging.getLogger(__name__).error("%s", error)
         sys.exit(1)
-    except Exception:
-        logging.getLogger(__name__).exception("The rule failed unexpectedly.")
+    except Exception as error:
+        known = small_files.explained(error) if isinstance(error, OSError) else None
+        if known:
+            logging.getLogger(__name__).error("%s", known)
+        else:
+            logging.getLogger(__name__).exception("The rule failed unexpectedly.")
         sys.exit(1)
+
+
+def _log_to(path: Path) -> None:
+    """Send messages to a log too; raise `InputError` where no file can be."""
+    with explained_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small_files.require_file(path)
+        handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(_Shown("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
 
 
 def as_paths(files: Any) -> list[Path]:

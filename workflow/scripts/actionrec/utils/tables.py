@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from actionrec.errors import InputError
 from actionrec.utils.files import replacing
+from actionrec.utils.small_files import opening
 from actionrec.utils.text import count
 
 if TYPE_CHECKING:
@@ -73,10 +74,10 @@ def read_table(path: Path, columns: Sequence[str]) -> list[list[str]]:
     """Return the rows below the header, each with as many cells as there are `columns`.
 
     Raises `OtherTable` when it has a header of other columns, and `DamagedTable` when the file is
-    missing or holds anything else.
+    missing or holds anything else, `NotAFile` when a folder or a pipe, say, is in its place.
     """
     try:
-        with path.open(encoding=ENCODING, errors=ERRORS, newline="") as file:
+        with opening(path), path.open(encoding=ENCODING, errors=ERRORS, newline="") as file:
             header, *rows = csv.reader(file, "excel-tab", strict=True)
     except FileNotFoundError:
         raise damaged(path, "no such file") from None
@@ -117,7 +118,7 @@ def append_record(path: Path, record: "DataclassInstance") -> None:
 
 def drop_partial_row(path: Path) -> None:
     """Cut off what stands behind the last line break of a table."""
-    with path.open("rb") as file:
+    with opening(path), path.open("rb") as file:
         if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) and file.read() == b"\n":
             return
     content = path.read_bytes()
@@ -177,7 +178,8 @@ def write_csv(
 
 def read_csv(path: Path | str) -> list[dict[str, str]]:
     """Read a CSV file with a header into one mapping a row, as it was given to `write_csv`."""
-    with Path(path).open(encoding=ENCODING, errors=ERRORS, newline="") as file:
+    path = Path(path)
+    with opening(path), path.open(encoding=ENCODING, errors=ERRORS, newline="") as file:
         rows = list(csv.DictReader(file))
     return [{key: _as_written_cell(cell) for key, cell in row.items()} for row in rows]
 
@@ -197,5 +199,6 @@ def _as_written_cell(cell: str) -> str:
 
 def read_tsv(path: Path | str) -> list[dict[str, str]]:
     """Read a table of another program's, with tabs and a header, into one mapping a row."""
-    with Path(path).open(encoding="utf-8", newline="") as file:
+    path = Path(path)
+    with opening(path), path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, dialect="excel-tab"))

@@ -23,6 +23,7 @@ from actionrec.native.distributed import launch
 from actionrec.native.training import totals
 from actionrec.native.training.state import TrainState
 from actionrec.utils.files import write_text
+from actionrec.utils.small_files import read_text
 
 if TYPE_CHECKING:
     from tensorboardX.event_file_writer import EventsWriter
@@ -181,7 +182,7 @@ def _has_key() -> bool:
 def _arguments(settings: DictConfig, state: TrainState) -> dict[str, Any]:
     """Return the arguments of wandb.init; the key of encrypted checkpoints is none of them."""
     record = state.folder / WANDB_ID
-    known = record.read_text(encoding="utf-8").strip() if record.exists() else ""
+    known = read_text(record).strip() if record.exists() else ""
     identity = settings.run_id or (known if state.global_step else "") or secrets.token_hex(4)
     write_text(record, identity)
     config: Any = OmegaConf.to_container(state.spec, resolve=False)
