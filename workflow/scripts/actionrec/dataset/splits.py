@@ -363,7 +363,12 @@ def draw(
     At least one source, as long as another is left; none of a class that has just one.
     """
     if not 0 < fraction < 1:
-        raise InputError("A fraction of videos must be between 0 and 1.", found=fraction)
+        raise InputError(
+            "A fraction of videos must be between 0 and 1.",
+            where="splits.test_fraction, splits.validation",
+            found=fraction,
+            allowed="more than 0 and less than 1",
+        )
     by_source = defaultdict(list)
     for video in videos:
         by_source[source_of(cls, video)].append(video)

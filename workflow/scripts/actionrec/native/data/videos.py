@@ -23,6 +23,7 @@ from actionrec.utils.text import count
 
 log = logging.getLogger(__name__)
 
+LAYOUT = "name a folder of <class>/<video>/rgb, for inference of <video>/rgb"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -95,13 +96,17 @@ def list_videos(root: Path, where: str, model_type: str = "rgb") -> list[Video]:
 
 def _not_empty(videos: list[Video], root: Path, where: str) -> list[Video]:
     if not videos:
-        raise InputError("The folder holds no videos.", where=f"spec: {where}", found=root)
+        raise InputError(
+            "The folder holds no videos.", where=f"spec: {where}", found=root, fix=LAYOUT
+        )
     return videos
 
 
 def _subfolders(folder: Path, where: str) -> list[Path]:
     if not folder.is_dir():
-        raise InputError("The folder does not exist.", where=f"spec: {where}", found=folder)
+        raise InputError(
+            "The folder does not exist.", where=f"spec: {where}", found=folder, fix=LAYOUT
+        )
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     for entry in entries:
         if not entry.is_dir():
@@ -173,7 +178,11 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
         is_file = {entry.name: entry.is_file() for entry in entries}  # no system call, mostly
     names = sorted(is_file)
     if not names:
-        raise InputError(f"A video has no {what}.", where=files)
+        raise InputError(
+            f"A video has no {what}.",
+            where=files,
+            fix="make them again, or remove the video's folder",
+        )
     for name in names:
         if not is_file[name]:
             raise InputError(
@@ -199,7 +208,12 @@ def _image_size(path: Path, mode: str) -> tuple[int, int]:
             image_io.check_mode(image, path, mode)
             return image.size
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError("A frame is no image.", where=path, found=error) from error
+        raise InputError(
+            "A frame is no image.",
+            where=path,
+            found=error,
+            fix="make the video's frames again, or remove its folder",
+        ) from error
 
 
 def check_dataset_size(
