@@ -8,6 +8,8 @@ from pathlib import Path
 from actionrec.utils.tables import damaged, read_table, write_table
 
 PARTS = ("train", "val", "test")
+# class -> video -> train, val or test, or None for a video that is not used
+Parts = dict[str, dict[str, str | None]]
 COLUMNS = ("part", "class", "video", "frames", "format", "sha256", "flow")
 
 
