@@ -360,7 +360,7 @@ def _seconds(text: str, default: float) -> float:
         value = math.nan
     # float() also reads nan, inf and -1; no comparison with nan is true.
     if not 0 <= value < math.inf:
-        raise BadRow(f"time {text.strip()!r} is no number of seconds from 0 on")
+        raise BadRow(f"time {text.strip()!r} is not a number of seconds from 0 on")
     return value
 
 

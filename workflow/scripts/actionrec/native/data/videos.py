@@ -186,7 +186,7 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
     for name in names:
         if not is_file[name]:
             raise InputError(
-                f"Among the {what} is what is no file: a pipe, a folder or a broken link.",
+                f"Among the {what} there is a pipe, a folder or a broken link.",
                 where=files,
                 found=name,
                 fix="remove it, or make the frames again",
@@ -209,7 +209,7 @@ def _image_size(path: Path, mode: str) -> tuple[int, int]:
             return image.size
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(
-            "A frame is no image.",
+            "A frame is not an image.",
             where=path,
             found=error,
             fix="make the video's frames again, or remove its folder",
