@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -20,6 +20,9 @@ from actionrec.frames.references import has_reference, read_reference
 from actionrec.native.data import frame_sampling, image_io
 from actionrec.native.streams import stream_lengths
 from actionrec.utils.text import count
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +237,7 @@ def check_dataset_size(
         )
 
 
-def warn_of_short_videos(videos: Sequence[Video], spec: Any) -> None:
+def warn_of_short_videos(videos: Sequence[Video], spec: "DictConfig") -> None:
     """Log the videos that have fewer frames than a clip spans, whose clips repeat frames."""
     needed = max(stream_lengths(spec.model).values())
     if spec.model.sample_strategy == frame_sampling.CONSECUTIVE:
@@ -249,7 +252,7 @@ def warn_of_short_videos(videos: Sequence[Video], spec: Any) -> None:
         )
 
 
-def warn_of_rare_classes(videos: Sequence[Video], spec: Any) -> None:
+def warn_of_rare_classes(videos: Sequence[Video], spec: "DictConfig") -> None:
     """Log the classes that have fewer clips in an epoch than there are in a batch."""
     counts = Counter(video.label for video in videos)
     clips, batch_size = spec.dataset.clips_per_video, spec.dataset.batch_size
