@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from actionrec import runners
-from actionrec.deploy.describe import FP16_LIMIT
+from actionrec.deploy.half_precision import FP16_LIMIT
 from actionrec.deploy.model_card import ModelCard, verified_file
 from actionrec.deploy.session import Model, softmax
 from actionrec.errors import InputError
