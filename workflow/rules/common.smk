@@ -8,7 +8,7 @@ from snakemake.utils import validate
 
 from actionrec import __version__, runners
 from actionrec.config import load, params, paths, provenance, queries
-from actionrec.deploy import chunks, from_spec, sources, support
+from actionrec.deploy import chunks, from_spec, package_checks, video_inputs
 from actionrec.errors import InputError
 from actionrec.experiments import successive_halving
 from actionrec.experiments.spec_checks import check_specs

@@ -1,4 +1,4 @@
-explained(support.check_packages, config, specs, EXPORTED)
+explained(package_checks.check_packages, config, specs, EXPORTED)
 
 
 if EXPORTED == "model.onnx":

@@ -174,7 +174,7 @@ def trial_outcome(wildcards):
 @cache
 def new_videos():
     """Return the videos to predict; found when a job of theirs is planned, as there may be many."""
-    return sources.find_videos([config["predict"]["videos"]])
+    return video_inputs.find_videos([config["predict"]["videos"]])
 
 
 @cache
