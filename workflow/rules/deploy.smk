@@ -1,3 +1,5 @@
+"""Verify exports, and write packages of them for NVIDIA's servers."""
+
 explained(package_checks.check_packages, config, specs, EXPORTED)
 
 

@@ -1,3 +1,5 @@
+"""Try the experiments of a sweep that has a budget; the best train on."""
+
 BUDGET_OF_SWEEP = {budget.sweep: budget for budget in BUDGETS.values()}
 
 
