@@ -169,7 +169,7 @@ FAULTS = [
         "overwritten",
         Listing,
         lambda scene: scene.frame.write_text("no picture"),
-        "A frame is no image",
+        "A frame is not an image",
     ),
     Fault("a first frame that is grey", "overwritten", Listing, grey, "not an RGB image"),
     Fault(

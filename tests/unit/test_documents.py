@@ -111,7 +111,6 @@ def test_every_page_of_docs_is_linked_from_the_readme():
     assert linked == {name(page) for page in PAGES if page.parent == REPOSITORY / "docs"}
 
 
-# The package's code too, except `frames`, whose texts still have two of these words.
 CODE = sorted(
     path for suffix in ("py", "smk") for path in (REPOSITORY / "workflow").rglob(f"*.{suffix}")
 )

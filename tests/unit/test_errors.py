@@ -1,4 +1,4 @@
-"""What an error suggests: a value that can be typed, or nothing."""
+"""What an error says: what to type next; a value that can be typed, or none."""
 
 import ast
 import re
@@ -63,3 +63,23 @@ def test_no_list_of_allowed_values_holds_a_description():
         if DESCRIBED.search(text)
     ]
     assert described == []
+
+
+def errors_of(path: Path) -> Iterator[tuple[int, set[str | None]]]:
+    """Yield the line and the keyword arguments of each error that a module makes."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="InputError" | "SpecError")):
+                yield node.lineno, {keyword.arg for keyword in node.keywords}
+
+
+def test_every_error_says_what_to_type_next():
+    found = {path: list(errors_of(path)) for path in PACKAGE.rglob("*.py")}
+    assert sum(map(len, found.values())) > 200, "errors are found"
+    silent = [
+        f"{path.relative_to(PACKAGE)}:{line}"
+        for path, errors in found.items()
+        for line, said in errors
+        if not said & {"fix", "allowed"}
+    ]
+    assert silent == []

@@ -8,9 +8,9 @@ from snakemake.utils import validate
 
 from actionrec import __version__, runners
 from actionrec.config import load, params, paths, provenance, queries
-from actionrec.deploy import chunks, from_spec, sources, support
+from actionrec.deploy import chunks, from_spec, package_checks, video_inputs
 from actionrec.errors import InputError
-from actionrec.experiments import successive_halving as budgets
+from actionrec.experiments import successive_halving
 from actionrec.experiments.spec_checks import check_specs
 from actionrec.frames import staleness
 from actionrec.runners import slurm
@@ -31,7 +31,7 @@ def explained(function, *arguments):
 
 CONFIG_FILES = ", ".join(map(str, internals.config_files(workflow))) or "config"
 complete, specs = explained(load.checked, config, internals.config_files(workflow))
-BUDGETS = budgets.of_experiments(config["experiments"])  # as they are written, with their sweeps
+BUDGETS = successive_halving.of_experiments(config["experiments"])  # still with their sweeps
 config.update(complete)
 validate(config, schema="../schemas/config.schema.json")
 explained(check_specs, specs, BUDGETS, CONFIG_FILES)

@@ -1,3 +1,5 @@
+"""Pull the container images that tasks run in, where each is one file."""
+
 IMAGES = [Path(file).stem for file in runners.images(config["tao"])]
 
 

@@ -1,3 +1,6 @@
+"""Count, compare and show the videos of a dataset."""
+
+
 rule summarise_dataset:
     """Count videos and frames, list bad and duplicate videos, and how the splits divide them."""
     input:

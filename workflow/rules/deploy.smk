@@ -1,4 +1,6 @@
-explained(support.check_packages, config, specs, EXPORTED)
+"""Verify exports, and write packages of them for NVIDIA's servers."""
+
+explained(package_checks.check_packages, config, specs, EXPORTED)
 
 
 if EXPORTED == "model.onnx":

@@ -1,3 +1,6 @@
+"""Download the archives of a dataset."""
+
+
 rule download_archive:
     """Download one archive and verify its checksum, or link to one that is here."""
     input:

@@ -1,3 +1,6 @@
+"""Export the models in the forms that are deployed."""
+
+
 rule export_model:
     """Export the model as ONNX that says how it is used, or with an old toolkit as .etlt."""
     input:

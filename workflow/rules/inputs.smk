@@ -137,7 +137,7 @@ def trial_outcome(wildcards):
         return {}
     run, ranking = f"<experiments>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
     trials = {name: EXPERIMENTS / name / split / "trial.json" for name in BUDGETS[exp].members}
-    surely = budgets.stays_stopped(exp, BUDGETS[exp], EXPERIMENTS / ranking, trials)
+    surely = successive_halving.stays_stopped(exp, BUDGETS[exp], EXPERIMENTS / ranking, trials)
     return {
         "trial": [f"{run}/trial{suffix}" for suffix in (WEIGHTS, ".json", ".csv")],
         "trial_spec": f"{run}/specs/trial.yaml",
@@ -148,7 +148,7 @@ def trial_outcome(wildcards):
 @cache
 def new_videos():
     """Return the videos to predict; found when a job of theirs is planned, as there may be many."""
-    return sources.find_videos([config["predict"]["videos"]])
+    return video_inputs.find_videos([config["predict"]["videos"]])
 
 
 @cache

@@ -1,3 +1,6 @@
+"""Say what the machine lacks for a run."""
+
+
 rule preflight:
     """Target: say what this machine has and lacks for the configuration, and what to type."""
     log:

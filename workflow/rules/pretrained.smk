@@ -1,3 +1,6 @@
+"""Fetch the weights that trainings start from."""
+
+
 rule fetch_pretrained:
     """Fetch the weights that a stream starts from: a file, a URL or another experiment's model."""
     input:

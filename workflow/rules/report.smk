@@ -1,3 +1,5 @@
+"""Put experiments side by side, and show them on one page."""
+
 TEMPLATES = pages.digest(pages.templates("report"))
 
 

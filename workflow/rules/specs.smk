@@ -1,3 +1,6 @@
+"""Write the specs that TAO's tasks read."""
+
+
 rule render_spec:
     """Write the complete TAO spec file of one task, which then needs no command-line overrides."""
     input:

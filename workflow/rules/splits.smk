@@ -1,3 +1,6 @@
+"""Divide the videos into train, val and test."""
+
+
 rule unpack_splits:
     """Unpack the official split files of the classes in use."""
     input:

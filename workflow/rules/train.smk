@@ -1,3 +1,6 @@
+"""Train the models."""
+
+
 rule train_model:
     """Train one experiment; its checkpoints stay in train/, so that a killed job resumes."""
     input:

@@ -1,4 +1,6 @@
-SWEEPS = {budget.sweep: budget for budget in BUDGETS.values()}
+"""Try the experiments of a sweep that has a budget; the best train on."""
+
+BUDGET_OF_SWEEP = {budget.sweep: budget for budget in BUDGETS.values()}
 
 
 rule render_trial:
@@ -41,7 +43,8 @@ rule rank_trials:
     """Rank the trials of a sweep on one split, by validation; the best of them train on."""
     input:
         lambda wildcards: [
-            f"<experiments>/{exp}/split{{k}}/trial.json" for exp in SWEEPS[wildcards.sweep].members
+            f"<experiments>/{exp}/split{{k}}/trial.json"
+            for exp in BUDGET_OF_SWEEP[wildcards.sweep].members
         ],
     output:
         report(
@@ -53,12 +56,12 @@ rule rank_trials:
     log:
         "<logs>/rank_trials/{sweep}.split{k}.log",
     wildcard_constraints:
-        sweep=queries.alternatives(list(SWEEPS)),
+        sweep=queries.alternatives(list(BUDGET_OF_SWEEP)),
     localrule: True
     conda:
         "../../envs/engine.yaml"
     params:
-        keep=lambda wildcards: SWEEPS[wildcards.sweep].keep,
-        members=lambda wildcards: SWEEPS[wildcards.sweep].members,
+        keep=lambda wildcards: BUDGET_OF_SWEEP[wildcards.sweep].keep,
+        members=lambda wildcards: BUDGET_OF_SWEEP[wildcards.sweep].members,
     script:
         "../scripts/rank_trials.py"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.dataset.bad_videos import BadVideo, bad_videos, require_tolerated
+from actionrec.dataset.bad_videos import UnusableVideo, bad_videos, require_tolerated
 from actionrec.errors import InputError
 from actionrec.frames.manifest import FrameRecord, write_manifest
 
@@ -17,7 +17,7 @@ def record(video, file, reason=""):
 def test_paths_are_the_users_own():
     records = {"walk": [record("a", "a.mp4"), record("b", "b.mp4", "is empty (0 bytes)")]}
     assert bad_videos(records, "my videos") == [
-        BadVideo("walk", "my videos/walk/b.mp4", "is empty (0 bytes)")
+        UnusableVideo("walk", "my videos/walk/b.mp4", "is empty (0 bytes)")
     ]
     records = {
         "walk": [record("c_1-2", "/disk/c.mp4", "breaks off"), record("d", "/disk/d.mp4", "x")]

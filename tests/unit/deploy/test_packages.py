@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from actionrec.deploy import deepstream, onnx_graph, support, triton
+from actionrec.deploy import deepstream, onnx_graph, package_checks, triton
 from actionrec.deploy.model_card import read_card
 from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import read_clips
@@ -109,12 +109,12 @@ CONFIG = {
 def test_flow_is_refused_for_deepstream_with_the_reason(kind):
     spec = make_spec({"model": {"model_type": kind}}, "test")
     with pytest.raises(InputError, match="colour frames only"):
-        support.check_packages(CONFIG, {"e": spec}, "model.onnx")
+        package_checks.check_packages(CONFIG, {"e": spec}, "model.onnx")
 
 
 def test_old_toolkits_have_no_packages():
     with pytest.raises(InputError, match="no ONNX file"):
-        support.check_packages(CONFIG, {}, "model.etlt")
+        package_checks.check_packages(CONFIG, {}, "model.etlt")
 
 
 @pytest.mark.parametrize("softmaxed", [False, True])

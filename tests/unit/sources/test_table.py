@@ -151,7 +151,7 @@ def test_every_row_that_cannot_be_used_is_named(project):
     assert "list.csv, line 2: start 3 is not before end 3" in said
     assert "line 3: start 5 is not before end 2" in said
     assert "line 4: time '-1'" in said
-    assert "line 5: time '0:10' is no number of seconds" in said
+    assert "line 5: time '0:10' is not a number of seconds" in said
     assert "line 7: split 'trian', not train, val or test" in said
     assert "line 9" not in said
 

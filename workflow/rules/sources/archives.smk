@@ -1,3 +1,6 @@
+"""Unpack videos from an archive, class by class."""
+
+
 rule unpack_class:
     """Unpack the videos of one class: an archive of its own within the archive, or a folder."""
     input:

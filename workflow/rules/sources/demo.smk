@@ -1,3 +1,6 @@
+"""Draw the demo's videos, and pack them as HMDB51 is packed."""
+
+
 rule generate_demo:
     """Draw the demo's videos and pack them, with split files, as HMDB51 is packed."""
     output:

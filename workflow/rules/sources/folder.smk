@@ -1,3 +1,5 @@
+"""Take videos from a folder of the user's, or from an object store."""
+
 from actionrec.sources import folder
 
 if addresses.is_stored(config["dataset"]["path"]):

@@ -1,3 +1,5 @@
+"""Read the segments of videos that SHAD's annotations name."""
+
 from actionrec.sources import shad
 
 explained(shad.require_classes, CLASSES, f"{CONFIG_FILES}, dataset.classes")

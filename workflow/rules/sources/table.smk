@@ -1,3 +1,5 @@
+"""Read a list of videos or of segments."""
+
 from actionrec.sources import table
 
 FETCHED_LISTS = queries.fetched_lists(config)

@@ -13,7 +13,7 @@ _NAMED = 20  # in a message; the page has more, the table all
 
 
 @dataclass(frozen=True)
-class BadVideo:
+class UnusableVideo:
     """A video that cannot be used: its class, its path as the user knows it, and why."""
 
     cls: str
@@ -21,13 +21,15 @@ class BadVideo:
     reason: str
 
 
-def bad_videos(records: Mapping[str, Iterable[FrameRecord]], videos: str | None) -> list[BadVideo]:
+def bad_videos(
+    records: Mapping[str, Iterable[FrameRecord]], videos: str | None
+) -> list[UnusableVideo]:
     """Return the bad videos of each class.
 
     `videos` is the folder that holds <class>/<file>; None where the records have whole paths.
     """
     return [
-        BadVideo(cls, _path(cls, record, videos), record.reason)
+        UnusableVideo(cls, _path(cls, record, videos), record.reason)
         for cls, of_class in records.items()
         for record in of_class
         if not record.usable

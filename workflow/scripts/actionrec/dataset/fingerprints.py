@@ -81,26 +81,17 @@ def find_alike(
     """
     import numpy as np
 
-    usable = [
-        (cls, record) for cls, of_class in records.items() for record in of_class if record.usable
-    ]
-    first: dict[str, tuple[Key, FrameRecord]] = {}
-    for cls, record in usable:
-        if not record.undecoded:
-            first.setdefault(record.content or record.sha256, ((cls, record.video), record))
+    usable = [(cls, record) for cls, of in records.items() for record in of if record.usable]
     undecoded = sum(record.undecoded for _, record in usable)
+    first = _first_of_equal(usable)
     if len(first) > _MAX_VIDEOS:
         log.warning("More than %d videos: not compared by their looks", _MAX_VIDEOS)
         return Alike(flat=len(first), many=True, undecoded=undecoded)
-    with ThreadPoolExecutor(threads) as pool:  # OpenCV reads images without the GIL
-        found = pool.map(lambda pair: _fingerprint(frames, *pair), first.values())
-        known = [
-            (key, looks) for (key, _), looks in zip(first.values(), found, strict=True) if looks
-        ]
+    known = _fingerprints(first, frames, threads)
     if not known:
         return Alike(flat=len(first), undecoded=undecoded)
-    keys = [key for key, _ in known]
-    hashes, mirrored, places = (np.array(part) for part in zip(*(p for _, p in known), strict=True))
+    keys = list(known)
+    hashes, mirrored, places = (np.array(part) for part in zip(*known.values(), strict=True))
     copies = _groups(len(keys), _close(hashes, hashes))
     # A picture that is its own mirror image is a copy of a copy both ways, and nothing is mirrored.
     turned = [
@@ -116,6 +107,24 @@ def find_alike(
         flat=len(first) - len(keys),
         undecoded=undecoded,
     )
+
+
+def _first_of_equal(usable: Iterable[tuple[str, FrameRecord]]) -> dict[Key, FrameRecord]:
+    """Return the decoded videos of classes, of those with equal content the first."""
+    first: dict[str, tuple[Key, FrameRecord]] = {}
+    for cls, record in usable:
+        if not record.undecoded:
+            first.setdefault(record.content or record.sha256, ((cls, record.video), record))
+    return dict(first.values())
+
+
+def _fingerprints(
+    videos: Mapping[Key, FrameRecord], frames: Path, threads: int
+) -> dict[Key, Fingerprint]:
+    """Return what each video looks like, of those that show something."""
+    with ThreadPoolExecutor(threads) as pool:  # OpenCV reads images without the GIL
+        found = pool.map(lambda video: _fingerprint(frames, *video), videos.items())
+        return {key: looks for key, looks in zip(videos, found, strict=True) if looks}
 
 
 def frame_index(record: FrameRecord, share: float) -> int:

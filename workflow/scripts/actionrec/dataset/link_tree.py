@@ -48,7 +48,7 @@ def put_images(video: Path, at: Path, put: Callable[[str, Path], object]) -> Non
             for image in images:
                 if not image.is_file():  # a copy would wait for a pipe for ever
                     raise InputError(
-                        "Among the frames is what is no file: a pipe, a folder or a broken link.",
+                        "Among the frames there is a pipe, a folder or a broken link.",
                         where=video / name,
                         found=image.name,
                         fix="remove it, then make the frames again: snakemake dataset",

@@ -5,10 +5,11 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
 
-from actionrec.errors import InputError
-from actionrec.utils.tables import read_table, write_table
+from actionrec.utils.tables import damaged, read_table, write_table
 
 PARTS = ("train", "val", "test")
+# class -> video -> train, val or test, or None for a video that is not used
+Parts = dict[str, dict[str, str | None]]
 COLUMNS = ("part", "class", "video", "frames", "format", "sha256", "flow")
 
 
@@ -45,8 +46,8 @@ def read_split(table: Path) -> list[Row]:
     rows = []
     for part, cls, video, frames, *content in read_table(table, COLUMNS):
         if part not in PARTS or not frames.isdecimal() or {"", ".", ".."} & {cls, video}:
-            raise InputError("A split table is damaged.", where=table, found=(part, cls, video))
+            raise damaged(table, f"the row {part}, {cls}, {video}")
         if "/" in cls + video:
-            raise InputError("A name in a split table leaves its folder.", where=table, found=video)
+            raise damaged(table, f"a name that leaves its folder: {video}")
         rows.append(Row(part, cls, video, int(frames), *content))
     return rows

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from actionrec.dataset import leakage
 from actionrec.dataset.group_draw import draw_groups, shuffle_key
+from actionrec.dataset.official_split import official_parts
 from actionrec.dataset.source_videos import (
     Key,
     SourceOf,
@@ -20,16 +21,14 @@ from actionrec.dataset.source_videos import (
     source_finder,
     unique_sources,
 )
-from actionrec.dataset.split_table import PARTS, Row, write_split
+from actionrec.dataset.split_table import PARTS, Parts, Row, write_split
 from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.flow_manifest import read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, read_manifest
-from actionrec.sources.split_files import CLASS_FILE, read_class_file
 from actionrec.sources.table import read_groups, read_parts
 from actionrec.utils.text import count
 
 Records = Mapping[str, Sequence[FrameRecord]]  # by class, one for each video
-Parts = dict[str, dict[str, str | None]]  # class -> video -> train, val, test, or None for unused
 
 MOST_WARNINGS = 100  # of one kind
 _PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
@@ -174,7 +173,7 @@ def _parts(
     group_of = _groups_to_draw_by(files, settings)
     grouped: dict[Key, str | None] = {}  # the parts of all videos with a group
     if settings.method == "official":
-        parts = _official_parts(files, number)
+        parts = official_parts(files.manifests, files.official, number)
     elif settings.method == "given":
         parts = _given_parts(files.given)
         stated = {cls: read_parts(path) for cls, path in files.groups.items()}
@@ -256,57 +255,6 @@ def _with_flow(
     return [record for record in records if (cls, record.video) in flow]
 
 
-def _official_parts(files: ClassFiles, number: int) -> Parts:
-    """Return the parts of each class's videos once files and videos are known to agree."""
-    official = files.official
-    missing = [cls for cls in files.manifests if cls not in official or not official[cls].is_file()]
-    if missing:
-        raise InputError(
-            f"Classes without an official file of split {number}.",
-            where="splits.method: official",
-            found=in_lines([f"{cls}_test_split{number}.txt" for cls in missing]),
-            fix="correct dataset.classes, or set splits.method to fraction",
-        )
-    parts: Parts = {}
-    lost, unlisted, matches = [], [], 0
-    for cls, manifest in files.manifests.items():
-        _require_name(official[cls], cls, number)
-        parts[cls] = read_class_file(official[cls])
-        videos = {record.video for record in read_manifest(manifest)}
-        matches += len(parts[cls].keys() & videos)
-        lost += [f"{cls}: {name} has no video" for name in sorted(parts[cls].keys() - videos)]
-        unlisted += [
-            f"{cls}: {name} is in no split file" for name in sorted(videos - parts[cls].keys())
-        ]
-    # One message for files of another dataset, rather than thousands of mismatches.
-    if not matches:
-        raise InputError(
-            f"The files of split {number} are of another dataset: they name none of the videos.",
-            where="dataset.archives.splits",
-            found=in_lines([*lost[:3], *unlisted[:3]]),
-            fix="name the archive of this dataset's split files, or set splits.method to fraction",
-        )
-    if lost:
-        faults = lost + unlisted
-        mismatches = count(len(faults), "mismatch")
-        raise InputError(
-            f"{mismatches} between the videos and the files of split {number}.",
-            where=official[next(iter(files.manifests))].parent,
-            found=in_lines(faults, limit=len(faults)),
-            fix="add or remove these videos or lines, or set splits.method to fraction",
-        )
-    if unlisted:
-        log.warning("Not used, as the official split %d says nothing of it: %s", number, unlisted)
-    return parts
-
-
-def _require_name(path: Path, cls: str, number: int) -> None:
-    match = CLASS_FILE.fullmatch(path.name)
-    if not match or match.groups() != (cls, str(number)):
-        expected = [f"{cls}_test_split{number}.txt"]
-        raise InputError("Not this class's split file.", found=path, allowed=expected)
-
-
 def _given_parts(given: Mapping[str, Path]) -> Parts:
     """Return the parts that a user's list states; without a test part its validation part tests."""
     parts = {cls: read_parts(path) for cls, path in given.items()}
@@ -363,7 +311,12 @@ def draw(
     At least one source, as long as another is left; none of a class that has just one.
     """
     if not 0 < fraction < 1:
-        raise InputError("A fraction of videos must be between 0 and 1.", found=fraction)
+        raise InputError(
+            "A fraction of videos must be between 0 and 1.",
+            where="splits.test_fraction, splits.validation",
+            found=fraction,
+            allowed="more than 0 and less than 1",
+        )
     by_source = defaultdict(list)
     for video in videos:
         by_source[source_of(cls, video)].append(video)

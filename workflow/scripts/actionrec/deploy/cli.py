@@ -17,8 +17,8 @@ from actionrec.deploy.model_card import ModelCard
 from actionrec.deploy.output import JsonWriter, LiveWriter, TableWriter, Writer
 from actionrec.deploy.predict import Prediction, predict_videos
 from actionrec.deploy.session import Model
-from actionrec.deploy.sources import find_videos, is_live
 from actionrec.deploy.timeline import Windows
+from actionrec.deploy.video_inputs import find_videos, is_live
 from actionrec.errors import InputError
 from actionrec.experiments.training_progress import print_status
 from actionrec.redaction import shown

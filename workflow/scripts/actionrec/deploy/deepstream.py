@@ -54,6 +54,7 @@ def _check(card: ModelCard, export: Path) -> None:
             "DeepStream divides labels at semicolons.",
             where="dataset.classes",
             found=", ".join(bad),
+            fix="rename these classes, or leave export.deepstream out",
         )
 
 

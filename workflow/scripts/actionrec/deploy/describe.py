@@ -27,7 +27,7 @@ from actionrec.deploy.model_card import (
 from actionrec.deploy.predict import in_order
 from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import frames_clips
-from actionrec.deploy.session import Model, softmax
+from actionrec.deploy.session import Model
 from actionrec.errors import InputError
 from actionrec.frames import references
 from actionrec.frames.manifest import FrameRecord, read_manifest
@@ -36,9 +36,6 @@ from actionrec.utils.files import sha256
 from actionrec.utils.processes import usable_cores
 from actionrec.utils.rule_script import Job, as_paths, optional
 from actionrec.utils.small_files import read_json
-
-FP16_LIMIT = 0.02  # of a probability: half precision has three digits
-_CHECKED_CLIPS = 8
 
 log = logging.getLogger(__name__)
 
@@ -220,34 +217,3 @@ def _calibrate(card: ModelCard, parts: Parts) -> tuple[Calibration | None, str]:
         )
     except ValueError as error:
         return None, str(error)
-
-
-def write_fp16(source: Path, target: Path, description: Mapping[str, Any]) -> None:
-    """Write a model in half precision next to it, its probabilities compared with the original's.
-
-    Raises `InputError` when one differs by more than FP16_LIMIT on random clips.
-    """
-    onnx_graph.write_fp16(source, target)
-    network = Description.model_validate(description)
-    draws = np.random.default_rng(1234)
-    clips = {
-        part.name: draws.standard_normal((_CHECKED_CLIPS, *part.shape), np.float32)
-        for part in network.inputs
-    }
-    import onnxruntime
-
-    def probabilities(path: Path) -> np.ndarray:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        return softmax(session.run(None, clips)[0])
-
-    difference = float(np.abs(probabilities(source) - probabilities(target)).max())
-    if not difference <= FP16_LIMIT:
-        target.unlink()
-        raise InputError(
-            "Half precision changes the model's probabilities too much.",
-            where=target,
-            found=f"{difference:.4f} on random clips",
-            allowed=f"up to {FP16_LIMIT}",
-            fix="leave export.precision at fp32",
-        )
-    log.info("Half precision: probabilities differ by up to %.5f", difference)

@@ -1,14 +1,17 @@
 """What a TAO spec says about the use of its model. The plan asks this: it loads nothing heavy."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actionrec.native.streams import CHANNELS, stream_lengths
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CHANNEL_NAMES = {"rgb": ["red", "green", "blue"], "of": ["u, to the right", "v, downwards"]}
 
 
-def description(spec: Any, labels: Sequence[str]) -> dict[str, Any]:
+def description(spec: "DictConfig", labels: Sequence[str]) -> dict[str, Any]:
     """Return the `model_card.Description` of a spec's network as plain values."""
     model = spec.model
     return {
@@ -22,7 +25,7 @@ def description(spec: Any, labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def clip_selection(spec: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def clip_selection(spec: "DictConfig", overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return mode and segments by which videos are predicted, as specs/inference.yaml has them."""
     if spec.native.test_segments:
         return {"mode": "segments", "segments": spec.native.test_segments}
@@ -33,7 +36,7 @@ def clip_selection(spec: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _input(spec: Any, stream: str, frames: int) -> dict[str, Any]:
+def _input(spec: "DictConfig", stream: str, frames: int) -> dict[str, Any]:
     model, augmentation = spec.model, spec.dataset.augmentation_config
     channels, size = CHANNELS[stream], [model.input_height, model.input_width]
     flat = model.input_type == "2d"
@@ -54,7 +57,7 @@ def _by_channel(values: Sequence[float], channels: int) -> list[float]:
     return list(values) * channels if len(values) == 1 else list(values)
 
 
-def _resize(spec: Any) -> dict[str, Any]:
+def _resize(spec: "DictConfig") -> dict[str, Any]:
     augmentation = spec.dataset.augmentation_config
     found: dict[str, Any] = {"width": spec.model.input_width, "height": spec.model.input_height}
     if not augmentation.val_center_crop:

@@ -151,7 +151,11 @@ class _Source:
         with opened or open_source(self._source, self._stall) as container:
             stream = next(iter(container.streams.video), None)
             if stream is None:
-                raise InputError("The source holds no video.", where=self._source)
+                raise InputError(
+                    "The source holds no video.",
+                    where=self._source,
+                    fix="name the address of a video stream, or a camera by its index",
+                )
             stream.thread_type = "SLICE"  # frame threads hold frames back
             # Something with a length is a recording at an address: it has its own pace, and an end.
             self._over = container.duration is not None

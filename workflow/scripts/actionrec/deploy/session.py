@@ -110,7 +110,10 @@ def _session(path: Path, threads: int, device: str) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # ONNX Runtime's own classes derive from nothing narrower
         raise InputError(
-            "ONNX Runtime cannot load the model.", where=path, found=str(error)[:300]
+            "ONNX Runtime cannot load the model.",
+            where=path,
+            found=str(error)[:300],
+            fix="export it again, or update onnxruntime",
         ) from error
 
 

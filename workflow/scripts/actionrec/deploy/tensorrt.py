@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from actionrec import runners
-from actionrec.deploy.describe import FP16_LIMIT
+from actionrec.deploy.half_precision import FP16_LIMIT
 from actionrec.deploy.model_card import ModelCard, verified_file
 from actionrec.deploy.session import Model, softmax
 from actionrec.errors import InputError
@@ -18,6 +18,7 @@ from actionrec.runners import Container, TaskRequest
 from actionrec.utils.files import replacing, write_text
 from actionrec.utils.rule_script import Job
 
+OTHER_TENSORRT = "install another version of TensorRT, or leave export.tensorrt out"
 _LIMITS = {"fp16": FP16_LIMIT, "fp32": 2e-3}  # of a probability; TensorRT's fp32 may be TF32
 _FIGURES = {
     "latency_ms": re.compile(r"Latency: .*?median = ([\d.]+) ms"),
@@ -140,11 +141,20 @@ def _difference(
         logits = np.array(found[model.card.onnx.logits], np.float32).reshape(len(clips), -1)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            "trtexec left no outputs to compare.", where=outputs, found=repr(error)
+            "trtexec left no outputs to compare.",
+            where=outputs,
+            found=repr(error),
+            fix=OTHER_TENSORRT,
         ) from error
     expected = model.logits(clips)
     if logits.shape != expected.shape:
-        raise InputError("The engine has other outputs.", where=target, found=logits.shape)
+        raise InputError(
+            "The engine has other outputs than the ONNX file.",
+            where=target,
+            found=logits.shape,
+            allowed=[expected.shape],
+            fix=OTHER_TENSORRT,
+        )
     difference = float(np.abs(softmax(logits) - softmax(expected)).max())
     if not difference <= _LIMITS[precision]:
         raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from actionrec.dataset.split_table import read_split
 from actionrec.deploy.calibration import calibration_error
-from actionrec.deploy.describe import FP16_LIMIT
+from actionrec.deploy.half_precision import FP16_LIMIT
 from actionrec.deploy.model_card import UNKNOWN
 from actionrec.deploy.predict import Prediction, in_order, predict_whole
 from actionrec.deploy.preparation import Preparation

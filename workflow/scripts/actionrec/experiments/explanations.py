@@ -10,13 +10,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actionrec.dataset import link_tree
 from actionrec.experiments.predictions import Prediction, read_predictions
 from actionrec.runners import gpus
 from actionrec.utils.files import write_text
 from actionrec.utils.rule_script import Job
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from actionrec.native.data.datasets import ClipSelection, EvalDataset
+    from actionrec.native.data.videos import Video
 
 MISTAKES, UNSURE = 12, 4  # videos of an experiment on a split
 MAPS = 6  # of the surest mistakes, those with a class-activation map
@@ -84,10 +90,10 @@ def explain(explained: Explained, target: Path | str, num_gpus: int = 1) -> None
 class _Clips:
     """The chosen videos as the network sees them."""
 
-    spec: Any
-    videos: Sequence[Any]
-    selection: Any
-    dataset: Any
+    spec: "DictConfig"
+    videos: Sequence["Video"]
+    selection: "ClipSelection"
+    dataset: "EvalDataset"
 
     def middle(self, index: int) -> int:
         """Return the key of the middle one of the clips of a video."""
@@ -169,7 +175,7 @@ def _add_network_view(explained: Explained, clips: _Clips, found: list[dict[str,
             }
 
 
-def _load_spec(explained: Explained) -> Any:
+def _load_spec(explained: Explained) -> "DictConfig":
     """Return the experiment's spec in the schema of the newest toolkit, whichever it runs with."""
     from actionrec.spec import dotted_keys
     from actionrec.spec.load import make_spec

@@ -160,7 +160,11 @@ def _copy_video(video: Path, at: Path, whole: _WholeVideos) -> int:
         content = Path(source).read_bytes()
         target.write_bytes(content)
         if target.read_bytes() != content:
-            raise InputError("A copied image differs from the original.", where=target)
+            raise InputError(
+                "A copied image differs from the original.",
+                where=target,
+                fix="look at the node's disk (dmesg); name another one in the profile, scratch",
+            )
         size += len(content)
 
     link_tree.put_images(video, at, put)

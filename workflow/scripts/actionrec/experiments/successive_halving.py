@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -23,6 +23,9 @@ from actionrec.spec.native_keys import NativeConfig
 from actionrec.utils import tables
 from actionrec.utils.files import replacing, same_file_system_link, write_text
 from actionrec.utils.small_files import read_json, read_yaml
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 COLUMNS = ("rank", "experiment", "epochs", "epoch", "val_acc", "val_loss", "kept")
 
@@ -78,7 +81,7 @@ def of_experiments(experiments: Mapping[str, Any]) -> dict[str, Budget]:
     }
 
 
-def refuse_unfit(budget: Budget, spec: Any, where: str) -> None:
+def refuse_unfit(budget: Budget, spec: "DictConfig", where: str) -> None:
     """Raise `InputError` if a trial of the budget's epochs cannot begin a training with this spec.
 
     `where` names the experiment in the message.

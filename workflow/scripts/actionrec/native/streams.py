@@ -1,8 +1,11 @@
 """The input streams of a network: RGB frames, optical flow, or both (a two-stream network)."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CHANNELS = {"rgb": 3, "of": 2}  # red, green, blue; motion to the right (u) and downwards (v)
 # Smaller clips leave I3D's last pooling nothing.
@@ -20,7 +23,7 @@ def stream_lengths(model: Any) -> dict[str, int]:
     return {model.model_type: lengths[model.model_type]}
 
 
-def check_clips(model: Any, where: str = "spec") -> None:
+def check_clips(model: "DictConfig", where: str = "spec") -> None:
     """Raise `InputError` unless the backbone can take the clips of the spec's `model` section.
 
     It is asked at plan time too, so this module does not load PyTorch. `where` names the spec.

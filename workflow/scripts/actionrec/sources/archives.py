@@ -374,7 +374,11 @@ def _missing_class(archive: Path, cls: str, members: Iterable[str]) -> InputErro
 
 
 def _no_archive(archive: Path) -> InputError:
-    return InputError("There is no such archive.", where=archive)
+    return InputError(
+        "There is no such archive.",
+        where=archive,
+        fix=f"make it again: snakemake -f {archive} --cores 1",
+    )
 
 
 def _refused(archive: Path, found: str) -> InputError:

@@ -279,6 +279,22 @@ def _known_columns(path: Path, header: str, cells: Sequence[str]) -> list[str]:
             "dataset.labels to the file that names the classes",
         )
     unknown = [name for name, known in zip(given, names, strict=True) if name and not known]
+    _refuse_doubtful_columns(path, header, names, unknown)
+    if unknown:
+        log.warning(
+            "%s: columns without a meaning here: %s; known are %s. What must not be on two sides "
+            "of a split, such as a person or a scene, is to be named group",
+            path,
+            some(unknown),
+            ", ".join(_COLUMNS),
+        )
+    return names
+
+
+def _refuse_doubtful_columns(
+    path: Path, header: str, names: Sequence[str], unknown: Sequence[str]
+) -> None:
+    """Raise `InputError` for two columns of one meaning, and for a name that looks misspelt."""
     twice = [name for name, number in Counter(filter(None, names)).items() if number > 1]
     meant = next((n for n in unknown if get_close_matches(n.lower(), _COLUMNS, 1, 0.75)), None)
     if twice or meant:
@@ -291,15 +307,6 @@ def _known_columns(path: Path, header: str, cells: Sequence[str]) -> list[str]:
             allowed=list(_COLUMNS),
             fix="rename the column, or remove it",
         )
-    if unknown:
-        log.warning(
-            "%s: columns without a meaning here: %s; known are %s. What must not be on two sides "
-            "of a split, such as a person or a scene, is to be named group",
-            path,
-            some(unknown),
-            ", ".join(_COLUMNS),
-        )
-    return names
 
 
 def _by_column(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
@@ -360,7 +367,7 @@ def _seconds(text: str, default: float) -> float:
         value = math.nan
     # float() also reads nan, inf and -1; no comparison with nan is true.
     if not 0 <= value < math.inf:
-        raise BadRow(f"time {text.strip()!r} is no number of seconds from 0 on")
+        raise BadRow(f"time {text.strip()!r} is not a number of seconds from 0 on")
     return value
 
 

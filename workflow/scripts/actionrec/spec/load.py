@@ -46,13 +46,16 @@ def load_spec(path: Path | str, overrides: Sequence[str] = ()) -> DictConfig:
             allowed=[".yaml"],
         )
     if not path.is_file():
-        raise InputError("The spec file does not exist.", where=path)
+        raise InputError("The spec file does not exist.", where=path, fix="correct the path")
     spec = make_spec(_read_yaml(path), path)
     for override in overrides:
         key, equals, _ = override.partition("=")
         if not equals or not key:
             raise InputError(
-                "An override must read key=value.", where="command line", found=override
+                "An override must read key=value.",
+                where="command line",
+                found=override,
+                fix="write it as in train.num_epochs=5",
             )
         spec = _overridden(spec, override)
     _require_key_variable(spec, path)
@@ -76,7 +79,10 @@ def _overridden(spec: DictConfig, override: str) -> DictConfig:
         RecursionError,
     ) as error:
         raise InputError(
-            "An override's value is not valid YAML.", where="command line", found=override
+            "An override's value is not valid YAML.",
+            where="command line",
+            found=override,
+            fix="put a text with special characters into quotes: 'key=\"value\"'",
         ) from error
     return _laid_over(spec, cast(dict[str, Any], values), "command line")
 
@@ -272,7 +278,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"{MAX_NODES} values in all",
         ) from error
     if not isinstance(values, dict):
-        raise InputError("A spec must be a mapping of keys to values.", where=path)
+        raise InputError(
+            "A spec must be a mapping of keys to values.",
+            where=path,
+            found=type(values).__name__,
+            fix="write keys such as `model:` at the left margin, with their values below",
+        )
     return cast(dict[str, Any], values)
 
 
@@ -306,7 +317,11 @@ def _refuse_misshapen(values: Any, schema: Any, where: Path | str, prefix: str) 
     """Raise `SpecError` where a section is no mapping, or a list or mapping is not the key's."""
     if not isinstance(values, Mapping):
         raise SpecError(
-            "A section must be a mapping of keys to values.", key=prefix, where=where, found=values
+            "A section must be a mapping of keys to values.",
+            key=prefix,
+            where=where,
+            found=values,
+            allowed=[item.name for item in fields(schema)],
         )
     for item in fields(schema):
         if item.name not in values:

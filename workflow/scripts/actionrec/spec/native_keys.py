@@ -5,10 +5,14 @@ With the defaults a training is TAO's. Loads nothing heavy: the Snakefile checks
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from actionrec.spec.constraints import key
 from actionrec.spec.errors import SpecError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 # The parts of a backbone, from the input on; the classifier is none of them. Of I3D, stem is all
 # before Mixed_3b, layer1 Mixed_3, layer2 Mixed_4b to 4d, layer3 Mixed_4e and 4f, layer4 Mixed_5.
@@ -159,7 +163,7 @@ class NativeConfig:
     )
 
 
-def epochs(spec: Any) -> int:
+def epochs(spec: "DictConfig") -> int:
     """Return the epoch, from 1, that ends a training; its schedules see train.num_epochs."""
     return min(spec.train.num_epochs, spec.native.stop_after or spec.train.num_epochs)
 
@@ -173,7 +177,7 @@ def keys_of_task(native: Mapping[str, Any], task: str) -> dict[str, Any]:
     return {}
 
 
-def check(spec: Any, where: Any) -> None:
+def check(spec: "DictConfig", where: Path | str) -> None:
     """Refuse settings that contradict each other or TAO's; `where` names the file."""
     for stage in spec.native.freeze:
         if stage not in STAGES:
@@ -190,7 +194,7 @@ def check(spec: Any, where: Any) -> None:
         )
 
 
-def _contradictions(spec: Any) -> Iterator[tuple[str, str, str]]:
+def _contradictions(spec: "DictConfig") -> Iterator[tuple[str, str, str]]:
     """Yield key, values and remedy of each pair of settings that cannot both be meant."""
     native, train = spec.native, spec.train
     if native.warmup_epochs and native.lr_schedule != "cosine":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -18,6 +18,9 @@ from actionrec.spec import dotted_keys, native_keys, toolkits
 from actionrec.spec.schema import Spec
 from actionrec.utils.files import write_text
 from actionrec.utils.small_files import read_yaml
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @cache
@@ -77,7 +80,7 @@ def current_values(keys: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def settings(spec: Any) -> dict[str, Any]:
+def settings(spec: "DictConfig") -> dict[str, Any]:
     """Return what results depend on and is not as TAO has it by default, by dotted name.
 
     `spec` is a user's keys laid over the defaults, as OmegaConf has it.

@@ -20,7 +20,11 @@ def verify(path: Path, expected: str | None) -> None:
     if expected is None:
         return
     if not path.exists():
-        raise InputError("There is no such file.", where=path)
+        raise InputError(
+            "There is no such file.",
+            where=path,
+            fix=f"make it again: snakemake -f {path} --cores 1",
+        )
     with locked(path.with_name(f".{path.name}.lock")):  # several jobs may ask at the same time
         if _recorded_state(path) != _state(path):
             record(path, sha256(path))

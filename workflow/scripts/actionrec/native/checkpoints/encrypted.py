@@ -62,7 +62,10 @@ def decrypt(checkpoint: Mapping[str, Any], path: Path, where: str) -> dict[str, 
     secret, kind = checkpoint.get("state_dict"), checkpoint[KIND]
     if not isinstance(secret, bytes) or not isinstance(kind, str) or not kind.isalnum():
         raise InputError(
-            "The file is no encrypted checkpoint of TAO's.", where=f"spec: {where}", found=path
+            "The file is no encrypted checkpoint of TAO's.",
+            where=f"spec: {where}",
+            found=path,
+            fix="name a checkpoint as TAO or the native engine has saved it",
         )
     result = {name: value for name, value in checkpoint.items() if name != KIND}
     result["state_dict"] = _decrypt_tensors(secret, kind, path, where)

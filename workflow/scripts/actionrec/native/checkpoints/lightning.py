@@ -70,7 +70,12 @@ def read(path: Path | str, where: str) -> dict[str, Any]:
     """
     path, where = Path(path), f"spec: {where}"
     if not path.is_file():
-        raise InputError("The checkpoint does not exist.", where=where, found=path)
+        raise InputError(
+            "The checkpoint does not exist.",
+            where=where,
+            found=path,
+            fix="correct the path; it is relative to the folder that the command runs in",
+        )
     try:
         fault = integrity.damage(path)
         if fault is None:
@@ -177,6 +182,8 @@ def check_resumable(
                 "The file is no checkpoint that a training can resume from.",
                 where=f"spec: {where}",
                 found=f"{path} has no {key}",
+                fix="name a checkpoint of a training, or start from its weights: "
+                "model.rgb_pretrained_model_path",
             )
     content_checks.check_tensors(network, network_state_dict(checkpoint), path, where)
 

@@ -145,7 +145,7 @@ def _memory_limit() -> int:
             raise ValueError
     except ValueError:
         raise InputError(
-            "The memory for decoded frames is no number.",
+            "The memory for decoded frames is not a number.",
             where=f"environment: {MEMORY_VARIABLE}",
             found=setting,
             allowed="GiB: 0, 0.5, 64...",

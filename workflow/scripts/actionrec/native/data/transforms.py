@@ -5,7 +5,7 @@ Frames stay uint8, (H, W, 3) for RGB and (H, W, 2) for flow, until a batch is on
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from actionrec.errors import InputError
 from actionrec.native import precision
 from actionrec.native.data.batch import Batch
 from actionrec.native.data.crops import Crop
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ CROP_PLACES = [(x, y) for x in (0, 2, 4) for y in (0, 2, 4)]
 CROP_PLACES += [(x, y) for x in (1, 3) for y in (1, 3)]
 
 
-def normalise(batch: Batch, spec: Any) -> Tensor | tuple[Tensor, ...]:
+def normalise(batch: Batch, spec: "DictConfig") -> Tensor | tuple[Tensor, ...]:
     """Map a batch of clips to the network's input, float32; two streams to a pair.
 
     The shape is (N, C, T, H, W) for 3d and (N, C * T, H, W) for 2d: all red frames first, then
@@ -115,7 +118,7 @@ def normalise(batch: Batch, spec: Any) -> Tensor | tuple[Tensor, ...]:
     return inputs if len(inputs) > 1 else inputs[0]
 
 
-def _normalise_stream(clips: Tensor, flips: Tensor, stream: str, spec: Any) -> Tensor:
+def _normalise_stream(clips: Tensor, flips: Tensor, stream: str, spec: "DictConfig") -> Tensor:
     """Map clips (N, T, H, W, C), uint8, to the network's input."""
     last = precision.uses_channels_last(spec, clips.device)
     # On a GPU `flips.any()` would make the host wait, so all clips go through `where` there.

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -21,8 +21,12 @@ from actionrec.native.data import frame_sampling, image_io
 from actionrec.native.streams import stream_lengths
 from actionrec.utils.text import count
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 log = logging.getLogger(__name__)
 
+LAYOUT = "name a folder of <class>/<video>/rgb, for inference of <video>/rgb"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -95,13 +99,17 @@ def list_videos(root: Path, where: str, model_type: str = "rgb") -> list[Video]:
 
 def _not_empty(videos: list[Video], root: Path, where: str) -> list[Video]:
     if not videos:
-        raise InputError("The folder holds no videos.", where=f"spec: {where}", found=root)
+        raise InputError(
+            "The folder holds no videos.", where=f"spec: {where}", found=root, fix=LAYOUT
+        )
     return videos
 
 
 def _subfolders(folder: Path, where: str) -> list[Path]:
     if not folder.is_dir():
-        raise InputError("The folder does not exist.", where=f"spec: {where}", found=folder)
+        raise InputError(
+            "The folder does not exist.", where=f"spec: {where}", found=folder, fix=LAYOUT
+        )
     entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     for entry in entries:
         if not entry.is_dir():
@@ -173,11 +181,15 @@ def _images(folder: Path, part: str, what: str) -> tuple[str, ...]:
         is_file = {entry.name: entry.is_file() for entry in entries}  # no system call, mostly
     names = sorted(is_file)
     if not names:
-        raise InputError(f"A video has no {what}.", where=files)
+        raise InputError(
+            f"A video has no {what}.",
+            where=files,
+            fix="make them again, or remove the video's folder",
+        )
     for name in names:
         if not is_file[name]:
             raise InputError(
-                f"Among the {what} is what is no file: a pipe, a folder or a broken link.",
+                f"Among the {what} there is a pipe, a folder or a broken link.",
                 where=files,
                 found=name,
                 fix="remove it, or make the frames again",
@@ -199,7 +211,12 @@ def _image_size(path: Path, mode: str) -> tuple[int, int]:
             image_io.check_mode(image, path, mode)
             return image.size
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError("A frame is no image.", where=path, found=error) from error
+        raise InputError(
+            "A frame is not an image.",
+            where=path,
+            found=error,
+            fix="make the video's frames again, or remove its folder",
+        ) from error
 
 
 def check_dataset_size(
@@ -220,7 +237,7 @@ def check_dataset_size(
         )
 
 
-def warn_of_short_videos(videos: Sequence[Video], spec: Any) -> None:
+def warn_of_short_videos(videos: Sequence[Video], spec: "DictConfig") -> None:
     """Log the videos that have fewer frames than a clip spans, whose clips repeat frames."""
     needed = max(stream_lengths(spec.model).values())
     if spec.model.sample_strategy == frame_sampling.CONSECUTIVE:
@@ -235,7 +252,7 @@ def warn_of_short_videos(videos: Sequence[Video], spec: Any) -> None:
         )
 
 
-def warn_of_rare_classes(videos: Sequence[Video], spec: Any) -> None:
+def warn_of_rare_classes(videos: Sequence[Video], spec: "DictConfig") -> None:
     """Log the classes that have fewer clips in an epoch than there are in a batch."""
     counts = Counter(video.label for video in videos)
     clips, batch_size = spec.dataset.clips_per_video, spec.dataset.batch_size

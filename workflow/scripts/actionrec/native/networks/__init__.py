@@ -1,7 +1,7 @@
 """The networks of ActionRecognitionNet, with NVIDIA's parameter names and shapes (TAO 7.3)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -10,10 +10,13 @@ from actionrec.native.networks.joint import JointModel
 from actionrec.native.networks.resnet import ResNet
 from actionrec.native.streams import CHANNELS, check_clips, stream_lengths
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
 StreamNetwork = ResNet | InceptionI3d  # a network that sees one stream
 
 
-def build(model: Any, num_classes: int) -> nn.Module:
+def build(model: "DictConfig", num_classes: int) -> nn.Module:
     """Return the network of the spec's `model` section, with random weights.
 
     Raises `InputError` if the backbone cannot take such clips.
@@ -22,7 +25,9 @@ def build(model: Any, num_classes: int) -> nn.Module:
     return join_streams(model, parts, num_classes)
 
 
-def join_streams(model: Any, parts: Sequence[StreamNetwork], num_classes: int) -> nn.Module:
+def join_streams(
+    model: "DictConfig", parts: Sequence[StreamNetwork], num_classes: int
+) -> nn.Module:
     """Return the only one of `parts`, or a joint network of the two (rgb, of)."""
     if len(parts) == 1:
         return parts[0]
@@ -30,7 +35,7 @@ def join_streams(model: Any, parts: Sequence[StreamNetwork], num_classes: int) -
     return JointModel(rgb, of, num_classes, model.num_fc)
 
 
-def build_stream(model: Any, stream: str, num_classes: int) -> StreamNetwork:
+def build_stream(model: "DictConfig", stream: str, num_classes: int) -> StreamNetwork:
     """Return the network of one stream, "rgb" or "of", with random weights.
 
     Raises `InputError` if the backbone cannot take such clips.
@@ -45,7 +50,7 @@ def build_stream(model: Any, stream: str, num_classes: int) -> StreamNetwork:
     return ResNet(model.backbone, dimensions, channels, num_classes, model.dropout_ratio)
 
 
-def input_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+def input_shapes(model: "DictConfig") -> dict[str, tuple[int, ...]]:
     """Return the shape of one clip by stream: (C, T, H, W) for 3d, (C * T, H, W) for 2d."""
     size = (model.input_height, model.input_width)
     return {

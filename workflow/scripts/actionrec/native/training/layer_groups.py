@@ -1,12 +1,15 @@
 """Parts of a network that are frozen, or trained at a rate of their own."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from actionrec.errors import InputError
 from actionrec.native.streams import stream_lengths
 from actionrec.spec.native_keys import STAGES
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 STAGE_OF_LAYER = {
     "conv1": "stem",
@@ -39,7 +42,7 @@ def stage_of(name: str) -> str | None:
     return STAGE_OF_LAYER.get(parts[0]) if parts else None
 
 
-def freeze(network: nn.Module, spec: Any) -> None:
+def freeze(network: nn.Module, spec: "DictConfig") -> None:
     """Let the parts named in native.freeze get no gradients.
 
     Raises `InputError` if a stream starts from random weights, which would stay so.
@@ -61,7 +64,7 @@ def freeze(network: nn.Module, spec: Any) -> None:
             parameter.requires_grad_(False)
 
 
-def set_train_mode(network: nn.Module, spec: Any) -> None:
+def set_train_mode(network: nn.Module, spec: "DictConfig") -> None:
     """Set a network to training; frozen parts keep the statistics of their batch normalisation."""
     network.train()
     for name, module in network.named_modules():
@@ -69,7 +72,7 @@ def set_train_mode(network: nn.Module, spec: Any) -> None:
             module.eval()
 
 
-def parameter_groups(network: nn.Module, spec: Any) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, spec: "DictConfig") -> list[dict[str, Any]]:
     """Return the groups of an optimizer, by native.lr_factors; the fastest comes first.
 
     There is one group, with all that is trained in the network's order, unless a factor is set.

@@ -52,7 +52,12 @@ def _listed(path: Path) -> Iterator[Path]:
         rows = read_csv(path)
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("The list of videos cannot be read.", where=path, found=error) from error
+        raise InputError(
+            "The list of videos cannot be read.",
+            where=path,
+            found=error,
+            fix="correct its rights, or save it as CSV in UTF-8",
+        ) from error
     header = lines[0].split(",") if lines else []
     column = next((name for name in _COLUMNS if name in header), None)
     names = [row[column] or "" for row in rows] if column else [line.strip() for line in lines]

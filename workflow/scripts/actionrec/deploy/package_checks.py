@@ -1,12 +1,17 @@
 """Which deployment packages an experiment can have. The plan asks this: it loads nothing heavy."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actionrec.errors import InputError
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
-def check_packages(config: Mapping[str, Any], specs: Mapping[str, Any], exported: str) -> None:
+
+def check_packages(
+    config: Mapping[str, Any], specs: Mapping[str, "DictConfig"], exported: str
+) -> None:
     """Raise `InputError` for a package that an experiment's network or toolkit cannot have."""
     export, predict = config["export"], config["predict"]
     wanted = [name for name in ("deepstream", "triton", "tensorrt") if export[name]]
@@ -33,7 +38,7 @@ def check_packages(config: Mapping[str, Any], specs: Mapping[str, Any], exported
             )
 
 
-def _require_rgb(name: str, spec: Any) -> None:
+def _require_rgb(name: str, spec: "DictConfig") -> None:
     if spec.model.model_type != "rgb":
         raise InputError(
             "DeepStream cannot run a network that sees optical flow: its preprocessing makes clips "
