@@ -102,21 +102,21 @@ def test_a_run_uses_secrets_and_writes_none(tmp_path, site):
     for secret in (USER, PASSWORD, TOKEN):
         assert secret not in said
 
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_other_addresses_failed_downloads_and_reports_show_no_secret(tmp_path, site):
+    named = f"http://{USER}:{PASSWORD}@{site}"
+    folder = with_addresses(tmp_path / "project", f"http://{site}", named)
+    snakemake(folder, "--cores", "2", *TARGETS)
+    snakemake(folder, "--report", "report.html", *TARGETS)
+    assert (folder / "report.html").exists() and leaks(folder) == []
     config = folder / "config/config.yaml"
     config.write_text(config.read_text().replace("/list.txt?X-Amz", "/list.txt?x-amz"))
     said = snakemake(folder, "-n", TARGETS[0])
     assert "rule fetch_list" in said, "another address is fetched again"
     assert f"http://{site}/list.txt?hidden-" in said and TOKEN not in said
 
-
-@pytest.mark.slow
-@pytest.mark.thorough
-def test_failed_downloads_and_reports_show_no_secret(tmp_path, site):
-    named = f"http://{USER}:{PASSWORD}@{site}"
-    folder = with_addresses(tmp_path / "project", f"http://{site}", named)
-    snakemake(folder, "--cores", "2", *TARGETS)
-    snakemake(folder, "--report", "report.html", *TARGETS)
-    assert (folder / "report.html").exists() and leaks(folder) == []
     entry = {"file": "set.zip", "urls": [f"{named}/no.zip", f"http://{site}/a?s={TOKEN}"]}
     given = {"source": "archives", "path": None, "videos": None, "labels": None}
     edit(

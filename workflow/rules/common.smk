@@ -117,11 +117,18 @@ def several_machines(task):
 
 def machines(exp, task):
     """Return on how many machines a task runs; refuse several where no Slurm will start them."""
-    number, submission = queries.machines(config, exp, task), internals.submission(workflow)
-    if number > 1 and submission and slurm.is_out_of_reach(*submission):
+    number = queries.machines(config, exp, task)
+    if number > 1 and runs_without_slurm():
         key = f"spec or experiments.{exp}.spec: {task}.num_nodes"
         raise slurm.no_job(number, f"{CONFIG_FILES}, {key}")
     return number
+
+
+@cache
+def runs_without_slurm():
+    """Tell whether the jobs of this plan surely do not go to Slurm."""
+    submission = internals.submission(workflow)
+    return submission is not None and slurm.is_out_of_reach(*submission)
 
 
 @cache
