@@ -30,7 +30,7 @@ class NotAFile(InputError):
             "A file cannot be used.",
             where=path,
             found=found,
-            allowed=["a file that you may read and write, or nothing"],
+            allowed="a file that you may read and write, or nothing",
             fix=fix,
         )
 
