@@ -164,6 +164,3 @@ def remake(output, why):
     """Let the plan at hand remake an output; a dry run shows it, and nothing on disk records it."""
     logger.info(f"{output} will be remade: {why}")
     internals.remake(workflow, output)
-
-
-include: "storage.smk"

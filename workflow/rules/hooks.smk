@@ -10,11 +10,12 @@ if internals.prints_failed_logs(workflow):
 
 
 onstart:
-    from actionrec.experiments import preflight, training_progress
+    from actionrec.experiments import training_progress
+    from actionrec.preflight import machine
 
     internals.resolve_resources(workflow)
     warning = explained(
-        preflight.before_the_first_job,
+        machine.before_the_first_job,
         params.preflight(config),
         bool(queries.ngc_checksums(config)),
         internals.planned_rules(workflow),

@@ -1,6 +1,6 @@
 """Print what this machine has and lacks."""
 
-from actionrec.experiments.preflight import look, require, table
+from actionrec.preflight.machine import look, require, table
 from actionrec.utils.rule_script import rule_script
 
 with rule_script(snakemake):

@@ -10,7 +10,7 @@ import pytest
 
 from actionrec import runners
 from actionrec.errors import InputError
-from actionrec.experiments import frame_space, preflight
+from actionrec.preflight import frame_space, machine
 from helpers import clone, edit, snakemake, write_video
 
 IMAGE = "nvcr.io/nvidia/tao/tao-toolkit:test"
@@ -36,7 +36,7 @@ def install(folder: Path, name: str, text: str) -> None:
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def equip(tmp_path, monkeypatch):
     """Return a function that gives this machine programs and a login, and nothing else."""
     monkeypatch.chdir(tmp_path)
     for name in ("NGC_API_KEY", "NGC_CLI_API_KEY", "TAO_KEY", "CUDA_VISIBLE_DEVICES"):
@@ -77,67 +77,67 @@ def verdicts(checks) -> dict[str, str]:
     return {check.name: check.verdict for check in checks}
 
 
-def test_the_native_engine_needs_no_container(machine):
-    checks = preflight.look(config(), ngc=False)
+def test_the_native_engine_needs_no_container(equip):
+    checks = machine.look(config(), ngc=False)
     assert verdicts(checks) == {"disk for the frames": "ok", "/dev/shm": "ok"}
-    preflight.require(checks)
+    machine.require(checks)
 
 
-def test_no_engine_is_told_with_the_command_that_installs_it(machine):
-    checks = preflight.look(config(runner="docker"), ngc=False)
+def test_no_engine_is_told_with_the_command_that_installs_it(equip):
+    checks = machine.look(config(runner="docker"), ngc=False)
     assert verdicts(checks)["docker"] == "missing"
     with pytest.raises(InputError, match=r"apt install docker\.io"):
-        preflight.require(checks)
+        machine.require(checks)
 
 
-def test_all_that_a_container_needs_is_there(machine):
-    machine(version="28.2", info="{}", image_inspect="[]")
-    checks = preflight.look(config(runner="docker"), ngc=False)
+def test_all_that_a_container_needs_is_there(equip):
+    equip(version="28.2", info="{}", image_inspect="[]")
+    checks = machine.look(config(runner="docker"), ngc=False)
     assert set(verdicts(checks).values()) == {"ok"}
     assert IMAGE in verdicts(checks)
 
 
-def test_an_absent_image_wants_the_login_with_its_odd_user_name(machine):
-    machine(version="28.2", info="{}")
+def test_an_absent_image_wants_the_login_with_its_odd_user_name(equip):
+    equip(version="28.2", info="{}")
     with pytest.raises(InputError) as caught:
-        preflight.require(preflight.look(config(runner="docker"), ngc=False))
+        machine.require(machine.look(config(runner="docker"), ngc=False))
     assert "docker login nvcr.io (user name: $oauthtoken" in str(caught.value)
 
 
-def test_an_absent_image_is_looked_for_in_its_registry(machine, tmp_path):
+def test_an_absent_image_is_looked_for_in_its_registry(equip, tmp_path):
     (tmp_path / "config.json").write_text('{"auths": {"nvcr.io": {}}}')
-    machine(version="28.2", info="/nowhere")
-    found = verdicts(preflight.look(config(runner="docker"), ngc=False))
+    equip(version="28.2", info="/nowhere")
+    found = verdicts(machine.look(config(runner="docker"), ngc=False))
     assert (found["login to nvcr.io"], found["image can be pulled"]) == ("ok", "missing")
-    machine(version="28.2", info=str(tmp_path), manifest_inspect="{}")
-    found = verdicts(preflight.look(config(runner="docker"), ngc=False))
+    equip(version="28.2", info=str(tmp_path), manifest_inspect="{}")
+    found = verdicts(machine.look(config(runner="docker"), ngc=False))
     assert found["image can be pulled"] == "ok" and "disk for the image" in found
 
 
-def test_a_gpu_runtime_that_is_not_seen_is_tried(machine, tmp_path):
-    machine(version="28.2", info="{}", image_inspect="[]", run="started")
+def test_a_gpu_runtime_that_is_not_seen_is_tried(equip, tmp_path):
+    equip(version="28.2", info="{}", image_inspect="[]", run="started")
     (tmp_path / "bin" / "nvidia-container-runtime-hook").unlink()
-    assert verdicts(preflight.look(config(runner="docker"), ngc=False))["GPU runtime"] == "ok"
-    machine(version="28.2", info="{}", image_inspect="[]")
+    assert verdicts(machine.look(config(runner="docker"), ngc=False))["GPU runtime"] == "ok"
+    equip(version="28.2", info="{}", image_inspect="[]")
     (tmp_path / "bin" / "nvidia-container-runtime-hook").unlink()
     engine = tmp_path / "bin" / "docker"
     refusal = 'could not select device driver "" with capabilities: [[gpu]].'
     engine.write_text(engine.read_text().replace("No such object: ", refusal))
     with pytest.raises(InputError, match="nvidia-container-toolkit"):
-        preflight.require(preflight.look(config(runner="docker"), ngc=False))
+        machine.require(machine.look(config(runner="docker"), ngc=False))
 
 
-def test_other_registries_need_no_login(machine):
-    machine(version="28.2", info="{}", manifest_inspect="{}")
-    checks = preflight.look(config(runner="docker", image="docker.io/me/tao:1"), ngc=False)
+def test_other_registries_need_no_login(equip):
+    equip(version="28.2", info="{}", manifest_inspect="{}")
+    checks = machine.look(config(runner="docker", image="docker.io/me/tao:1"), ngc=False)
     assert verdicts(checks)["login to docker.io"] == "advice"
-    preflight.require(checks)
+    machine.require(checks)
 
 
-def test_the_key_of_ngc_is_advice_and_is_not_shown(machine, monkeypatch):
-    assert verdicts(preflight.look(config(), ngc=True))["NGC key"] == "advice"
+def test_the_key_of_ngc_is_advice_and_is_not_shown(equip, monkeypatch):
+    assert verdicts(machine.look(config(), ngc=True))["NGC key"] == "advice"
     monkeypatch.setenv("NGC_API_KEY", "nvapi-secret")
-    text = preflight.table(preflight.look(config(), ngc=True))
+    text = machine.table(machine.look(config(), ngc=True))
     assert "NGC key" in text and "secret" not in text
 
 
@@ -152,16 +152,16 @@ def test_the_key_of_ngc_is_advice_and_is_not_shown(machine, monkeypatch):
     ],
 )
 def test_the_python_of_the_encryption_is_required_where_it_is_used(
-    machine, etlt, encrypt, runner, verdict
+    equip, etlt, encrypt, runner, verdict
 ):
-    checks = preflight.look(config(etlt=etlt, encrypt=encrypt, runner=runner), ngc=False)
+    checks = machine.look(config(etlt=etlt, encrypt=encrypt, runner=runner), ngc=False)
     assert verdicts(checks).get("Python for the encryption") == verdict
-    assert verdict is None or "uv python install 3.12" in preflight.table(checks)
+    assert verdict is None or "uv python install 3.12" in machine.table(checks)
 
 
-def test_an_empty_key_would_encrypt_nothing(machine, monkeypatch):
+def test_an_empty_key_would_encrypt_nothing(equip, monkeypatch):
     monkeypatch.setenv("TAO_KEY", "")
-    checks = preflight.look(config(encrypt=True, runner="direct"), ngc=False)
+    checks = machine.look(config(encrypt=True, runner="direct"), ngc=False)
     assert verdicts(checks)["TAO_KEY"] == "missing"
 
 
@@ -179,33 +179,31 @@ def full_disk(mount_disk):
     return mount_disk("size=1m")
 
 
-def test_the_disk_is_that_where_the_frames_will_lie(full_disk, machine, tmp_path):
+def test_the_disk_is_that_where_the_frames_will_lie(full_disk, equip, tmp_path):
     dataset = folder_of_videos(tmp_path / "videos", width=320, height=240)
-    assert (
-        verdicts(preflight.look(config(dataset=dataset), ngc=False))["disk for the frames"] == "ok"
-    )
+    assert verdicts(machine.look(config(dataset=dataset), ngc=False))["disk for the frames"] == "ok"
     (tmp_path / "resources").symlink_to(full_disk / "not made yet")
     with pytest.raises(
         InputError, match=rf"0\.0 GB free, [\s\S]*in {full_disk}[\s\S]*frames\.format: jpg"
     ):
-        preflight.require(preflight.look(config(dataset=dataset), ngc=False))
+        machine.require(machine.look(config(dataset=dataset), ngc=False))
 
 
-def test_copies_must_fit_next_to_the_frames_where_they_will_lie(full_disk, machine, tmp_path):
+def test_copies_must_fit_next_to_the_frames_where_they_will_lie(full_disk, equip, tmp_path):
     dataset = folder_of_videos(tmp_path / "videos", width=320, height=240)
     copied = config(dataset=dataset, links="copy")
-    found = verdicts(preflight.look(copied, ngc=False))
+    found = verdicts(machine.look(copied, ngc=False))
     assert found["disk for the frames"] == found["disk for the copies of the frames"] == "ok"
     (tmp_path / "results").symlink_to(full_disk)
     with pytest.raises(InputError) as caught:
-        preflight.require(preflight.look(copied, ngc=False))
+        machine.require(machine.look(copied, ngc=False))
     (line,) = (text for text in str(caught.value).splitlines() if "missing" in text)
     assert "disk for the copies of the frames" in line and f"in {full_disk}" in line
     assert "make results a link" in str(caught.value)
     assert "set splits.links: symlink" in str(caught.value)
 
 
-def test_what_lies_on_one_disk_must_fit_there_together(mount_disk, machine, tmp_path):
+def test_what_lies_on_one_disk_must_fit_there_together(mount_disk, equip, tmp_path):
     dataset = folder_of_videos(tmp_path / "videos", width=320, height=240)
     folder, block = tmp_path / "disk", 4096
     copied = config(dataset=dataset, links="copy")
@@ -214,24 +212,24 @@ def test_what_lies_on_one_disk_must_fit_there_together(mount_disk, machine, tmp_
     mount_disk(f"size={round((frames + copies) * 0.8)}")
     for name in ("resources", "results"):
         (tmp_path / name).symlink_to(folder)
-    found = verdicts(preflight.look(copied, ngc=False))
+    found = verdicts(machine.look(copied, ngc=False))
     assert found["disk for the frames"] == "ok"
     assert found["disk for the copies of the frames"] == "missing"
 
 
-def test_the_files_must_fit_as_well_as_their_bytes(mount_disk, machine, tmp_path):
+def test_the_files_must_fit_as_well_as_their_bytes(mount_disk, equip, tmp_path):
     dataset = folder_of_videos(tmp_path / "videos")
     (tmp_path / "resources").symlink_to(mount_disk("size=64m,nr_inodes=50"))
     with pytest.raises(InputError, match=r"49 files free, about \d+ needed[\s\S]*df -i"):
-        preflight.require(preflight.look(config(dataset=dataset), ngc=False))
+        machine.require(machine.look(config(dataset=dataset), ngc=False))
 
 
 def test_an_image_file_its_layers_and_its_parts_must_fit_where_they_will_lie(
-    full_disk, machine, tmp_path, monkeypatch
+    full_disk, equip, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("APPTAINER_TMPDIR", str(full_disk))
     monkeypatch.delenv("APPTAINER_CACHEDIR", raising=False)
-    checks = preflight.look(config(runner="apptainer"), ngc=False)
+    checks = machine.look(config(runner="apptainer"), ngc=False)
     found = {check.name: check for check in checks if check.name.startswith("disk for ")}
     assert {"disk for the image", "disk for the image's layers"} <= found.keys()
     unpacking = found["disk for unpacking the image"]
@@ -239,23 +237,23 @@ def test_an_image_file_its_layers_and_its_parts_must_fit_where_they_will_lie(
     file = Path(runners.images(config(runner="apptainer")["tao"])[0])
     file.parent.mkdir(parents=True)
     file.touch()
-    names = verdicts(preflight.look(config(runner="apptainer"), ngc=False))
+    names = verdicts(machine.look(config(runner="apptainer"), ngc=False))
     assert "disk for unpacking the image" not in names, "it is here already"
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_the_disk_for_decoded_frames_is_looked_at(machine, tmp_path, monkeypatch, there):
+def test_the_disk_for_decoded_frames_is_looked_at(equip, tmp_path, monkeypatch, there):
     monkeypatch.setenv("ACTIONREC_FRAME_DISK", str(tmp_path if there else tmp_path / "none"))
-    found = verdicts(preflight.look(config(), ngc=False))["ACTIONREC_FRAME_DISK"]
+    found = verdicts(machine.look(config(), ngc=False))["ACTIONREC_FRAME_DISK"]
     assert found == ("ok" if there else "missing")
 
 
 @pytest.mark.parametrize("key", ["nvapi-s3cret\n", "nvapi-s3cret€"])
-def test_a_key_that_is_none_is_told_and_not_shown(machine, monkeypatch, key):
+def test_a_key_that_is_none_is_told_and_not_shown(equip, monkeypatch, key):
     monkeypatch.setenv("NGC_API_KEY", key)
-    checks = preflight.look(config(), ngc=True)
+    checks = machine.look(config(), ngc=True)
     assert verdicts(checks)["NGC key"] == ("ok" if key.endswith("\n") else "missing")
-    assert "s3cret" not in preflight.table(checks)
+    assert "s3cret" not in machine.table(checks)
 
 
 @pytest.mark.parametrize(
@@ -272,18 +270,18 @@ def test_a_key_that_is_none_is_told_and_not_shown(machine, monkeypatch, key):
         ),
     ],
 )
-def test_a_path_of_the_dataset_that_is_not_there_is_named_with_its_key(machine, changes, said):
+def test_a_path_of_the_dataset_that_is_not_there_is_named_with_its_key(equip, changes, said):
     with pytest.raises(InputError, match=said):
-        preflight.require(preflight.look(config(dataset=changes), ngc=False))
+        machine.require(machine.look(config(dataset=changes), ngc=False))
 
 
-def test_an_archive_may_be_gone_once_the_frames_are_there(machine, tmp_path):
+def test_an_archive_may_be_gone_once_the_frames_are_there(equip, tmp_path):
     for cls in ("wave", "clap"):
         table = tmp_path / f"results/mine/tables/frames/{cls}.tsv"
         table.parent.mkdir(parents=True, exist_ok=True)
         table.touch()
     archives = {"source": "archives", "archives": {"videos": {"path": "a.rar"}}}
-    preflight.require(preflight.look(config(dataset=archives), ngc=False))
+    machine.require(machine.look(config(dataset=archives), ngc=False))
 
 
 def write_noisy_middle(path: Path) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.experiments.class_space import frames_table, table_of
-from actionrec.experiments.frame_space import Need, needs
 from actionrec.frames.encoders import ImageFormat
 from actionrec.frames.extraction import extract_class
 from actionrec.frames.flow import extract_flow
 from actionrec.frames.manifest import read_manifest
 from actionrec.frames.segments import Segment, write_segments
 from actionrec.frames.videos import list_videos, write_files_table
+from actionrec.preflight.class_space import frames_table, table_of
+from actionrec.preflight.frame_space import Need, needs
 from helpers import DIS, write_video
 
 BLOCK = 4096

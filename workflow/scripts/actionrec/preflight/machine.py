@@ -1,4 +1,4 @@
-"""Check that this machine has what a run will need, before hours have gone into it."""
+"""Check that this machine has what a run will need."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ from unicodedata import normalize
 from actionrec import runners
 from actionrec.config.addresses import is_address
 from actionrec.errors import InputError, some
-from actionrec.experiments import frame_space
-from actionrec.experiments.class_space import Space, frames_table
+from actionrec.preflight import frame_space
+from actionrec.preflight.class_space import Space, frames_table
 from actionrec.runners.containers import OWNER, owner
 from actionrec.runners.requirements import Kind, Requirement, registry
 from actionrec.utils.processes import try_command

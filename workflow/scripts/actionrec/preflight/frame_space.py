@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actionrec.experiments.class_space import Space, frames_table, measure, table_of
+from actionrec.preflight.class_space import Space, frames_table, measure, table_of
 
 
 @dataclass(frozen=True)
