@@ -24,8 +24,8 @@ def container_images(wildcards):
 def data_for(output):
     """Return an input function: the split as TAO reads it, which is no reason to remake `output`.
 
-    Only an output that is there is told so: when an ancient input is remade, Snakemake 9.27 forgets
-    all other reasons to run a job, that its output is missing among them.
+    Only for an output that is there: when an ancient input is remade, Snakemake 9.27 forgets all
+    other reasons to run a job, that its output is missing among them.
     """
 
     def get(wildcards):
@@ -38,8 +38,8 @@ def data_for(output):
 def page_before_split(wildcards):
     """Return the page of the dataset, which shows bad videos before a split is refused for them.
 
-    The page is only to come first; it is no reason to divide videos again. So the page is what a
-    split waits for while it is not there or its videos have changed, and is taken as it is else.
+    The page only comes first; it is no reason to divide videos again. So a split waits for the
+    page while that is not there or its videos have changed, and takes it as it is otherwise.
     """
     page, split = "<results>/<dataset>/dataset.html", f"split{wildcards.k}/split.tsv"
     made = PAGE.exists() and (EXPERIMENTS / wildcards.exp / split).exists()

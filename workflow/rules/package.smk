@@ -1,4 +1,4 @@
-"""Make the package importable: in a checkout it is next to the rules, else it is installed."""
+"""Make the package importable: in a checkout it is next to the rules, otherwise it is installed."""
 
 import sys
 from pathlib import Path

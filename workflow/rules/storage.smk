@@ -1,7 +1,7 @@
 """Input functions for what is in an object store, which the plan asks once.
 
 Snakemake's plugin retrieves it before the job, by the credentials and the endpoint that it was
-given. What the plan has found is told to Snakemake, which would else ask for each object again.
+given. The plan tells Snakemake what it has found; otherwise that would ask for each object again.
 """
 
 from actionrec.config import addresses

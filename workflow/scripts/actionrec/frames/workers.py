@@ -175,7 +175,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _no_main_module() -> Iterator[None]:
-    """Keep new workers from running the caller's script, which each of them would else import."""
+    """Keep new workers from running the script of the caller: each would import it."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:

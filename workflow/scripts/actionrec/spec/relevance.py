@@ -51,8 +51,8 @@ def relevant(keys: Mapping[str, Any], toolkit: str, prefix: str = "") -> dict[st
     """Return those of a user's nested keys that results depend on, in no order but their own.
 
     `prefix` names their section. A default that is written down changes nothing and is left out;
-    but toolkits before 5.0, whose own defaults are not known, see all that a user writes, and
-    inference, which looks at what evaluation does, is told so by its keys.
+    but of toolkits before 5.0, whose own defaults are not known, all that a user writes counts, and
+    so do all keys of inference, which without them does what evaluation does.
     """
     counts = toolkits.is_old(toolkit)
     return dotted_keys.nested(

@@ -135,7 +135,7 @@ def storage_client(file: Any) -> Any:
 def note_stored(workflow: Any, file: Any, modified: float, size: int) -> None:
     """Tell Snakemake what is known of a file or folder in a store, as the plugin's inventory does.
 
-    Snakemake would else ask the store some five times for each.
+    Otherwise Snakemake would ask the store some five times for each.
     """
     key, cache = str(file), workflow.iocache
     cache.exists_in_storage[key] = True
