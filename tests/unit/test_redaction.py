@@ -25,6 +25,8 @@ PLAIN = (
     "https://host/list.csv",
     "https://host:8080/a@2x.csv",
     "http://[::1]:80/a",
+    "http://[2001:db8::1]/a@b",
+    "https://host/hidden-0123456789ab/a",
     "https://host/a?",
     "s3://bucket/a@b.csv",
     "file:///a/b.zip",
@@ -45,6 +47,12 @@ SECRET = {
     "https://me:a b'c@host/a": ("https://host/a", ["a b'c"]),
     "https://key@host/a": ("https://host/a", ["key"]),
     "s3://me:a/pass@bucket/a.csv": ("s3://bucket/a.csv", ["pass"]),
+    "s3://me:12/pass@bucket/a.csv": ("s3://bucket/a.csv", ["pass"]),
+    "S3://me:12/pass@bucket/a.csv": ("S3://bucket/a.csv", ["pass"]),
+    "HTTPS:/me:pass@host/a": ("HTTPS:/host/a", ["pass"]),
+    "http://me:pass@[2001:db8::1]:80/a@b": ("http://[2001:db8::1]:80/a@b", ["pass"]),
+    "https://me:pass@host/hidden-0123456789ab": ("https://host/hidden-0123456789ab", ["pass"]),
+    "https://host/a?hidden-0123456789ab&sig=abcdef": ("https://host/a", ["abcdef"]),
     "rtsp://me:pass@camera:554/live": ("rtsp://camera:554/live", ["pass"]),
     "https:/host/a?token=abcdef": ("https:/host/a", ["abcdef"]),
     "  https://host/a?token=abcdef": ("  https://host/a", ["abcdef"]),
@@ -76,6 +84,26 @@ def test_another_secret_is_another_address():
     assert redaction.hidden("https://host/a?token=1") in hidden
 
 
+def test_a_secret_that_another_begins_with_hides_no_less_of_that():
+    for token in ("abcdefgh", "abcdefghSECRET"):
+        redaction.hidden(f"https://host/a?token={token}")
+    assert "SECRET" not in redaction.redacted("GET https://host/a?token=abcdefghSECRET: refused")
+
+
+def test_a_digest_is_computed_once(monkeypatch):
+    """Or each job would, and a plan of many mirrors once more for each place they stand in."""
+    hidden = redaction.hidden("https://host/a?token=b")
+    monkeypatch.setattr(redaction, "_digest", None)
+    assert redaction.hidden("https://host/a?token=b") == hidden
+
+
+def test_a_long_word_is_searched_in_no_time():
+    began = time.process_time()
+    word = "word" * 50_000
+    assert redaction.redacted(word) == word
+    assert time.process_time() - began < 10, "minutes, if each letter may begin a scheme"
+
+
 def test_a_guess_of_a_password_takes_its_time():
     """The digest is in readable files: it must not be one of which a machine tries millions."""
     began = time.process_time()
@@ -94,9 +122,9 @@ def test_texts_keep_what_is_no_secret():
 def test_what_a_library_says_of_a_request_is_redacted():
     redaction.hidden("https://me:pass word@host/list.csv?sig=a+b/c=&expires=5 h")
     said = "Max retries exceeded with url: /list.csv?sig=a+b/c=&expires=5%20h"
-    said += " (host 'me:pass word@host')"
+    said += " (host 'me:pass word@host'); 'pass word' is wrong"
     assert redaction.redacted(said) == (
-        "Max retries exceeded with url: /list.csv?*** (host '***host')"
+        "Max retries exceeded with url: /list.csv?*** (host '***host'); '***' is wrong"
     )
 
 
