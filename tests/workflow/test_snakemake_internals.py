@@ -97,7 +97,7 @@ def test_what_a_run_says(folder):
     assert found["here"] == "True", VERSION
     assert found["resolved"] == "[('local', '')]", VERSION
     assert found["targets"] == "['results/here/made']", VERSION
-    assert int(found["timers"]) <= 1, VERSION
+    assert int(found["timers"]) <= 2, VERSION
     assert said(folder, "-f", "results/here/made")["targets"] == "['results/here/made']", VERSION
     assert said(folder, "-F")["command line"] == "[]", VERSION
 
@@ -159,21 +159,25 @@ def test_an_ancient_input_that_is_remade_hides_other_reasons(tmp_path):
     assert "rule middle" not in plan, f"{VERSION}: simplify `data_for` in rules/common.smk"
 
 
-def test_the_scheduler_sets_one_timer_at_a_time(monkeypatch):
-    timers = []
+@pytest.mark.parametrize("delay", [1, 60, 3600])
+def test_the_scheduler_wakes_up_in_time_and_seldom(monkeypatch, delay):
+    """In a minute of a round every tenth of a second: after each round, at most two gaps late."""
+    now, timers = 0.0, []
 
-    def timer(delay, wake_up):
-        timers.append(wake_up)
-        return SimpleNamespace(start=lambda: None)
+    def timer(seconds, wake_up):
+        timers.append(SimpleNamespace(due=now + seconds, start=lambda: None))
+        return timers[-1]
 
     monkeypatch.setattr(JobScheduler, "_schedule_reevalutation", None)  # fails if it has gone
     monkeypatch.setattr(internals.threading, "Timer", timer)
+    monkeypatch.setattr(internals.time, "monotonic", lambda: now)
     internals.mend_rescheduling()
-    scheduler = SimpleNamespace(_open_jobs=threading.Semaphore(0))
-    for _ in range(3):
-        JobScheduler._schedule_reevalutation(scheduler, 1)
-    assert len(timers) == 1
-    timers[0]()
-    assert scheduler._open_jobs.acquire(blocking=False)
-    JobScheduler._schedule_reevalutation(scheduler, 1)
-    assert len(timers) == 2
+    scheduler, gap = SimpleNamespace(_open_jobs=threading.Semaphore(0)), max(1, delay / 60)
+    for tenth in range(600):
+        now = tenth / 10
+        JobScheduler._schedule_reevalutation(scheduler, delay)
+        assert any(0 <= one.due - now - delay <= 2 * gap for one in timers)
+    assert len(timers) <= 60 / gap + 2
+    assert all(one.daemon for one in timers), "Snakemake ends without waiting for them"
+    JobScheduler._schedule_reevalutation(scheduler, 10)
+    assert timers[-1].due == now + 10, "a long wait is in the way of no short one"

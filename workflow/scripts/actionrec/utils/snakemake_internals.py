@@ -5,8 +5,10 @@ All of them are here but two that must work before this module can be imported: 
 tests/workflow/test_snakemake_internals.py says which version of Snakemake broke one.
 """
 
+import math
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import redirect_stderr
 from io import StringIO
@@ -34,21 +36,25 @@ def mend_gitfile() -> None:
 def mend_rescheduling() -> None:
     """Let the scheduler wake up once a second, and not once a second for each job that has ended.
 
-    For its limit of jobs a second, Snakemake 9.27 has each round of scheduling set a timer for one
+    For its limit of jobs in a time, Snakemake 9.27 has each round of scheduling set a timer for one
     more. The rounds that ended jobs cause come on top, so that a hundred jobs later there are a
-    hundred rounds a second, each of which asks the disk for the inputs of all jobs that wait.
+    hundred rounds a second, each of which asks the disk for the inputs of all jobs that wait. And
+    its timers keep the process alive: with a limit of jobs an hour, for an hour after the last job.
     """
 
-    def wake_up_once(self: Any, delay: float) -> None:
-        def wake_up() -> None:
-            self._timer_is_set = False  # first, as the round that begins now may set the next
-            self._open_jobs.release()
+    def wake_up(self: Any, delay: float) -> None:
+        latest: dict[float, float] = vars(self).setdefault("_latest_wake_ups", {})  # of each delay
+        now, last = time.monotonic(), latest.get(delay, -math.inf)
+        if now + delay <= last:
+            return
+        # Rather a little late than early: an early round that starts no job sets a timer again, and
+        # all jobs would wait that long.
+        latest[delay] = max(now + delay, last + max(1, delay / 60))
+        timer = threading.Timer(latest[delay] - now, self._open_jobs.release)
+        timer.daemon = True
+        timer.start()
 
-        if not getattr(self, "_timer_is_set", False):
-            self._timer_is_set = True
-            threading.Timer(delay, wake_up).start()
-
-    JobScheduler._schedule_reevalutation = wake_up_once
+    JobScheduler._schedule_reevalutation = wake_up
 
 
 def command_line_configs(workflow: Any) -> list[Path]:
