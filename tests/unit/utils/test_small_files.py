@@ -154,6 +154,36 @@ def test_what_is_in_the_place_of_a_file_is_named(here, name, found):
     assert os.path.lexists(path)
 
 
+CONTENTS = {
+    "nothing": b"",
+    "zeros": b"\0" * 50,
+    "another encoding": "name\tv\xe9lo\n".encode("latin-1"),
+    "two bytes a letter": "name\tvelo\n1\t2\n".encode("utf-16"),
+    "other columns": b"a,a\tb\n1,2\tb\n",
+    "a short row": b"video,label,prediction,score,experiment,kept\na\n",
+    "a long row": b"video,label,prediction,score,experiment,kept\n" + b"a," * 9,
+    "a long cell": b"a" * 200_000,
+    "no end of a cell": b'"' + b"a\n" * 200,
+    "deep brackets": b"[" * 3000,
+    "another kind": b"[1]",
+    "no keys": b"{}",
+    "a long number": b"1" * 6000,
+    "no date": b"2020-13-45",
+}
+
+
+@pytest.mark.parametrize("found", CONTENTS)
+def test_whatever_is_in_a_file_is_read_or_named(here, found):
+    for name, read in READERS.items():
+        path = here / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENTS[found])
+        try:
+            read(path)
+        except InputError as error:
+            assert str(path) in str(error), name
+
+
 @pytest.mark.parametrize("found", ["a folder", "a pipe", "a link that leads nowhere", "a device"])
 def test_a_written_file_takes_the_place_of_all_but_a_folder(here, found):
     path = here / "table.tsv"

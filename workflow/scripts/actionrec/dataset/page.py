@@ -15,7 +15,7 @@ from actionrec.frames.manifest import STATUSES, FrameRecord, read_manifest
 from actionrec.frames.store import open_frames
 from actionrec.utils.pages import jpeg_url, templates
 from actionrec.utils.pages import write_page as write_html
-from actionrec.utils.small_files import read_json
+from actionrec.utils.small_files import read_object
 
 VIDEOS_SHOWN = 3  # of a class
 FRAME_HEIGHT = 84  # pixels of a picture
@@ -47,7 +47,7 @@ def write_page(
     `flips` how probable it is that each experiment mirrors a training clip. Equal data give an
     equal page.
     """
-    dataset = read_json(Path(summary))
+    dataset = read_object(Path(summary))
     records = {cls: read_manifest(Path(manifest)) for cls, manifest in manifests.items()}
     usable = {cls: [record for record in of if record.usable] for cls, of in records.items()}
     write_html(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from actionrec.deploy import output
+from actionrec.errors import InputError
 from actionrec.utils.chunks import chunk_of
 from actionrec.utils.tables import read_csv, write_csv
 
@@ -84,9 +85,9 @@ def _known(tables: Sequence[Path]) -> dict[tuple[str, str], list[dict[str, str]]
     for table in tables:
         own: dict[tuple[str, str], list[dict[str, str]]] = {}
         try:
-            for row in read_csv(table):
+            for row in read_csv(table, "video", "state"):
                 own.setdefault((row["video"], row["state"]), []).append(row)
-        except (OSError, KeyError, UnicodeDecodeError):
+        except (OSError, InputError):
             continue
         known |= own
     return known
@@ -94,7 +95,7 @@ def _known(tables: Sequence[Path]) -> dict[tuple[str, str], list[dict[str, str]]
 
 def gather(tables: Sequence[Path], target: Path) -> None:
     """Write the predictions of all chunks as one table, by video."""
-    rows = [row for table in tables for row in read_csv(table)]
+    rows = [row for table in tables for row in read_csv(table, *COLUMNS)]
     rows.sort(key=lambda row: (row["video"], float(row["start"] or 0)))
     bad = sum(bool(row["problem"]) for row in rows)
     if bad:

@@ -35,7 +35,7 @@ from actionrec.native.data.videos import list_labelled_videos
 from actionrec.utils.files import sha256
 from actionrec.utils.processes import usable_cores
 from actionrec.utils.rule_script import Job, as_paths, optional
-from actionrec.utils.small_files import read_json
+from actionrec.utils.small_files import read_object
 
 log = logging.getLogger(__name__)
 
@@ -184,8 +184,9 @@ def _spans(network: Description, records: Sequence[FrameRecord]) -> list[float]:
 
 
 def _test_figures(metrics: Path) -> dict[str, Any]:
-    content = read_json(metrics)
-    return {key: content[key] for key in ("accuracy", "m_accuracy", "videos")}
+    keys = "accuracy", "m_accuracy", "videos"
+    content = read_object(metrics, *keys)
+    return {key: content[key] for key in keys}
 
 
 def _calibrate(card: ModelCard, parts: Parts) -> tuple[Calibration | None, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from actionrec.errors import InputError
 from actionrec.frames.videos import SUFFIXES, is_video
+from actionrec.utils.small_files import DamagedFile
 from actionrec.utils.tables import read_csv
 
 _ADDRESS = re.compile(r"^(rtsp|rtsps|rtmp|http|https|udp|srt|tcp)://", re.IGNORECASE)
@@ -49,18 +50,17 @@ def _videos_of(path: Path) -> Iterator[Path]:
 
 def _listed(path: Path) -> Iterator[Path]:
     try:
-        rows = read_csv(path)
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        header = lines[0].split(",") if lines else []
+        column = next((name for name in _COLUMNS if name in header), None)
+        names = [row[column] for row in read_csv(path)] if column else list(map(str.strip, lines))
+    except (OSError, UnicodeDecodeError, DamagedFile) as error:
         raise InputError(
             "The list of videos cannot be read.",
             where=path,
-            found=error,
+            found=error.found if isinstance(error, DamagedFile) else error,
             fix="correct its rights, or save it as CSV in UTF-8",
         ) from error
-    header = lines[0].split(",") if lines else []
-    column = next((name for name in _COLUMNS if name in header), None)
-    names = [row[column] or "" for row in rows] if column else [line.strip() for line in lines]
     missing = []
     for name in filter(None, names):
         video = Path(name) if Path(name).is_absolute() else path.parent / name

@@ -95,7 +95,7 @@ def read_predictions(path: Path | str) -> list[Prediction]:
             row.get("third") or None,
             _number(row.get("third_score")),
         )
-        for row in read_csv(path)
+        for row in read_csv(path, *COLUMNS[:4])
     ]
 
 

@@ -22,7 +22,7 @@ from actionrec.errors import InputError
 from actionrec.spec.native_keys import NativeConfig
 from actionrec.utils import tables
 from actionrec.utils.files import replacing, same_file_system_link, write_text
-from actionrec.utils.small_files import read_json, read_yaml
+from actionrec.utils.small_files import DamagedFile, read_object, read_yaml
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -148,7 +148,7 @@ def rank(trials: Mapping[str, Path | str], keep: int, table: Path | str) -> None
 
 
 def _read_result(experiment: str, file: Path) -> Result:
-    content = read_json(file)
+    content = read_object(file, "epochs", "epoch", "val_acc", "val_loss")
     if content["val_loss"] is None:
         raise InputError(
             "A trial was not validated, so nothing says whether it is promising.",
@@ -161,12 +161,16 @@ def _read_result(experiment: str, file: Path) -> Result:
 
 def _read_kept(table: Path) -> dict[str, bool]:
     """Return which experiments a table of trials lets train on."""
-    return {row["experiment"]: row["kept"] == "yes" for row in tables.read_csv(table)}
+    rows = tables.read_csv(table, "experiment", "kept")
+    return {row["experiment"]: row["kept"] == "yes" for row in rows}
 
 
 def is_stopped(experiment: str, table: Path) -> bool:
     """Tell whether a table of trials keeps an experiment from training on."""
-    return not _read_kept(table)[experiment]
+    kept = _read_kept(table)
+    if experiment not in kept:
+        raise DamagedFile(table, f"no row of {experiment}")
+    return not kept[experiment]
 
 
 def stays_stopped(experiment: str, budget: Budget, table: Path, trials: Mapping[str, Path]) -> bool:
@@ -186,7 +190,7 @@ def stays_stopped(experiment: str, budget: Budget, table: Path, trials: Mapping[
 def publish_trial(trial: Trial, model: Path, choice: Path, history: Path) -> None:
     """Let a trial's model, choice and history be the experiment's: the budget has stopped it."""
     same_file_system_link(trial.model, model)
-    content = read_json(trial.choice)
+    content = read_object(trial.choice)
     write_text(choice, json.dumps({**content, "stopped": "budget"}, indent=2) + "\n")
     # No second link: Snakemake touches the outputs one by one, and the model's, which is also an
     # input's, must not seem older than another input.

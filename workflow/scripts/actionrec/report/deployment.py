@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec.report.summary import Run
-from actionrec.utils.small_files import read_json
+from actionrec.utils.small_files import read_object
 
 RECORD = "verification.json"
 PRECISIONS = ("fp32", "fp16")
@@ -51,7 +51,7 @@ def deployment(run: Run) -> Deployment | None:
 def _checks(file: Path) -> list[Check]:
     if not file.exists():
         return []
-    content = read_json(file)
+    content = read_object(file)
     return [_check(name, content[name]) for name in PRECISIONS if content.get(name)]
 
 

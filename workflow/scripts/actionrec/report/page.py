@@ -14,7 +14,7 @@ from actionrec.report.summary import Run, accuracy_of, runs_of
 from actionrec.utils.files import write_text
 from actionrec.utils.pages import templates, write_page
 from actionrec.utils.rule_script import Job
-from actionrec.utils.small_files import read_json, read_text
+from actionrec.utils.small_files import read_object, read_text
 from actionrec.utils.tables import read_csv
 
 MISTAKES_BYTES = 7_000_000  # of all runs; the rest stays in files of its own, which the page names
@@ -118,7 +118,7 @@ def write_report(inputs: Inputs, output: Path | str, data: Path | str) -> None:
 
 def _data_notes(inputs: Inputs) -> list[notes.Note]:
     """Return what is known of the data on the splits that the runs are of."""
-    dataset = read_json(inputs.dataset)
+    dataset = read_object(inputs.dataset)
     splits = sorted({run.split for run in inputs.runs})
     return notes.data_notes(dataset, splits, inputs.flips)
 

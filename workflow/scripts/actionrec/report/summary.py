@@ -14,7 +14,7 @@ from actionrec.experiments.predictions import Prediction, read_predictions
 from actionrec.report import statistics
 from actionrec.report.costs import Cost, cost
 from actionrec.report.statistics import Accuracy, Comparison
-from actionrec.utils.small_files import read_json
+from actionrec.utils.small_files import read_object
 from actionrec.utils.tables import write_csv
 
 SUMMARY = (
@@ -55,8 +55,7 @@ class Run:
 
     def json(self, name: str) -> dict[str, Any]:
         """Return the content of a JSON file in the run's folder."""
-        content: dict[str, Any] = read_json(self.folder / name)
-        return content
+        return read_object(self.folder / name)
 
     @cached_property
     def predictions(self) -> list[Prediction]:

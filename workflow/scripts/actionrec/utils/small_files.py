@@ -45,6 +45,7 @@ class DamagedFile(InputError):
             found=found,
             fix="delete it and run the same command again, which makes it again",
         )
+        self.found = found
 
 
 def require_file(path: Path) -> None:
@@ -110,8 +111,18 @@ def read_json(path: Path) -> Any:
     """Return what a file in JSON holds; errors as `read_text`."""
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedFile(path, error) from error
+
+
+def read_object(path: Path, *keys: str) -> dict[str, Any]:
+    """Return the object that a file in JSON holds; errors as `read_json`, and without the keys."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise DamagedFile(path, f"no object, but {str(content)[:80]}")
+    if missing := [key for key in keys if key not in content]:
+        raise DamagedFile(path, f"no key {missing[0]}")
+    return content
 
 
 def read_yaml(path: Path) -> Any:
@@ -120,5 +131,5 @@ def read_yaml(path: Path) -> Any:
 
     try:
         return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # of a date, a number, depth
         raise DamagedFile(path, error) from error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from actionrec.errors import InputError
 from actionrec.utils.files import replacing
-from actionrec.utils.small_files import opening
+from actionrec.utils.small_files import DamagedFile, opening
 from actionrec.utils.text import count
 
 if TYPE_CHECKING:
@@ -176,12 +176,31 @@ def write_csv(
         part.write_text(text, encoding=ENCODING, errors=ERRORS, newline="")
 
 
-def read_csv(path: Path | str) -> list[dict[str, str]]:
-    """Read a CSV file with a header into one mapping a row, as it was given to `write_csv`."""
+def read_csv(path: Path | str, *columns: str) -> list[dict[str, str]]:
+    """Read a CSV file with a header into one mapping a row, as it was given to `write_csv`.
+
+    Raises `DamagedFile` for one that lacks some of the `columns`, or cells of a row.
+    """
     path = Path(path)
-    with opening(path), path.open(encoding=ENCODING, errors=ERRORS, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _read_mappings(path, columns, "excel", ERRORS)
+    if any(None in row or None in row.values() for row in rows):
+        raise DamagedFile(path, "a row with more or fewer cells than the header has")
     return [{key: _as_written_cell(cell) for key, cell in row.items()} for row in rows]
+
+
+def _read_mappings(
+    path: Path, columns: Sequence[str], dialect: str, errors: str
+) -> list[dict[str, str]]:
+    try:
+        # A spreadsheet may have put a mark of the encoding before the header.
+        with opening(path), path.open(encoding="utf-8-sig", errors=errors, newline="") as file:
+            reader = csv.DictReader(file, dialect=dialect)
+            rows, header = list(reader), reader.fieldnames or ()
+    except (ValueError, csv.Error) as error:
+        raise DamagedFile(path, error) from error
+    if missing := [column for column in columns if column not in header]:
+        raise DamagedFile(path, f"no column {missing[0]}")
+    return rows
 
 
 def _as_text_cell(cell: Any) -> Any:
@@ -199,6 +218,4 @@ def _as_written_cell(cell: str) -> str:
 
 def read_tsv(path: Path | str) -> list[dict[str, str]]:
     """Read a table of another program's, with tabs and a header, into one mapping a row."""
-    path = Path(path)
-    with opening(path), path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, dialect="excel-tab"))
+    return _read_mappings(Path(path), (), "excel-tab", "strict")
