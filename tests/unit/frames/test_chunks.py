@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -160,6 +161,32 @@ def test_what_killed_jobs_of_other_chunks_left_is_removed(large):
     assert running.exists(), "its job has not ended"
     large.extract()
     assert not running.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_what_another_user_has_closed_is_named_and_nothing_of_theirs_is_removed():
+    """Of frames that two users share. Their folders must be open all the way from the root."""
+    with tempfile.TemporaryDirectory() as root:
+        Path(root).chmod(0o777)
+        with hold(Path(root) / "walk") as held:
+            left = held.work_folder / "part-1of2-abcdefgh"
+        left.mkdir()
+        (held.work_folder / "lock-1of2").touch(0o600)
+        held.work_folder.chmod(0o777)
+        held.folder.chmod(0o777)
+        os.seteuid(65534)
+        try:
+            with hold(Path(root) / "walk"):
+                assert left.exists()
+        finally:
+            os.seteuid(0)
+        held.work_folder.chmod(0o755)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(InputError, match=r"may not write[^*]*denied: .*/\.walk\n.*rights"):
+                hold(Path(root) / "walk").__enter__()
+        finally:
+            os.seteuid(0)
 
 
 def test_chunks_made_side_by_side_are_the_class(large):

@@ -13,7 +13,7 @@ together with others.
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,10 @@ def _remove_abandoned(work_folder: Path, chunk: Chunk) -> None:
     for lock in work_folder.glob("lock*"):
         suffix = lock.name.removeprefix("lock")
         if left := list(work_folder.glob(f"part{suffix}-????????")):
-            with nullcontext(True) if suffix in ours else try_lock(lock) as ended:
+            # Another user's lock may be one that we cannot even look at.
+            with (
+                suppress(OSError),
+                nullcontext(True) if suffix in ours else try_lock(lock) as ended,
+            ):
                 for part in left if ended else ():
                     shutil.rmtree(part, ignore_errors=True)

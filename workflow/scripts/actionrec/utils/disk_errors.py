@@ -73,14 +73,13 @@ def _explained_place(
     if whole in touched and error.errno in _IN_PLACE:
         problem, fix = _IN_PLACE[error.errno]
         return f"{problem} {target}.", said, f"{fix} {again}"
-    # Temporary names next to the target are of it too.
-    near = any(
-        path.parent in (whole.parent, whole) or whole.parent in path.parents for path in touched
-    )
-    refused = error.errno in (errno.EACCES, errno.EPERM)
-    if whole not in touched and near and refused and not os.access(whole.parent, os.W_OK):
-        fix = f"correct the folder's rights or owner, {again}"
-        return f"You may not write {target}.", said, fix
+    if whole in touched or error.errno not in (errno.EACCES, errno.EPERM):
+        return None
+    # Temporary names next to the target are of it too, and those in folders that are next to it.
+    for path in touched:
+        if whole.parent in path.parents and not os.access(path.parent, os.W_OK, effective_ids=True):
+            fix = f"correct the folder's rights or owner, {again}"
+            return f"You may not write {target}.", f"{said}: {path.parent}", fix
     return None
 
 
