@@ -466,7 +466,7 @@ def test_the_first_checksum_is_logged_recorded_and_holds(serve, target, caplog):
     with pytest.raises(InputError) as caught:
         download([other.address], target, None, patience=HURRIED)
     assert f"sha256 as the first time, {sha(CONTENT)}" in str(caught.value)
-    assert f"was changed on purpose, delete {target}.sha256 and run again" in str(caught.value)
+    assert f"was changed on purpose, delete {target}.sha256 and run the same" in str(caught.value)
     target.with_name("set.rar.sha256").unlink()
     download([other.address], target, None, patience=HURRIED)
     assert target.read_bytes() == b"something else"

@@ -85,8 +85,8 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
     expected = (sha256 or checksums.recorded(target) or "").lower()
     accept = "correct its sha256" if sha256 else f"delete {checksums.record_file(target)}"
-    other = f"correct the address; or, if the file was changed on purpose, {accept} and run again"
-    wanted = _Wanted(expected, size, other if expected else _OTHER_ADDRESS)
+    changed = f"correct the address; or, if the file was changed on purpose, {accept} and run the "
+    wanted = _Wanted(expected, size, changed + "same command again" if expected else _OTHER_ADDRESS)
     failures, advice = [], []
     for url in urls:
         try:
