@@ -38,8 +38,14 @@ def test_a_folder_without_a_card_is_refused(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}', '{"format": 1}'])
 def test_a_damaged_card_is_refused(export, content):
     (export / "model.json").write_text(content)
-    with pytest.raises(InputError, match="damaged, or of another version"):
+    with pytest.raises(InputError, match="damaged, of another version"):
         Model(export)
+
+
+def test_the_folder_of_the_split_leads_to_its_export(export):
+    (export.parent / "model.json").write_text('{"checkpoint": "model_epoch=001.pth"}')
+    with pytest.raises(InputError, match=f"fix:     name {export}"):
+        Model(export.parent)
 
 
 def test_a_corrupted_model_is_refused(export):

@@ -235,7 +235,15 @@ def test_all_failures_are_named_with_the_manual_way(serve, target):
         and "s3://bucket/set.rar: " in message
     )
     assert f"put the file at {target} yourself" in message and sha(CONTENT) in message
+    assert message.count("HTTPS_PROXY") == 1 and message.count("correct the address") == 1
     assert not target.exists()
+
+
+def test_a_server_that_refuses_is_no_fault_of_the_network(serve, target):
+    with pytest.raises(InputError) as caught:
+        fetch(target, serve(statuses=[403]))
+    assert "renew the token or signature in it" in str(caught.value)
+    assert "HTTPS_PROXY" not in str(caught.value)
 
 
 def test_wrong_checksum_is_not_published(serve, target):
@@ -246,6 +254,7 @@ def test_wrong_checksum_is_not_published(serve, target):
     assert f"{site.address}: wrong checksum" in message
     assert f"expected {sha(CONTENT)}, found {sha(b'something else')}" in message
     assert f"put the file at {target} yourself" in message
+    assert "correct its sha256" in message and "HTTPS_PROXY" not in message
     assert not list(target.parent.iterdir())
 
 
@@ -457,7 +466,7 @@ def test_the_first_checksum_is_logged_recorded_and_holds(serve, target, caplog):
     with pytest.raises(InputError) as caught:
         download([other.address], target, None, patience=HURRIED)
     assert f"sha256 as the first time, {sha(CONTENT)}" in str(caught.value)
-    assert f"delete {target}.sha256 to accept another" in str(caught.value)
+    assert f"was changed on purpose, delete {target}.sha256 and run the same" in str(caught.value)
     target.with_name("set.rar.sha256").unlink()
     download([other.address], target, None, patience=HURRIED)
     assert target.read_bytes() == b"something else"

@@ -160,11 +160,13 @@ def read_card(folder: Path) -> ModelCard:
             fix="snakemake --cores 2 export, which writes it; or correct the path",
         ) from None
     except ValidationError as error:
+        inner = folder / "export"  # of an experiment's split, which has another model.json
         raise InputError(
-            "model.json is damaged, or of another version.",
+            "model.json is damaged, of another version, or not that of an export.",
             where=path,
             found=_first(error),
-            fix="export the model again",
+            allowed="the folder export/ of an experiment",
+            fix=f"name {inner}" if (inner / NAME).exists() else "export the model again",
         ) from error
 
 

@@ -44,7 +44,7 @@ def _videos_of(path: Path) -> Iterator[Path]:
             "There is no such video.",
             where=path,
             allowed="a file, a folder, a list (.csv), a camera's number, rtsp://... or http://...",
-            fix="correct the path; a camera or an address also needs --follow",
+            fix="correct the path",
         )
 
 

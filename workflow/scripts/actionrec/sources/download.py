@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 import requests
 from tqdm import tqdm
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, in_lines
 from actionrec.redaction import shown
 from actionrec.sources import file_kinds, http
 from actionrec.sources.http import Auth, Patience
@@ -24,20 +24,34 @@ LOG_SECONDS = 30.0  # between lines where no terminal shows a bar
 
 log = logging.getLogger(__name__)
 
+# What helps, by what went wrong.
+_AGAIN = (
+    "check the network (a proxy is named by HTTPS_PROXY) and run the same command again, which "
+    "resumes where this one stopped"
+)
+_OTHER_ADDRESS = "correct the address, or renew the token or signature in it, and run again"
+_OTHER_PATH = "correct the path, and run again"
+
 
 class Unavailable(Exception):
-    """Say why a URL does not give the file."""
+    """Say why a URL does not give the file, and what helps."""
+
+    def __init__(self, reason: str, advice: str = _AGAIN) -> None:
+        self.advice = advice
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
 class _Wanted:
     """What proves that a file is the right one: its SHA-256, its size in bytes, both or none.
 
-    The SHA-256 may be cut to its first digits, as PyTorch's model site tells it.
+    The SHA-256 may be cut to its first digits, as PyTorch's model site tells it. `advice` says
+    what to do about another file.
     """
 
     sha256: str
     size: int | None
+    advice: str
 
     def mismatch(self, found: str, size: int) -> str | None:
         """Say what is wrong with a file of this SHA-256 and size, if anything is."""
@@ -70,36 +84,40 @@ def download(
     with explained_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     expected = (sha256 or checksums.recorded(target) or "").lower()
-    failures = []
+    accept = "correct its sha256" if sha256 else f"delete {checksums.record_file(target)}"
+    changed = f"correct the address; or, if the file was changed on purpose, {accept} and run the "
+    wanted = _Wanted(expected, size, changed + "same command again" if expected else _OTHER_ADDRESS)
+    failures, advice = [], []
     for url in urls:
         try:
             with explained_disk_errors(target):
-                wanted = _Wanted(expected, size)
                 found = _fetch_checked(url, target, wanted, auth, patience or Patience())
         except Unavailable as error:
             log.warning("%s: %s", shown(url), error)
             failures.append(f"{shown(url)}: {error}")
+            advice.append(error.advice)
         else:
             checksums.record(target, found)
             if not expected:
                 log.warning("No checksum of %s is known. This one has sha256 %s", target, found)
             return
-    checksum = _describe_checksum(sha256, expected, target)
+    checksum = _describe_checksum(sha256, expected)
+    by_hand = f"get it by other means, put the file at {target} yourself ({checksum})"
     raise InputError(
         f"Could not get {target.name}.",
         where=target,
-        found=("\n" + " " * 11).join(failures) or "no URL",
-        fix=f"check the network (a proxy is named by HTTPS_PROXY) and run the same command again, "
-        f"which resumes where this one stopped;\n{' ' * 11}or get it by other means, put the "
-        f"file at {target} yourself ({checksum}), and run again",
+        found=in_lines(failures) or "no URL",
+        fix=in_lines(
+            [f"{way};" for way in dict.fromkeys(advice)] + [f"or {by_hand}, and run again"]
+        ),
     )
 
 
-def _describe_checksum(given: str | None, expected: str, target: Path) -> str:
+def _describe_checksum(given: str | None, expected: str) -> str:
     if given:
         return f"sha256 {given}"
     if expected:
-        return f"sha256 as the first time, {expected}; delete {target}.sha256 to accept another"
+        return f"sha256 as the first time, {expected}"
     return "its sha256 is not known"
 
 
@@ -120,10 +138,16 @@ def _fetch_checked(
         if resumed:  # the bytes that were there may be the wrong ones
             log.warning("%s: %s, after resuming: starting again", shown(url), problem)
             return _fetch_checked(url, target, wanted, auth, patience)
-        raise Unavailable(problem)
+        raise Unavailable(problem, wanted.advice)
     part.replace(target)
     _forget(part)
     return found
+
+
+def _advice_on_request(error: requests.RequestException) -> str:
+    """Return what helps: a server that refuses a request does so each time."""
+    status = error.response.status_code if error.response is not None else 0
+    return _OTHER_ADDRESS if 400 <= status < 500 and status not in http.RETRIED_STATUS else _AGAIN
 
 
 def _fetch(url: str, part: Path, size: int | None, auth: Auth | None, patience: Patience) -> str:
@@ -140,7 +164,8 @@ def _fetch(url: str, part: Path, size: int | None, auth: Auth | None, patience: 
     except requests.RequestException as error:
         if not _size(part) or isinstance(error, http.Nonsense):
             _forget(part)
-        raise Unavailable(http.reason(error)) from None  # its traceback might show a key
+        # Without its traceback, which might show a key.
+        raise Unavailable(http.reason(error), _advice_on_request(error)) from None
 
 
 def _link(url: str, part: Path) -> None:
@@ -148,10 +173,10 @@ def _link(url: str, part: Path) -> None:
         source = Path(url2pathname(urlsplit(url).path) if url.startswith("file:") else url)
         source = source.expanduser().resolve()
         if not source.is_file():
-            raise Unavailable("no such file")
+            raise Unavailable("no such file", _OTHER_PATH)
         source.open("rb").close()
     except (OSError, ValueError, RuntimeError) as error:
-        raise Unavailable(f"a file that cannot be read, {error}") from error
+        raise Unavailable(f"a file that cannot be read, {error}", _OTHER_PATH) from error
     _forget(part)
     part.symlink_to(source)
 

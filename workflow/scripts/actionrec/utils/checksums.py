@@ -41,12 +41,12 @@ def verify(path: Path, expected: str | None) -> None:
 
 def record(path: Path, digest: str) -> None:
     """Record the SHA-256 of the file at `path` as it is now."""
-    write_text(_record_file(path), f"{digest}  {path.name}\n# {_state(path)}\n")
+    write_text(record_file(path), f"{digest}  {path.name}\n# {_state(path)}\n")
 
 
 def forget(path: Path) -> None:
     """Remove what is recorded of the file at `path`, if anything is."""
-    _record_file(path).unlink(missing_ok=True)
+    record_file(path).unlink(missing_ok=True)
 
 
 def recorded(path: Path) -> str | None:
@@ -62,7 +62,7 @@ def _recorded_state(path: Path) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return read_text(_record_file(path)).splitlines()
+        return read_text(record_file(path)).splitlines()
     except (FileNotFoundError, DamagedFile):  # nobody's record is no record
         return []
 
@@ -72,5 +72,6 @@ def _state(path: Path) -> str:
     return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
 
 
-def _record_file(path: Path) -> Path:
+def record_file(path: Path) -> Path:
+    """Return where the SHA-256 of the file at `path` is recorded."""
     return path.with_name(f"{path.name}.sha256")
