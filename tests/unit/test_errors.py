@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.errors import InputError
+from actionrec.errors import CONFIGURATION, InputError, snakemake_command
 from helpers import REPOSITORY
 
 PACKAGE = REPOSITORY / "workflow/scripts/actionrec"
@@ -83,3 +83,11 @@ def test_every_error_says_what_to_type_next():
         if not said & {"fix", "allowed"}
     ]
     assert silent == []
+
+
+def test_commands_name_the_configuration_and_quote_names(monkeypatch):
+    monkeypatch.delenv(CONFIGURATION, raising=False)
+    assert snakemake_command("dataset", "--cores", 1) == "snakemake dataset --cores 1"
+    monkeypatch.setenv(CONFIGURATION, "--configfile 'my own.yaml'")
+    command = snakemake_command("-f", Path("results/a b.tsv"))
+    assert command == "snakemake -f 'results/a b.tsv' --configfile 'my own.yaml'"

@@ -104,6 +104,7 @@ def test_a_misspelt_key_stops_the_plan_with_one_message(plan, tmp_path):
     said = snakemake(plan, "-n", "--configfile", str(tmp_path / "mine.yaml"), check=False)
     assert "bakbone" in said
     assert "did you mean 'backbone'?" in said
+    assert f"snakemake -n --configfile {tmp_path}/mine.yaml" in said, "not the demo's"
     assert "Traceback" not in said
 
 

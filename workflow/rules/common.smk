@@ -1,5 +1,7 @@
 """Check the configuration, and name what the rules share."""
 
+import os
+import shlex
 from functools import cache, partial
 from pathlib import Path
 
@@ -8,8 +10,9 @@ from snakemake.utils import validate
 
 from actionrec import __version__, runners
 from actionrec.config import load, params, paths, provenance, queries
+from actionrec.config.files import command_line_options
 from actionrec.deploy import chunks, from_spec, package_checks, video_inputs
-from actionrec.errors import InputError
+from actionrec.errors import CONFIGURATION, InputError
 from actionrec.experiments import successive_halving
 from actionrec.experiments.spec_checks import check_specs
 from actionrec.frames import staleness
@@ -29,6 +32,10 @@ def explained(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+# For the commands in messages, also in those of the jobs.
+os.environ[CONFIGURATION] = shlex.join(
+    command_line_options(internals.command_line_configs(workflow))
+)
 CONFIG_FILES = ", ".join(map(str, internals.config_files(workflow))) or "config"
 complete, specs = explained(load.checked, config, internals.config_files(workflow))
 BUDGETS = successive_halving.of_experiments(config["experiments"])  # still with their sweeps

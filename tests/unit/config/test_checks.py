@@ -453,7 +453,7 @@ def test_addresses_of_object_stores_and_web_servers_are_taken():
         ({"videos": None}, "dataset.videos", "has no videos next to it"),
         ({"videos": "https://host/videos"}, "dataset.videos", "cannot stand here"),
         ({"path": {"train": "s3://bucket"}}, "dataset.path.train", "no file in it"),
-        ({"path": "s3://me:password@bucket/a.csv"}, "dataset.path", "a user's name or a password"),
+        ({"path": "s3://me:s3cret-w0rd@bucket/a.csv"}, "dataset.path", "a user's name or a password"),
         (
             {"path": "s3://me:a/password@bucket/a.csv"},
             "dataset.path",

@@ -213,7 +213,7 @@ def test_a_failing_training_loses_no_older_one(run, engine, monkeypatch):
     good = (run / "specs/train.yaml").read_text()
     write_text(run / "specs/train.yaml", "train: {optim: {lr: -1}}\n")
     monkeypatch.setenv("HOW", "failure line")
-    with pytest.raises(InputError, match="Parameter validation error: bad lr"):
+    with pytest.raises(InputError, match="The train task failed: bad lr"):
         train(run, engine)
     monkeypatch.delenv("HOW")
     write_text(run / "specs/train.yaml", good)

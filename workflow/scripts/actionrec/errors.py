@@ -1,17 +1,27 @@
 """The one error that bad input ends in."""
 
+import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from actionrec.redaction import redacted
 
+CONFIGURATION = "ACTIONREC_CONFIGURATION"  # the options that name it, as they are typed
+
 # What a terminal acts on rather than shows: control characters, but for a line break, and those
 # that end a line or turn the direction of writing.
 _UNSHOWN = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+
+def snakemake_command(*arguments: object) -> str:
+    """Return a command of Snakemake's that can be typed as it is, for the configuration at hand."""
+    given = os.environ.get(CONFIGURATION, "")
+    return f"{shlex.join(map(str, ('snakemake', *arguments)))} {given}".rstrip()
 
 
 class InputError(Exception):

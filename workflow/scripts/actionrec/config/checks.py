@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from actionrec import runners
 from actionrec.config import addresses, pretrained_checks, queries
 from actionrec.config.files import ConfigFiles
-from actionrec.config.messages import ADD_KEY, DRY_RUN
+from actionrec.config.messages import ADD_KEY, dry_run
 from actionrec.config.queries import Config
 from actionrec.config.yaml_traps import Key
 from actionrec.errors import InputError
@@ -323,7 +323,7 @@ def _check_flow(config: Config, files: ConfigFiles) -> None:
             where=files.where("flow", "method"),
             found="flo",
             allowed=["dis", "farneback", "tvl1"],
-            fix=DRY_RUN,
+            fix=dry_run(),
         )
     if not config["flow"]["path"]:
         raise InputError(

@@ -102,6 +102,11 @@ class ConfigFiles:
         return child[0].value if child else str(path[-1])
 
 
+def command_line_options(paths: Sequence[Path | str]) -> list[str]:
+    """Return the options by which a user names the configuration files of a command."""
+    return ["--configfile", *(_shown(Path(path)) for path in paths)] if paths else []
+
+
 def _shown(path: Path) -> str:
     """Return a path as short as a user would type it."""
     cwd = Path.cwd()

@@ -93,7 +93,7 @@ def _checked_spec(
             where=source.where(*path) + ("" if path[0] == "experiments" else f" (of {name})"),
             found=error.found,
             allowed=error.allowed,
-            fix=_spelling(path, error, source) or error.fix or messages.DRY_RUN,
+            fix=_spelling(path, error, source) or error.fix or messages.dry_run(),
         ) from None
 
 

@@ -10,9 +10,8 @@ from pydantic_core import ErrorDetails
 
 from actionrec.config.files import ConfigFiles
 from actionrec.config.yaml_traps import Key, as_read
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 
-DRY_RUN = "correct it, then look at the plan: snakemake -n"
 ADD_KEY = "add it; config/README.md explains every key"
 # What a value must be, by pydantic's types of errors.
 KINDS = {
@@ -24,6 +23,11 @@ KINDS = {
     "dict_type": "a mapping of keys to values",
     "model_type": "a mapping of keys to values",
 }
+
+
+def dry_run() -> str:
+    """Return what to do about a value that is wrong."""
+    return f"correct it, then look at the plan: {snakemake_command('-n')}"
 
 
 def explained(error: ValidationError, files: ConfigFiles) -> InputError:
@@ -49,7 +53,7 @@ def explained(error: ValidationError, files: ConfigFiles) -> InputError:
         where=files.where(*path, value=value),
         found=_found(value),
         allowed=context["forms"] if details["type"] == "form" else options,
-        fix=spelling(path, value, details["type"], files, options) or DRY_RUN,
+        fix=spelling(path, value, details["type"], files, options) or dry_run(),
     )
 
 
@@ -70,7 +74,7 @@ def _unknown(path: tuple[Key, ...], context: Any, files: ConfigFiles) -> InputEr
         where=files.where(*path, key),
         found=key,
         allowed=context["known"],
-        fix=DRY_RUN,
+        fix=dry_run(),
     )
 
 
@@ -82,7 +86,7 @@ def _bad_name(path: tuple[Key, ...], details: ErrorDetails, files: ConfigFiles) 
         _problem(details).replace("value", "name"),
         where=files.where(*path[:-2], text),
         found=text,
-        fix=DRY_RUN if isinstance(name, str) else f'{as_read(text, name)}: write "{text}"',
+        fix=dry_run() if isinstance(name, str) else f'{as_read(text, name)}: write "{text}"',
     )
 
 

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from actionrec.config import queries
 from actionrec.config.files import ConfigFiles
-from actionrec.config.messages import DRY_RUN
+from actionrec.config.messages import dry_run
 from actionrec.config.queries import Config
 from actionrec.config.yaml_traps import Key
 from actionrec.errors import InputError
@@ -110,7 +110,7 @@ def _check_base(
             where=where,
             found=base,
             allowed=[other for other in specs if other != name],
-            fix=DRY_RUN,
+            fix=dry_run(),
         )
     is_native = config["tao"]["runner"] == "native"
     types = _fitting_types(specs[name].model, stream, is_native)

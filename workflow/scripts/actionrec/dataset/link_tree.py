@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from actionrec.dataset.split_table import PARTS, Row, read_split
-from actionrec.errors import InputError, in_lines
+from actionrec.errors import InputError, in_lines, snakemake_command
 from actionrec.frames.flow_manifest import flow_faults
 from actionrec.frames.manifest import frame_fault, suffix_of
 from actionrec.utils.files import MAX_NAME_BYTES, replacing, shortened
@@ -51,7 +51,7 @@ def put_images(video: Path, at: Path, put: Callable[[str, Path], object]) -> Non
                         "Among the frames there is a pipe, a folder or a broken link.",
                         where=video / name,
                         found=image.name,
-                        fix="remove it, then make the frames again: snakemake dataset",
+                        fix=f"remove it, then type: {snakemake_command('dataset', '--cores', 1)}",
                     )
                 put(image.path, at / name / image.name)
 
@@ -124,7 +124,7 @@ def _require_frames(rows: Sequence[Row], frames: Path) -> None:
             f"The frames of {count(len(lost), 'video')} of the split are missing.",
             where=frames,
             found=in_lines([f"{row.cls}/{row.video}" for row in lost]),
-            fix="snakemake dataset --cores 1",
+            fix=snakemake_command("dataset", "--cores", 1),
         )
 
 
@@ -152,7 +152,7 @@ def verify_split(table: Path, data: Path, parts: Sequence[str] = PARTS) -> list[
             where=data,
             found=in_lines(faults),
             fix="run snakemake again, which notices lost images; or make the links again: "
-            f"snakemake -f {data} --cores 1",
+            f"{snakemake_command('-f', data, '--cores', 1)}",
         )
     return rows
 

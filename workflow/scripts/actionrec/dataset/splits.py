@@ -22,7 +22,7 @@ from actionrec.dataset.source_videos import (
     unique_sources,
 )
 from actionrec.dataset.split_table import PARTS, Parts, Row, write_split
-from actionrec.errors import InputError, in_lines, some
+from actionrec.errors import InputError, in_lines, snakemake_command, some
 from actionrec.frames.flow_manifest import read_flow_manifest
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.sources.table import read_groups, read_parts
@@ -239,7 +239,8 @@ def _read_flow(records: Records, flows: Mapping[str, Path]) -> dict[Key, str]:
             f"The flow of {count(len(faults), 'video')} is of other frames.",
             where=flows[next(iter(records))].parent,
             found=in_lines(faults),
-            fix="make the flow again: snakemake --forcerun extract_flow --cores 1",
+            fix="make the flow again: "
+            + snakemake_command("dataset", "--forcerun", "extract_flow", "--cores", 1),
         )
     if len(versions) > 1:
         log.warning("Flow by different versions of OpenCV, which may differ: %s", sorted(versions))

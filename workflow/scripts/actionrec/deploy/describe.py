@@ -28,7 +28,7 @@ from actionrec.deploy.predict import in_order
 from actionrec.deploy.preparation import Preparation
 from actionrec.deploy.reading import frames_clips
 from actionrec.deploy.session import Model
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 from actionrec.frames import references
 from actionrec.frames.manifest import FrameRecord, read_manifest
 from actionrec.native.data.videos import list_labelled_videos
@@ -150,7 +150,8 @@ def _stored_as(rows: Sequence[Row], split: Path) -> str:
             "The frames of a split are not all in one image format.",
             where=split,
             found=", ".join(formats),
-            fix="extract the frames again: snakemake --forcerun extract_frames",
+            fix="extract the frames again: "
+            + snakemake_command("dataset", "--forcerun", "extract_frames", "--cores", 1),
         )
     return formats[0]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 from actionrec.utils.files import sha256, write_text
 from actionrec.utils.small_files import read_text
 
@@ -157,7 +157,7 @@ def read_card(folder: Path) -> ModelCard:
             "The folder holds no model.json, which says how the model is used.",
             where=folder,
             allowed="the folder export/ of an experiment",
-            fix="snakemake --cores 2 export, which writes it; or correct the path",
+            fix=f"correct the path, or write it: {snakemake_command('export', '--cores', 2)}",
         ) from None
     except ValidationError as error:
         inner = folder / "export"  # of an experiment's split, which has another model.json

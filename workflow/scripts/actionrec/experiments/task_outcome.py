@@ -186,7 +186,8 @@ def _failure(outcome: TaskOutcome, records: Sequence[Record], ended: Ended | Non
     """Return the error of a task that did not finish, with its own words."""
     # Many failures write no such line: status.json then just ends, and the traceback is printed.
     if records and records[-1].get("status") == "FAILURE":
-        reason = str(records[-1].get("message"))
+        # TAO calls whatever it refuses a parameter, also a damaged video.
+        reason = str(records[-1].get("message")).removeprefix("Parameter validation error: ")
     else:
         reason = transcript.last_lines(ended.output if ended else "")
     return InputError(

@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from actionrec.errors import InputError, in_lines
+from actionrec.errors import InputError, in_lines, snakemake_command
 from actionrec.frames import references
 from actionrec.frames.class_folder import hold
 from actionrec.frames.decoder.faults import BadVideo
@@ -191,7 +191,7 @@ def _all_videos(videos: Path, table: Path, chunk: Chunk) -> dict[str, str]:
             f"{count(len(missing), 'video is', 'videos are')} missing.",
             where=videos,
             found=in_lines(missing),
-            fix=f"snakemake -f {table} --cores 1",
+            fix=snakemake_command("-f", table, "--cores", 1),
         )
     if not found:
         suffixes = ", ".join(f"*{suffix}" for suffix in SUFFIXES)

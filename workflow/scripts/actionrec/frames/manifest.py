@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from actionrec.errors import some
+from actionrec.errors import snakemake_command, some
 from actionrec.frames import references
 from actionrec.frames.videos import folder_name
 from actionrec.utils.files import sha256
@@ -109,7 +109,7 @@ def read_manifest(path: Path) -> list[FrameRecord]:
 
 def repair_command(manifest: Path) -> str:
     """Return the command that makes a class's frames and manifest again."""
-    return f"snakemake -f {manifest} --cores {os.cpu_count() or 1}"
+    return snakemake_command("-f", manifest, "--cores", os.cpu_count() or 1)
 
 
 def video_hash(video: Path) -> str:

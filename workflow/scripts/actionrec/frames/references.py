@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 from actionrec.frames.segments import Crop, FrameSource
 from actionrec.utils.files import sha256, write_bytes
 
@@ -26,13 +26,6 @@ SUFFIX = "video"  # in the place of an image's suffix in tables and formats
 NAME = "video.json"
 
 _PACKED = ("times", "keys", "checksums")
-_FIX = (
-    "put the video back, or make the tables again: snakemake dataset --forcerun extract_frames "
-    "--cores 1"
-)
-
-# What listed frames by their packets cannot find damage.
-_FIX_QUICK = f"{_FIX}; with frames.check: full in the configuration that lists all damaged videos"
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,7 @@ def read_reference(rgb: Path | str) -> VideoReference:
             "The file that says where a video's frames are cannot be read.",
             where=path,
             found=error,
-            fix="make it again: snakemake dataset --cores 1",
+            fix=f"make it again: {snakemake_command('dataset', '--cores', 1)}",
         ) from error
     return found
 
@@ -185,12 +178,16 @@ def reference_fault(rgb: Path | str, number: int) -> str:
 
 def gone(reference: VideoReference, rgb: Path | str, why: object) -> InputError:
     """Return the error that a video does not hold its frames any more."""
+    remade = snakemake_command("dataset", "--forcerun", "extract_frames", "--cores", 1)
+    fix = f"put the video back, or make the tables again: {remade}"
+    if not reference.checksums:  # listed by packets, which tell nothing of damage
+        fix += "; with frames.check: full in the configuration that lists all damaged videos"
     return InputError(
         "A video does not hold the frames that were found in it: it is missing, damaged or "
         "replaced.",
         where=reference.locate(rgb),
         found=why,
-        fix=_FIX if reference.checksums else _FIX_QUICK,
+        fix=fix,
     )
 
 

@@ -12,7 +12,7 @@ from unicodedata import normalize
 
 from actionrec import runners
 from actionrec.config.addresses import is_address
-from actionrec.errors import InputError, some
+from actionrec.errors import InputError, snakemake_command, some
 from actionrec.preflight import frame_space
 from actionrec.preflight.class_space import Space, frames_table
 from actionrec.runners.containers import OWNER, owner
@@ -82,7 +82,7 @@ def require(checks: Sequence[Check]) -> None:
     if missing:
         raise InputError(
             "This machine lacks what the run needs:\n" + table(missing).rstrip(),
-            fix="type what follows the arrows, then check again: snakemake preflight",
+            fix=f"type what follows the arrows, then check again: {snakemake_command('preflight')}",
         )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from actionrec.errors import InputError, in_lines, some
+from actionrec.errors import InputError, in_lines, snakemake_command, some
 from actionrec.frames.videos import SUFFIXES, is_video, write_files_table
 from actionrec.sources import archive_formats, solid_archives, split_files
 from actionrec.sources.archive_formats import Entry
@@ -377,7 +377,7 @@ def _no_archive(archive: Path) -> InputError:
     return InputError(
         "There is no such archive.",
         where=archive,
-        fix=f"make it again: snakemake -f {archive} --cores 1",
+        fix=f"make it again: {snakemake_command('-f', archive, '--cores', 1)}",
     )
 
 

@@ -18,7 +18,7 @@ from xml.parsers.expat import ExpatError
 
 import xmltodict
 
-from actionrec.errors import InputError, in_lines, some
+from actionrec.errors import InputError, in_lines, snakemake_command, some
 from actionrec.frames.decoder.faults import BadVideo
 from actionrec.frames.segments import Crop, Segment, write_crops, write_segments
 from actionrec.frames.videos import list_videos
@@ -70,7 +70,7 @@ def require_classes(classes: Collection[str], where: str) -> None:
             where=where,
             found=min(extra),
             allowed=CLASSES,
-            fix="correct it, then look at the plan: snakemake -n",
+            fix=f"correct it, then look at the plan: {snakemake_command('-n')}",
         )
 
 

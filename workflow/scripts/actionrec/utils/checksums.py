@@ -6,7 +6,7 @@ of the file that was read. It outlives the file, so that another download can be
 
 from pathlib import Path
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 from actionrec.utils.files import sha256, write_text
 from actionrec.utils.locks import locked
 from actionrec.utils.small_files import DamagedFile, read_text
@@ -23,7 +23,7 @@ def verify(path: Path, expected: str | None) -> None:
         raise InputError(
             "There is no such file.",
             where=path,
-            fix=f"make it again: snakemake -f {path} --cores 1",
+            fix=f"make it again: {snakemake_command('-f', path, '--cores', 1)}",
         )
     with locked(path.with_name(f".{path.name}.lock")):  # several jobs may ask at the same time
         if _recorded_state(path) != _state(path):

@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 from actionrec.utils.files import replacing
 from actionrec.utils.small_files import DamagedFile, opening
 from actionrec.utils.text import count
@@ -163,7 +163,7 @@ def damaged(path: Path, found: object, columns: Sequence[str] | None = None) -> 
 
 
 def _remake(path: Path) -> str:
-    return f"remake it: snakemake -f {path} --cores 1"
+    return f"remake it: {snakemake_command('-f', path, '--cores', 1)}"
 
 
 def write_csv(

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import requests
 from pydantic import BaseModel, ValidationError
 
-from actionrec.errors import InputError
+from actionrec.errors import InputError, snakemake_command
 from actionrec.redaction import shown
 from actionrec.sources import http
 from actionrec.sources.download import download
@@ -404,7 +404,7 @@ def _refused(error: requests.HTTPError, model: Model) -> InputError:
         fix = f"make a key at {KEY_PAGE}, then: export NGC_API_KEY=..."
     elif status == 404:
         problem = "NGC has no such model or version."
-        fix = "correct it; this lists the versions: snakemake ngc_models"
+        fix = f"correct it; this lists the versions: {snakemake_command('ngc_models')}"
     elif status == 412:
         problem = "NGC wants the model's terms accepted first."
         fix = f"accept them at {CATALOG}, where you search for {model.name}"
