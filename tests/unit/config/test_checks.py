@@ -453,13 +453,21 @@ def test_addresses_of_object_stores_and_web_servers_are_taken():
         ({"videos": None}, "dataset.videos", "has no videos next to it"),
         ({"videos": "https://host/videos"}, "dataset.videos", "cannot stand here"),
         ({"path": {"train": "s3://bucket"}}, "dataset.path.train", "no file in it"),
-        ({"path": "s3://me:s3cret-w0rd@bucket/a.csv"}, "dataset.path", "a user's name or a password"),
+        (
+            {"path": "s3://me:s3cret-w0rd@bucket/a.csv"},
+            "dataset.path",
+            "a user's name or a password",
+        ),
         (
             {"path": "s3://me:a/s3cret-w0rd@bucket/a.csv"},
             "dataset.path",
             "a user's name or a password",
         ),
-        ({"path": "https://me:a/s3cret-w0rd@host/a"}, "dataset.path", "a user's name or a password"),
+        (
+            {"path": "https://me:a/s3cret-w0rd@host/a"},
+            "dataset.path",
+            "a user's name or a password",
+        ),
         ({"path": "https://[::1/list.csv"}, "dataset.path", "has no host"),
         ({"source": "folder", "path": "https://host/all"}, "dataset.path", "cannot stand here"),
         ({"source": "shad", "path": "s3://bucket/shad"}, "dataset.path", "cannot stand here"),
