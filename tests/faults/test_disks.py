@@ -146,7 +146,7 @@ def dead_symlink(path: Path) -> None:
     path.symlink_to("/nowhere/at/all")
 
 
-NO_FILE = "no file"
+NO_FILE = "a pipe, a folder or a broken link"
 FAULTS = [
     Fault("full disk", "a small disk is filled", Disk, full_of_bytes, "The disk is full"),
     Fault(
