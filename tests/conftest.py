@@ -63,7 +63,8 @@ def mount_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield mount
     if disk.is_mount():
-        subprocess.run(["umount", str(disk)], check=True)
+        # What a test has started may use the disk for a moment longer.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture

@@ -75,11 +75,12 @@ def _explained_place(
         return f"{problem} {target}.", said, f"{fix} {again}"
     if whole in touched or error.errno not in (errno.EACCES, errno.EPERM):
         return None
-    # Temporary names next to the target are of it too, and those in folders that are next to it.
-    for path in touched:
-        if whole.parent in path.parents and not os.access(path.parent, os.W_OK, effective_ids=True):
+    # Temporary names next to the target are of it too, and those in folders that are next to it,
+    # which may have been removed since.
+    for folder in (path.parent for path in touched if whole.parent in path.parents):
+        if folder.is_dir() and not os.access(folder, os.W_OK, effective_ids=True):
             fix = f"correct the folder's rights or owner, {again}"
-            return f"You may not write {target}.", f"{said}: {path.parent}", fix
+            return f"You may not write {target}.", f"{said}: {folder}", fix
     return None
 
 
