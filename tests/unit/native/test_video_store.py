@@ -285,10 +285,10 @@ class Leases:
 
 
 @contextmanager
-def training_that_waits(stores, store, folder, clips):
+def training_that_waits(stores, store, folder, frames):
     """Yield a training process in its first epoch, and videos: read, to be read now, and later."""
-    options = {"dataset.batch_size": 4, "dataset.workers": 1, "dataset.clips_per_video": clips}
-    options["train.num_epochs"] = 2
+    options = {"dataset.batch_size": 4, "dataset.workers": 1, "train.num_epochs": 2}
+    options["model.rgb_seq_length"] = frames
     spec = write_spec(folder / "spec.yaml", stores[store], folder / "results", **options)
     files = sorted((stores[store].parent / "videos/train").glob("*/*.mp4"))
     leases = Leases(files)
@@ -312,18 +312,18 @@ def training_that_waits(stores, store, folder, clips):
 @pytest.mark.parametrize("store", [pytest.param("video", marks=pytest.mark.thorough), "quick"])
 @pytest.mark.parametrize("by", [pytest.param("another", marks=pytest.mark.thorough), "nothing"])
 @pytest.mark.parametrize(
-    ("when", "clips", "epochs"),
+    ("when", "frames", "kept"),
     [
-        pytest.param("before it is read", 1, 0, marks=pytest.mark.thorough),
-        # Of few clips the frames that are drawn are kept, of many all that a video has.
-        ("after it was read", 1, 1),
-        pytest.param("after it was read", 2, 2, marks=pytest.mark.thorough),
+        pytest.param("before it is read", 2, False, marks=pytest.mark.thorough),
+        # What an epoch draws is kept: of short clips some frames, of long ones all of a video.
+        ("after it was read", 2, False),
+        pytest.param("after it was read", 32, True, marks=pytest.mark.thorough),
     ],
 )
-def test_a_video_that_changes_during_an_epoch(stores, store, by, when, clips, epochs, tmp_path):
-    """An error names it in the first epoch that lacks its frames; what is kept is enough."""
+def test_a_video_that_changes_during_an_epoch(stores, store, by, when, frames, kept, tmp_path):
+    """An error names it when its frames are needed, or read ahead; what is kept is enough."""
     train = tmp_path / "results/train"
-    with training_that_waits(stores, store, tmp_path, clips) as (process, leases, videos):
+    with training_that_waits(stores, store, tmp_path, frames) as (process, leases, videos):
         file = videos[when]
         # None of those of the training, which their leases keep closed.
         validation = (stores[store].parent / "videos/val").glob("*/*.mp4")
@@ -331,9 +331,10 @@ def test_a_video_that_changes_during_an_epoch(stores, store, by, when, clips, ep
         with replaced(file, other if by == "another" else None):
             leases.end()
             said, _ = process.communicate(timeout=300)
-    assert process.returncode == (0 if epochs == 2 else 1), said
-    assert len(curve(train)) == epochs
-    if epochs < 2:
+    assert process.returncode == (0 if kept else 1), said
+    epochs = len(curve(train))
+    assert epochs == 2 if kept else epochs < 2
+    if not kept:
         assert str(file) in said and "--forcerun extract_frames" in said
         assert "Traceback" not in said
         assert statuses(train)[-1]["status"] == "FAILURE"
