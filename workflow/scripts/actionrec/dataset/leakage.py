@@ -4,8 +4,8 @@ Leakage: what a model is tested on must not be known from training, or its score
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from actionrec.dataset.fingerprints import Alike
@@ -14,6 +14,9 @@ from actionrec.frames.manifest import FrameRecord
 
 if TYPE_CHECKING:
     from actionrec.dataset.split_table import Row
+
+Leak = tuple[list[str], Hashable]  # `<class>/<video> (<part>)` of each video, and what they share
+NAMED = ("same source video", "same group")  # kinds of leaks whose groups have names
 
 
 def find_duplicates(records: Mapping[str, Iterable[FrameRecord]]) -> list[list[str]]:
@@ -43,9 +46,9 @@ def _equal_groups(
     return (group for group in groups.values() if len(group) > 1)
 
 
-def between_parts(rows: Iterable["Row"]) -> list[list[str]]:
-    """Return groups of `<class>/<video> (<part>)` with equal content in different parts."""
-    return _across_parts(rows, lambda row: row.sha256)
+def between_parts(rows: Sequence["Row"]) -> list[list[str]]:
+    """Return the groups of videos with equal content that are in different parts."""
+    return [videos for videos, _ in _across_parts(rows, _contents(rows))]
 
 
 def leaks(
@@ -53,52 +56,38 @@ def leaks(
     sources: Mapping[Key, str],
     groups: Mapping[Key, str],
     alike: Alike,
-) -> dict[str, list[list[str]]]:
-    """Return the groups of `<class>/<video> (<part>)` that are in different parts, by kind.
+) -> dict[str, list[Leak]]:
+    """Return the groups of videos that are in different parts, by kind.
 
     `sources` are the source videos, `groups` what the user's list names (a person, a scene).
     """
-    found = {"same content": between_parts(rows)}
-    kinds: tuple[tuple[str, Mapping[Key, Hashable]], ...] = (
-        ("same source video", sources),
-        ("same group", groups),
-        ("look alike", _numbers(alike.copies)),
-        ("mirrored", _numbers(alike.mirrored)),
-        ("same place", _numbers(alike.places)),
-    )
-    for kind, group_of in kinds:
-        found[kind] = _across_parts(rows, partial(_group_of_row, group_of))
-    return found
-
-
-def names(rows: Sequence["Row"], group_of: Mapping[Key, Hashable]) -> list[str]:
-    """Return the names of the groups that are in different parts, in the order of `leaks`."""
-    found = _named_across_parts(rows, partial(_group_of_row, group_of))
-    return [str(name) for _, name in found]
-
-
-def _group_of_row(group_of: Mapping[Key, Hashable], row: "Row") -> Hashable:
-    return group_of.get((row.cls, row.video))
+    kinds: dict[str, Mapping[Key, Hashable]] = {
+        "same content": _contents(rows),
+        "same source video": sources,
+        "same group": groups,
+        "look alike": _numbers(alike.copies),
+        "mirrored": _numbers(alike.mirrored),
+        "same place": _numbers(alike.places),
+    }
+    return {kind: _across_parts(rows, group_of) for kind, group_of in kinds.items()}
 
 
 def _numbers(groups: Sequence[Sequence[Key]]) -> dict[Key, int]:
     return {key: number for number, group in enumerate(groups) for key in group}
 
 
-def _across_parts(rows: Iterable["Row"], key: Callable[["Row"], Hashable]) -> list[list[str]]:
-    return [videos for videos, _ in _named_across_parts(rows, key)]
+def _contents(rows: Iterable["Row"]) -> dict[Key, Hashable]:
+    return {(row.cls, row.video): row.sha256 for row in rows}
 
 
-def _named_across_parts(
-    rows: Iterable["Row"], key: Callable[["Row"], Hashable]
-) -> list[tuple[list[str], Hashable]]:
-    """Return the videos and the key of each group that is in different parts."""
+def _across_parts(rows: Iterable["Row"], group_of: Mapping[Key, Hashable]) -> list[Leak]:
     groups = defaultdict(list)
     for row in rows:
-        if key(row) is not None:
-            groups[key(row)].append(row)
-    return sorted(
-        ([f"{row.cls}/{row.video} ({row.part})" for row in group], name)
-        for name, group in groups.items()
-        if len({row.part for row in group}) > 1
-    )
+        if (group := group_of.get((row.cls, row.video))) is not None:
+            groups[group].append(row)
+    found = [
+        ([f"{row.cls}/{row.video} ({row.part})" for row in of_group], group)
+        for group, of_group in groups.items()
+        if len({row.part for row in of_group}) > 1
+    ]
+    return sorted(found, key=itemgetter(0))

@@ -174,6 +174,7 @@ def _split(
     sources = unique_sources(((row.cls, row.video) for row in rows), source_of, names)
     counts = Counter((row.cls, row.part) for row in rows)
     group_of = files.group_of()
+    leaks = leakage.leaks(rows, sources, group_of, alike)
     return {
         "classes": {cls: {part: counts[cls, part] for part in PARTS} for cls in files.manifests},
         "videos": {part: sum(row.part == part for row in rows) for part in PARTS},
@@ -181,9 +182,6 @@ def _split(
         "groups": groups_of_parts(rows, group_of),
         "videos_by_source": videos_by_source(rows, sources),
         "videos_by_group": videos_by_source(rows, group_of),
-        "leaks": leakage.leaks(rows, sources, group_of, alike),
-        "leak_names": {
-            "same source video": leakage.names(rows, sources),
-            "same group": leakage.names(rows, group_of),
-        },
+        "leaks": {kind: [videos for videos, _ in found] for kind, found in leaks.items()},
+        "leak_names": {kind: [name for _, name in leaks[kind]] for kind in leakage.NAMED},
     }
