@@ -1,6 +1,10 @@
 """Input functions: what jobs read, what is refused in the plan, and what the disk says to remake."""
 
 
+include: "storage.smk"
+include: "staleness.smk"
+
+
 def nameable(question):
     """Return a question for files of the user's without those that Snakemake cannot name."""
     return lambda wildcards: list(filter(internals.can_name, question(wildcards)))
@@ -130,18 +134,18 @@ def experiment_settings(exp):
 def trial_outcome(wildcards):
     """Return the trial of {exp} and its rank among the trials of its sweep, if that has a budget.
 
-    An experiment that is surely stopped need not be published again when its sweep grows.
+    An experiment that is certain to be stopped need not be published again when its sweep grows.
     """
     exp, split = wildcards.exp, f"split{wildcards.k}"
     if exp not in BUDGETS:
         return {}
     run, ranking = f"<experiments>/{exp}/{split}", f"{BUDGETS[exp].sweep}/{split}/trials.csv"
     trials = {name: EXPERIMENTS / name / split / "trial.json" for name in BUDGETS[exp].members}
-    surely = successive_halving.stays_stopped(exp, BUDGETS[exp], EXPERIMENTS / ranking, trials)
+    stopped = successive_halving.stays_stopped(exp, BUDGETS[exp], EXPERIMENTS / ranking, trials)
     return {
         "trial": [f"{run}/trial{suffix}" for suffix in (WEIGHTS, ".json", ".csv")],
         "trial_spec": f"{run}/specs/trial.yaml",
-        "ranking": ancient(f"<experiments>/{ranking}") if surely else f"<experiments>/{ranking}",
+        "ranking": ancient(f"<experiments>/{ranking}") if stopped else f"<experiments>/{ranking}",
     }
 
 
@@ -169,6 +173,3 @@ def chunk_of_new_videos(wildcards):
     A job on another machine looks again, and may find other videos than the plan did.
     """
     return divided_new_videos(parse_chunk(wildcards.chunk).count).get(wildcards.chunk, {})
-
-
-include: "staleness.smk"
