@@ -2,8 +2,9 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,15 @@ def test_only_values_are_suggested_and_descriptions_are_shown(found, allowed, su
     assert re.findall(r"did you mean '(.*)'\?", said) == ([suggested] if suggested else [])
 
 
+def in_package(find: Callable[[Path], Iterator[tuple[int, Any]]]) -> list[tuple[str, Any]]:
+    """Return the places, <module>:<line>, of what is found in the modules, and that."""
+    return [
+        (f"{path.relative_to(PACKAGE)}:{line}", found)
+        for path in PACKAGE.rglob("*.py")
+        for line, found in find(path)
+    ]
+
+
 def texts_of_lists(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the texts in lists that a module gives as allowed values, with their lines."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -54,15 +64,9 @@ def texts_of_lists(path: Path) -> Iterator[tuple[int, str]]:
 
 def test_no_list_of_allowed_values_holds_a_description():
     """A description is given as a text, of which nothing is suggested."""
-    found = {path: list(texts_of_lists(path)) for path in PACKAGE.rglob("*.py")}
-    assert sum(map(len, found.values())) > 20, "lists are found"
-    described = [
-        f"{path.relative_to(PACKAGE)}:{line}: {text}"
-        for path, texts in found.items()
-        for line, text in texts
-        if DESCRIBED.search(text)
-    ]
-    assert described == []
+    found = in_package(texts_of_lists)
+    assert len(found) > 20, "lists are found"
+    assert [f"{place}: {text}" for place, text in found if DESCRIBED.search(text)] == []
 
 
 def errors_of(path: Path) -> Iterator[tuple[int, set[str | None]]]:
@@ -74,15 +78,9 @@ def errors_of(path: Path) -> Iterator[tuple[int, set[str | None]]]:
 
 
 def test_every_error_says_what_to_type_next():
-    found = {path: list(errors_of(path)) for path in PACKAGE.rglob("*.py")}
-    assert sum(map(len, found.values())) > 200, "errors are found"
-    silent = [
-        f"{path.relative_to(PACKAGE)}:{line}"
-        for path, errors in found.items()
-        for line, said in errors
-        if not said & {"fix", "allowed"}
-    ]
-    assert silent == []
+    found = in_package(errors_of)
+    assert len(found) > 200, "errors are found"
+    assert [place for place, said in found if not said & {"fix", "allowed"}] == []
 
 
 def test_commands_name_the_configuration_and_quote_names(monkeypatch):

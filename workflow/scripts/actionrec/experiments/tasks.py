@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from actionrec.dataset import link_tree, mirrored_classes
 from actionrec.experiments import checkpoints, resume, scratch
@@ -81,7 +80,7 @@ def train(training: Training, execution: Execution) -> None:
         publish_trial(training.trial, training.model, training.choice, training.history)
         return
     link_tree.verify_split(training.split, run_folder(training.spec) / "data")
-    if warning := mirrored_classes.warning(_read(training.spec)):
+    if warning := mirrored_classes.warning(read_yaml(training.spec)):
         log.warning("%s", warning)
     outcome = _train(training, execution)
     choice = checkpoints.choose(outcome.checkpoints, outcome.history, training.select)
@@ -104,7 +103,7 @@ def _train(training: Training, execution: Execution) -> TaskOutcome:
     if training.trial:
         of_trial = identify(training.trial.spec, made_from)
         resume.start_from_trial(folder, run / training.trial.spec.stem, of_trial)
-    expected = Expected(_read(training.spec))
+    expected = Expected(read_yaml(training.spec))
     outcome = read_outcome("train", folder, execution.toolkit, expected=expected)
     if outcome.finished:
         log.warning("%s is complete and nothing it depends on has changed: it is kept.", folder)
@@ -122,10 +121,6 @@ def _train(training: Training, execution: Execution) -> TaskOutcome:
     ):
         reads = [*training.pretrained, *copies]
         return execute("train", spec_here, execution, expected, folder=folder, reads=reads)
-
-
-def _read(spec: Path) -> dict[str, Any]:
-    return read_yaml(spec)
 
 
 def predict(
@@ -156,7 +151,7 @@ def evaluate(
     """Write metrics.json: by video from the predictions, and the figures of TAO's evaluate task."""
     spec = Path(spec)
     link_tree.verify_split(Path(split), run_folder(spec) / "data")
-    outcome = execute("evaluate", spec, execution, Expected(_read(spec)))
+    outcome = execute("evaluate", spec, execution, Expected(read_yaml(spec)))
     # From the predictions, one a video: TAO's evaluate counts clips, and tells no single video.
     ids = {label: number for number, label in enumerate(labels)}
     pairs = ((ids[p.label], ids[p.prediction]) for p in read_predictions(predictions))

@@ -24,7 +24,7 @@ from actionrec.errors import InputError, in_lines, some
 from actionrec.frames.videos import SUFFIXES, is_video, list_videos, write_files_table
 from actionrec.sources.file_names import normal
 from actionrec.utils import checksums
-from actionrec.utils.files import replacing, sha256
+from actionrec.utils.files import MAX_NAME_BYTES, replacing, sha256
 from actionrec.utils.tables import read_table, write_table
 from actionrec.utils.text import count
 
@@ -45,7 +45,6 @@ FETCHED_COLUMNS = ("file", "bytes")
 _NO_PERMISSION = ("403", "401", "AccessDenied", "AllAccessDisabled", "AccountProblem")
 _NO_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken")
 _AMAZON = re.compile(r"^https://([\w.-]+\.)?amazonaws\.com(\.cn)?/?$")
-_LONGEST = 255  # bytes of a name: what file systems take
 
 
 @dataclass(frozen=True)
@@ -244,7 +243,7 @@ def require_safe(objects: Sequence[Stored], address: str) -> None:
             where=address,
             found=in_lines(unsafe),
             fix="rename or remove these objects: no part of a key may be empty, `.`, `..`, longer "
-            "than 255 bytes, or a file and a folder at once",
+            f"than {MAX_NAME_BYTES} bytes, or a file and a folder at once",
         )
 
 
@@ -252,7 +251,7 @@ def _is_safe(key: str) -> bool:
     # An empty part makes an absolute path of the rest, `a//etc/x`; a zero byte is in no file name.
     names = key.split("/")
     usual = not {"", ".", ".."} & set(names) and "\0" not in key
-    return usual and all(len(_encoded(name)) <= _LONGEST for name in names)
+    return usual and all(len(_encoded(name)) <= MAX_NAME_BYTES for name in names)
 
 
 def _encoded(name: str) -> bytes:
