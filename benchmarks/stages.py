@@ -202,7 +202,7 @@ class Dataset:
         return list_labelled_videos(self.run / "all", labels, "benchmark")
 
     def spec(self, epochs: int):
-        """Return the spec of a training of so many epochs."""
+        """Return the spec of a training of this number of epochs."""
         values = {
             "model": {"input_width": 224, "input_height": 224, "rgb_seq_length": 3},
             "dataset": {"augmentation_config": {"train_crop_type": "no_crop"}},

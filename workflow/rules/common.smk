@@ -133,7 +133,7 @@ def machines(exp, task):
 
 @cache
 def runs_without_slurm():
-    """Tell whether the jobs of this plan surely do not go to Slurm."""
+    """Tell whether it is certain that the jobs of this plan do not go to Slurm."""
     submission = internals.submission(workflow)
     return submission is not None and slurm.is_out_of_reach(*submission)
 

@@ -97,7 +97,7 @@ def test_several_machines_run_the_engine_by_srun_or_not_at_all(command, tmp_path
         ("drmaa", "", False),
     ],
 )
-def test_whether_jobs_surely_do_not_go_to_slurm(executor, submits, refused):
+def test_whether_jobs_certainly_do_not_go_to_slurm(executor, submits, refused):
     assert slurm.is_out_of_reach(executor, submits) == refused
 
 

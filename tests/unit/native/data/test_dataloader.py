@@ -175,7 +175,7 @@ time.sleep(60)
 
 
 class Stalled:
-    """A worker's pipe that has no answer for so many looks, each of which takes no time."""
+    """A worker's pipe that has no answer for a number of looks, each of which takes no time."""
 
     def __init__(self, pipe, looks):
         self._pipe, self._looks = pipe, looks

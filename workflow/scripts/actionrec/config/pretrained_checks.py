@@ -126,7 +126,7 @@ def _check_base(
     own_head = specs[name].model.model_type != "joint" or (stream != "joint" and is_native)
     if counts[0] != counts[1] and not own_head:
         raise InputError(
-            "A joint network takes weights of its own number of classes only.",
+            "A joint network takes only weights of the same number of classes.",
             where=where,
             found=f"{base} has {counts[0]} classes, {name} {counts[1]}",
             fix="with the native runner, start its streams: pretrained: {rgb: ..., of: ...}",

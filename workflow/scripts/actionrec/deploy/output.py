@@ -116,7 +116,7 @@ class TableWriter:
 
 
 def _digits(value: Any, digits: int) -> str:
-    """Return a number with so many digits behind the point; a text, as in a header, as it is."""
+    """Return a number with its digits after the point; a text, as in a header, as it is."""
     return value if isinstance(value, str) else f"{value:.{digits}f}"
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from actionrec.errors import InputError
 from actionrec.utils.text import count
 
-# Words in the names of Snakemake's executors, and in commands that submit, which are surely not for
-# Slurm. Of others, such as a script of the site's, only the job itself can tell.
+# Words in the names of Snakemake's executors, and in commands that submit, which are certainly not
+# for Slurm. Of others, such as a script of the site's, only the job itself can tell.
 OTHER_EXECUTORS = {"local", "lsf", "kubernetes", "htcondor", "batch", "googlebatch", "tes", "flux"}
 OTHER_COMMANDS = {"qsub", "bsub", "lsf", "kubernetes", "kubectl", "condor_submit"}
 _COMMANDS = {"sbatch", "srun", "salloc"}
@@ -44,7 +44,7 @@ def is_job() -> bool:
 
 
 def is_out_of_reach(executor: str, submit_command: str) -> bool:
-    """Tell whether jobs surely do not go to Slurm, by Snakemake's executor and its command."""
+    """Tell, by executor and command of Snakemake's, if jobs certainly do not go to Slurm."""
     words = set(re.findall(r"\w+", submit_command))
     others = OTHER_EXECUTORS.intersection(executor.split("-")) or OTHER_COMMANDS & words
     return bool(others) and not _COMMANDS & words
